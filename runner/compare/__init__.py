@@ -1,0 +1,1 @@
+"""Which was better? Takes values, gives values."""

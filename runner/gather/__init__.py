@@ -1,0 +1,1 @@
+"""What comes home? Pack stream, quarantine, policy and check."""

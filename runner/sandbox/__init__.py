@@ -1,0 +1,1 @@
+"""Where does it happen? Images, workspaces, limits and containers."""

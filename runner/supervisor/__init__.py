@@ -1,0 +1,1 @@
+"""How do many live through the night? Journal, state, schedule, and one attempt's life."""

@@ -1,0 +1,169 @@
+"""The plan: what a run will do, as plain values, decided before anything is touched.
+
+A plan is made from a task file and facts about the repositories (`runner.tasks.planning`), is shown
+by `corral plan`, is journaled with the run, and is all that the later stages read. Sizes are bytes,
+times are seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from runner.names import AttemptKey, branch
+
+GIB = 1024**3
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown fields and survives a round trip through JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(Value):
+    """What one attempt may use. `time` counts working time; `idle` is time without a sign of life."""
+
+    cpus: float = 2.0
+    memory: int = 4 * GIB
+    pids: int = 512
+    disk: int = 10 * GIB
+    time: float = 45 * 60.0
+    idle: float = 10 * 60.0
+
+
+class ImageSpec(Value):
+    """Where the development environment comes from.
+
+    `default`: Corral's own image. `name`: an image that exists or can be pulled. `build`: the
+    Dockerfile in the repository directory `path`. `devcontainer`: `.devcontainer/devcontainer.json`
+    or `.devcontainer.json` of the base commit, with the keys in `ignore` left out on purpose.
+    """
+
+    kind: Literal["default", "name", "build", "devcontainer"] = "default"
+    name: str | None = None
+    path: str | None = None
+    ignore: tuple[str, ...] = ()
+
+
+class Source(Value):
+    """What attempts start from: a repository pinned at a commit, and the image prepared for it."""
+
+    repo: str
+    """The directory that the person named: a work tree, or a bare repository."""
+    git_dir: str
+    """The repository's common git directory, absolute."""
+    base: str
+    """The commit, 40 hex digits."""
+    base_name: str
+    """The commit as the person wrote it (`HEAD`, `main`, …)."""
+    image: ImageSpec = ImageSpec()
+    setup: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    """Ignored files of the work tree, relative paths, that are laid into each workspace."""
+
+
+class ClaudeSettings(Value):
+    """Everything that makes one Claude Code profile differ from another."""
+
+    cli: Literal["claude"] = "claude"
+    model: str
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class CommandSettings(Value):
+    """A profile that runs any command; a string is run by `sh -c`, a list as it is."""
+
+    cli: Literal["command"] = "command"
+    run: tuple[str, ...]
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+Settings = Annotated[ClaudeSettings | CommandSettings, Field(discriminator="cli")]
+
+
+class Upstream(Value):
+    """Which service answers a profile's model calls.
+
+    `service`: the provider's own (or `ANTHROPIC_BASE_URL`). `script`: the scripted model, which plays
+    the transcripts under `script`, an absolute path of a directory or a file.
+    """
+
+    kind: Literal["service", "script"] = "service"
+    script: str | None = None
+
+
+class Profile(Value):
+    """An agent profile: who does it, with full settings. `hash` identifies all of them."""
+
+    name: str
+    settings: Settings
+    upstream: Upstream = Upstream()
+    hash: str
+
+
+class Task(Value):
+    """What to do. `source` is an index into the plan's sources."""
+
+    id: str
+    prompt: str = ""
+    source: int = 0
+    check: str | None = None
+    protect: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    may_be_empty: bool = False
+    limits: Limits = Limits()
+
+
+class PlannedAttempt(Value):
+    """One attempt of the plan.
+
+    `after`: every one of these must have served (accepted, or done, or an allowed no-change) first.
+    `start`: if not empty, the attempt starts from the branch of the first of these that served,
+    instead of from the base commit. Both hold attempts as text (`TASK/PROFILE/N`).
+    """
+
+    task: str
+    profile: str
+    n: int = 1
+    after: tuple[tuple[str, ...], ...] = ()
+    """Groups: of each group at least one attempt must have served."""
+    start: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> AttemptKey:
+        """The attempt's key, at its first try."""
+        return AttemptKey(self.task, self.profile, self.n)
+
+
+class Plan(Value):
+    """Everything that a run will do."""
+
+    run: str
+    file: str
+    """The task file, absolute."""
+    sources: tuple[Source, ...]
+    profiles: tuple[Profile, ...]
+    tasks: tuple[Task, ...]
+    attempts: tuple[PlannedAttempt, ...]
+    """In the order in which they are started when nothing holds them back."""
+    compared: tuple[str, ...] = ()
+    """The profiles that are set side by side, in order; empty when nothing is compared."""
+    branch_prefix: str = "corral"
+    notes: tuple[str, ...] = ()
+    """Things a person should know before the run: what of a dirty tree is left out, and the like."""
+
+    def task(self, task_id: str) -> Task:
+        """The task of that id."""
+        return next(task for task in self.tasks if task.id == task_id)
+
+    def profile(self, name: str) -> Profile:
+        """The profile of that name."""
+        return next(profile for profile in self.profiles if profile.name == name)
+
+    def branch(self, key: AttemptKey) -> str:
+        """The branch on which that attempt's work comes home."""
+        return branch(self.run, key, self.branch_prefix)

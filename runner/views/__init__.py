@@ -1,0 +1,1 @@
+"""How do people look? Terminal, report and machine formats."""
