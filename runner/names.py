@@ -26,9 +26,7 @@ LABEL_ROLE = "corral.role"
 def is_id(text: str) -> bool:
     """Whether `text` may name a task, a profile or a run (it becomes a part of a git ref)."""
     return (
-        re.fullmatch(ID_PATTERN, text) is not None
-        and ".." not in text
-        and not text.endswith((".", ".lock"))
+        re.fullmatch(ID_PATTERN, text) is not None and ".." not in text and not text.endswith((".", ".lock"))
     )
 
 
@@ -56,6 +54,11 @@ class AttemptKey:
         if match is None:
             raise ValueError(f"not an attempt: {text!r}")
         return cls(match[1], match[2], int(match[3]), int(match[4] or 1))
+
+    @property
+    def first(self) -> AttemptKey:
+        """The key of the attempt's first try."""
+        return AttemptKey(self.task, self.profile, self.n)
 
     def retried(self) -> AttemptKey:
         """The key of the next try of the same attempt."""
@@ -92,7 +95,9 @@ def home_id(home: str) -> str:
     return hashlib.sha256(home.encode()).hexdigest()[:12]
 
 
-def label_filters(home: str | None = None, run: str | None = None, key: AttemptKey | None = None) -> list[str]:
+def label_filters(
+    home: str | None = None, run: str | None = None, key: AttemptKey | None = None
+) -> list[str]:
     """Filters, in the engine's own syntax, that match what `labels` made."""
     wanted: Mapping[str, str | None] = {
         LABEL_HOME: home,

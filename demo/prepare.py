@@ -1,0 +1,155 @@
+"""Makes the demo's repositories: `python -m demo.prepare [FOLDER]`.
+
+Each package becomes a git repository with a branch `main` of two commits: the earlier release as it was
+published, then the later release's tests. Names and dates are fixed, so the commits have the same ids
+on every machine, and a repository that is there already is recognised by them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from demo import fetch
+from demo.packages import PACKAGES, Package, Release
+from runner.errors import CorralError, HostError, UsageError
+
+Download = Callable[[Sequence[Release], Path], dict[Release, Path]]
+
+WORK = Path(__file__).with_name(".work")
+"""Where the demo's task file expects the repositories."""
+
+_IGNORED = "__pycache__/\n*.egg-info/\n.pytest_cache/\n"
+_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Demo"), ("EMAIL", "demo@example.invalid"), ("DATE", "1700000000 +0000"))
+}
+
+
+def prepare(
+    target: Path = WORK,
+    packages: Sequence[Package] = PACKAGES,
+    say: Callable[[str], None] = print,
+    download: Download = fetch.fetch,
+) -> dict[str, Path]:
+    """Make the repositories that are not there yet, and return the folder of each by package name.
+
+    Args:
+        target: The folder that holds the repositories; made if it is missing.
+        packages: What to make.
+        say: Is told one line for each package.
+        download: Lays source archives into a folder and says which is which.
+
+    Raises:
+        HostError: git or pip is missing, the index can't be reached, or its bytes are not the pinned ones.
+        UsageError: A folder of that name is there, but its `main` is not the demo's.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    missing = [package for package in packages if not _is_there(target / package.name, package)]
+    if missing:
+        _make_all(missing, target, download)
+    for package in packages:
+        made = "made" if package in missing else "is there"
+        say(f"{package.name}: {_story(package)}, {made} in {target / package.name}")
+    return {package.name: target / package.name for package in packages}
+
+
+def _story(package: Package) -> str:
+    return f"{package.earlier.version} with tests of {package.later.version}"
+
+
+def _is_there(folder: Path, package: Package) -> bool:
+    if not folder.exists():
+        return False
+    found = _git(folder, "rev-parse", "--quiet", "--verify", "refs/heads/main", fails=True)
+    if found != package.commit:
+        raise UsageError(
+            f"{folder} is there, but its branch main is {found or 'missing'}, not {package.commit}",
+            cure="move the folder away, or delete it, and run the demo again",
+        )
+    return True
+
+
+def _make_all(packages: Sequence[Package], target: Path, download: Download) -> None:
+    """Make repositories beside their place and move them there whole, so that none is ever half made."""
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=target) as name:
+        scratch = Path(name)
+        archives: dict[Release, Path] = {}
+        # pip downloads no two releases of one package at once.
+        for folder in ("earlier", "later"):
+            (scratch / folder).mkdir()
+            releases = [package.earlier if folder == "earlier" else package.later for package in packages]
+            archives |= download(releases, scratch / folder)
+        for package in packages:
+            made = scratch / "repositories" / package.name
+            _make(package, archives[package.earlier], archives[package.later], made)
+            made.rename(target / package.name)
+
+
+def _make(package: Package, earlier: Path, later: Path, folder: Path) -> None:
+    """Make one repository in `folder`, which must not be there yet."""
+    folder.mkdir(parents=True)
+    _git(folder, "init", "--quiet", "--template=", "--object-format=sha1")
+    _git(folder, "symbolic-ref", "HEAD", "refs/heads/main")
+    ignored = fetch.SourceFile(".gitignore", _IGNORED.encode(), executable=False)
+    _commit(folder, [*fetch.read(earlier), ignored], f"{package.name} {package.earlier.version}, as released")
+    tests = [file for file in fetch.read(later) if file.path in package.tests]
+    _commit(folder, tests, f"Add the tests of {package.later.version}")
+    found = _git(folder, "rev-parse", "HEAD")
+    if found != package.commit:
+        raise HostError(
+            f"the repository of {package.name} came out as commit {found}, not {package.commit}",
+            cure="put the demo on a file system that keeps names and file modes as they are",
+        )
+
+
+def _commit(folder: Path, files: Sequence[fetch.SourceFile], message: str) -> None:
+    for file in files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(0o755 if file.executable else 0o644)
+    _git(folder, "add", "--all", "--force")
+    _git(folder, "commit", "--quiet", "--no-gpg-sign", "--message", message)
+
+
+def _git(folder: Path, *arguments: str, fails: bool = False) -> str:
+    """What git printed, run without any configuration but the repository's own.
+
+    With `fails`, a question to which git answers no, or a folder that is no repository, gives "".
+    """
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "LC_ALL": "C",
+        **_IDENTITY,
+    }
+    environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    environment |= {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)}
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise HostError("git is not installed", cure="install it, for instance: apt install git") from error
+    if done.returncode != 0 and not fails:
+        raise HostError(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()[-500:]}")
+    return done.stdout.strip()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare the folder that the arguments name, or the demo's own; returns the exit code."""
+    try:
+        prepare(Path(arguments[0]) if arguments else WORK)
+    except CorralError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,33 @@
+"""The agents that Corral knows: from a profile's settings to its launch and its reader."""
+
+from __future__ import annotations
+
+import uuid
+
+from runner.agents import claude, command
+from runner.agents.launch import Launch, Reader
+from runner.tasks.plan import ClaudeSettings, Settings
+
+_SESSIONS = uuid.UUID("5f0b7a52-7d0c-4f0e-9a57-0c0441a10001")
+
+
+def launch(settings: Settings, prompt: str, run: str, attempt: str) -> Launch:
+    """How the agent of these settings is started for an attempt of a run."""
+    if isinstance(settings, ClaudeSettings):
+        return claude.launch(settings, prompt, session_id(run, attempt))
+    return command.launch(settings, prompt)
+
+
+def reader(settings: Settings) -> Reader:
+    """A fresh reader of that agent's output."""
+    return claude.Reader() if isinstance(settings, ClaudeSettings) else command.Reader()
+
+
+def layer(settings: Settings) -> str | None:
+    """The agent layer that the image needs, or None."""
+    return settings.cli if isinstance(settings, ClaudeSettings) else None
+
+
+def session_id(run: str, attempt: str) -> str:
+    """The session id of an attempt: the same each time, so that it can be resumed."""
+    return str(uuid.uuid5(_SESSIONS, f"{run}/{attempt}"))

@@ -1,0 +1,121 @@
+"""Claude Code, headless.
+
+The facts were measured with version 2.1.329: it speaks to the gateway's unix socket itself when
+`ANTHROPIC_UNIX_SOCKET` and an http base URL are set, prints one JSON object a line, ends with a
+`result` whose `is_error` is the truth (its `subtype` may say success after an API error), and takes its
+prompt from standard input.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runner.agents.launch import PLACEHOLDER_KEY, SOCKET, Launch, environment
+from runner.tasks.plan import ClaudeSettings
+
+VERSION = "2.1.329"
+LONGEST_LINE = 1024 * 1024
+"""A longer line is not parsed: it is a tool result, or an attempt to make us work."""
+
+_ONBOARDED = {
+    "hasCompletedOnboarding": True,
+    "bypassPermissionsModeAccepted": True,
+    "projects": {"/workspace": {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
+}
+_ENVIRONMENT = {
+    "ANTHROPIC_BASE_URL": "http://gateway.corral",
+    "ANTHROPIC_UNIX_SOCKET": SOCKET,
+    "ANTHROPIC_API_KEY": PLACEHOLDER_KEY,
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+}
+
+
+def launch(settings: ClaudeSettings, prompt: str, session: str) -> Launch:
+    """How Claude Code is started.
+
+    Args:
+        settings: The profile's settings.
+        prompt: The task's words; they go in by standard input.
+        session: The session id (a UUID), chosen by us so that a later try can resume it.
+    """
+    effort = ("--effort", settings.effort) if settings.effort else ()
+    return Launch(
+        argv=(
+            "claude",
+            "-p",
+            *("--output-format", "stream-json", "--verbose"),
+            "--dangerously-skip-permissions",
+            *("--disallowedTools", "AskUserQuestion"),
+            *("--session-id", session),
+            *("--model", settings.model),
+            *effort,
+            *settings.args,
+        ),
+        env=environment(prompt, {**_ENVIRONMENT, **settings.env}),
+        home={".claude.json": json.dumps(_ONBOARDED).encode()},
+        cli="claude",
+        prompt_on_stdin=True,
+    )
+
+
+class Reader:
+    """Follows Claude Code's stream of JSON lines."""
+
+    def __init__(self) -> None:
+        self._result: dict[str, Any] | None = None
+
+    def feed(self, line: bytes) -> str | None:
+        """See `launch.Reader`."""
+        event = _object(line)
+        kind = event.get("type")
+        if kind == "result":
+            self._result = event
+            return "finished"
+        if kind == "assistant":
+            return _doing(event)
+        if kind == "system" and event.get("subtype") == "api_retry":
+            return f"waiting for the model (try {event.get('attempt')}, status {event.get('error_status')})"
+        return None
+
+    def error(self) -> str | None:
+        """See `launch.Reader`; an agent that never reported a result did not finish."""
+        if self._result is None:
+            return "it ended without a result"
+        if not self._result.get("is_error"):
+            return None
+        status = self._result.get("api_error_status")
+        said = str(self._result.get("result") or self._result.get("subtype") or "")[:300]
+        return f"{said} (API status {status})" if status else said
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    if len(line) > LONGEST_LINE or not line.startswith(b"{"):
+        return {}
+    try:
+        parsed = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _doing(event: dict[str, Any]) -> str | None:
+    message = event.get("message")
+    blocks = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(blocks, list):
+        return None
+    said = [text for block in blocks if isinstance(block, dict) and (text := _block(block))]
+    return said[-1][:200] if said else None
+
+
+def _block(block: dict[str, Any]) -> str | None:
+    if block.get("type") == "text":
+        return str(block.get("text"))
+    if block.get("type") == "tool_use":
+        values = block.get("input")
+        shown = (
+            next((v for v in values.values() if isinstance(v, str)), "") if isinstance(values, dict) else ""
+        )
+        return f"{block.get('name')}: {shown}"
+    return None

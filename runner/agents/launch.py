@@ -1,0 +1,66 @@
+"""What every agent CLI is reduced to: how to start it, and how to read what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+PROMPT_FILE = "/run/corral/in/prompt"
+SOCKET = "/run/gw/gw.sock"
+FORWARD_PORT = 8484
+PLACEHOLDER_KEY = "corral-placeholder"
+"""Stands where a CLI insists on a key; the gateway drops it and puts the real one in."""
+
+PROMPT_VARIABLE_BYTES = 64 * 1024
+"""Largest prompt that is also given as a variable: Linux refuses to exec with one above 128 KiB."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How an agent is started in its box.
+
+    Attributes:
+        argv: The command line; never holds the prompt.
+        env: Its environment; never holds a key.
+        home: Files of HOME, by relative path, so that nothing can prompt.
+        cli: The agent layer that the image needs, or None.
+        prompt_on_stdin: Whether standard input is the prompt; otherwise it is empty.
+        forwarder: Whether a loopback TCP port must lead to the gateway's socket.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    home: Mapping[str, bytes] = field(default_factory=dict)
+    cli: str | None = None
+    prompt_on_stdin: bool = False
+    forwarder: bool = False
+
+
+class Reader(Protocol):
+    """Reads an agent's output, line by line. What it reads may be written by an attacker."""
+
+    def feed(self, line: bytes) -> str | None:
+        """Take one line of standard output; returns what the agent is doing now, if the line says."""
+        ...
+
+    def error(self) -> str | None:
+        """Why the agent's own report says that it failed, or None."""
+        ...
+
+
+def environment(prompt: str, own: Mapping[str, str]) -> dict[str, str]:
+    """The variables of every agent's box: a neutral locale, its HOME, its prompt, then the profile's."""
+    common = {
+        "HOME": "/home/agent",
+        "USER": "agent",
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "PAGER": "cat",
+        "GIT_PAGER": "cat",
+        "CORRAL": "1",
+        "CORRAL_PROMPT_FILE": PROMPT_FILE,
+    }
+    if len(prompt.encode()) <= PROMPT_VARIABLE_BYTES and "\0" not in prompt:
+        common["CORRAL_PROMPT"] = prompt
+    return {**common, **own}

@@ -1,0 +1,120 @@
+"""What one box may ask of a model, and what its asking has cost so far: plain values.
+
+A grant belongs to a listening socket, and the socket to one box; nothing that a request says can
+change which grant it is counted on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
+
+from runner.tasks.plan import Value
+
+MAX_COUNT = 2**53
+"""No honest token count is larger; a larger one is not believed."""
+
+
+class Service(Value):
+    """A model service of the outside world, and the credential that the gateway shows it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    kind: Literal["service"] = "service"
+    base_url: str
+    """`http://` or `https://`, with a path prefix if the service has one."""
+    header: Literal["x-api-key", "authorization"] = "x-api-key"
+    """In which header the credential goes; in `authorization` it goes as a bearer token."""
+    secret: SecretStr = SecretStr("")
+    """The credential; empty for a service that asks for none, and then no such header is sent."""
+    oauth: bool = False
+    """Whether the credential is a `CLAUDE_CODE_OAUTH_TOKEN`, which needs a beta flag of its own."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the service's address must start with http:// or https:// and name a host")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("the service's address may not hold a user name, a query or a fragment")
+        return text.rstrip("/")
+
+    @field_validator("secret")
+    @classmethod
+    def _one_word(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value().strip()  # a key read from a file often ends in a line end
+        if not all("!" <= letter <= "~" for letter in text):
+            raise ValueError("the credential holds a space, a line end or another sign that no key has")
+        return SecretStr(text)
+
+    def wire(self) -> dict[str, JsonValue]:
+        """The value with its secret readable, for the admin socket and nothing else."""
+        plain: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"secret"})
+        return plain | {"secret": self.secret.get_secret_value()}
+
+
+class Script(Value):
+    """The scripted model, playing one transcript file."""
+
+    kind: Literal["script"] = "script"
+    transcript: str
+
+    @field_validator("transcript")
+    @classmethod
+    def _absolute(cls, text: str) -> str:
+        if not text.startswith("/"):
+            raise ValueError("the transcript must be given by its absolute path")
+        return text
+
+    def wire(self) -> dict[str, JsonValue]:
+        """The value for the admin socket."""
+        plain: dict[str, JsonValue] = self.model_dump(mode="json")
+        return plain
+
+
+Access = Service | Script
+"""Who answers the model calls of one grant."""
+
+ACCESS: TypeAdapter[Access] = TypeAdapter(Annotated[Service | Script, Field(discriminator="kind")])
+"""Reads what `wire` wrote."""
+
+
+class Tokens(Value):
+    """Tokens as the service counts them; `input` leaves out what was read from or written to its cache."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cache_read=self.cache_read + other.cache_read,
+            cache_write=self.cache_write + other.cache_write,
+        )
+
+
+class Usage(Value):
+    """What one grant has used so far, streams that are still running included.
+
+    `requests` counts what was sent to the service, whatever came of it. `last_activity` is in
+    seconds since the epoch and None before the first request; `last_status` is the last HTTP status
+    that the box was answered with. `scripted` says that a transcript invented the figures.
+    """
+
+    requests: int = 0
+    in_flight: int = 0
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    last_activity: float | None = None
+    last_status: int | None = None
+    scripted: bool = False
+    models: dict[str, Tokens] = Field(default_factory=dict)
+    """The same tokens by the model that the replies name."""

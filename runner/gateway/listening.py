@@ -1,0 +1,182 @@
+"""One listening socket per box, and the grant behind it.
+
+Which grant a request belongs to follows from the socket that it came in on and from nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from runner.gateway import sockets
+from runner.gateway.anthropic import error
+from runner.gateway.forward import RETRY_AFTER, ClientFor, Forwarder, Grant, ProxyFor
+from runner.gateway.grants import Access, Script, Usage
+from runner.gateway.meter import Meter
+from runner.gateway.places import SOCKET, box_folder
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 64
+"""Per box; subagents and tools of one agent were seen to use fewer than ten."""
+
+CONNECTION_TIMEOUT = 15.0
+"""Seconds that a connection may take to send a request's headers, or stay open between requests."""
+
+MAX_HEADER = 16 * 1024
+"""Bytes of one header or of the request line."""
+
+LINGER = 2.0
+"""Seconds in which the rest of a refused request is read, so that the refusal is not lost."""
+
+
+class BoxServer(web.Server):
+    """Serves one box's socket, with a bound on its connections."""
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a connection, or turn it away if the box holds too many."""
+        super().connection_made(handler, transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.write(_FULL)
+            transport.close()
+
+
+def _full() -> bytes:
+    answer = error(429, f"this box has {MAX_CONNECTIONS} connections open, and may have no more")
+    head = (
+        "HTTP/1.1 429 Too Many Requests",
+        f"retry-after: {RETRY_AFTER}",
+        "content-type: application/json",
+        f"content-length: {len(answer.body)}",
+        "connection: close",
+    )
+    return "\r\n".join([*head, "", ""]).encode() + answer.body
+
+
+_FULL = _full()
+
+
+def quiet_server(handler: Forwarder) -> BoxServer:
+    """A server whose handler is cancelled when the box hangs up, and that leaves bodies as they are."""
+    return BoxServer(
+        handler,
+        handler_cancellation=True,
+        keepalive_timeout=CONNECTION_TIMEOUT,
+        tcp_keepalive=False,
+        access_log=None,
+        logger=_silent(),
+        auto_decompress=False,
+        max_line_size=MAX_HEADER,
+        max_field_size=MAX_HEADER,
+        lingering_time=LINGER,
+    )
+
+
+def _silent() -> logging.Logger:
+    # What a hostile box sends would fill the log with tracebacks; our own failures are logged elsewhere.
+    logger = logging.getLogger("runner.gateway.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
+
+
+@dataclass(frozen=True)
+class _Open:
+    grant: Grant
+    server: BoxServer
+    listener: asyncio.Server
+
+
+class Grants:
+    """All grants of this process, by box."""
+
+    def __init__(self, home: Path, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+        self._home = home
+        self._client_for = client_for
+        self._proxy_for = proxy_for
+        self._open: dict[str, _Open] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def boxes(self) -> list[str]:
+        """The boxes that hold a grant."""
+        return sorted(self._open)
+
+    def usage(self, box: str) -> Usage | None:
+        """What a box has used, or None if it holds no grant."""
+        found = self._open.get(box)
+        return None if found is None else found.grant.meter.usage()
+
+    async def open(self, box: str, access: Access, before: Usage) -> None:
+        """Listen for a box; a box that holds a grant keeps its counters and gets the new access.
+
+        Args:
+            box: Twelve hex digits.
+            access: Who answers it.
+            before: What it had used when an earlier gateway process died.
+
+        Raises:
+            ValueError: `box` is not a box id.
+            OSError: The socket can't be made.
+        """
+        folder = box_folder(self._home, box)
+        if box in self._open:
+            grant = self._open[box].grant
+            grant.access = access
+            grant.meter.scripted |= isinstance(access, Script)  # from now on some figures are invented
+            return
+        grant = Grant(access, Meter.continuing(before, scripted=isinstance(access, Script)))
+        server = quiet_server(Forwarder(grant, self._client_for, self._proxy_for))
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
+        folder.chmod(0o755)  # the box's user, whoever that is, must be able to enter its own mount
+        listener = await listen(server, folder, SOCKET, 0o666)
+        self._open[box] = _Open(grant, server, listener)
+        log.info("granted %s: %s", box, access.kind)
+
+    async def close(self, box: str) -> Usage | None:
+        """Take a box's grant away: stop listening, drop its connections, remove its directory."""
+        found = self._open.pop(box, None)
+        if found is not None:
+            await _stop(found)
+        _remove(box_folder(self._home, box))
+        log.info("revoked %s", box)
+        return None if found is None else found.grant.meter.usage()
+
+    async def close_all(self) -> None:
+        """Drop every connection; the directories stay, since living boxes have them mounted."""
+        for box in self.boxes():
+            await _stop(self._open.pop(box))
+
+
+async def listen(server: web.Server, folder: Path, name: str, mode: int) -> asyncio.Server:
+    """Serve HTTP on a unix socket."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_unix_server(server, sock=sockets.listen(folder, name, mode))
+
+
+async def _stop(found: _Open) -> None:
+    found.listener.close()
+    for connection in found.server.connections:
+        if connection.transport is not None:
+            connection.transport.abort()  # its handler is cancelled, and with it the call to the service
+    for _ in range(100):
+        if not found.grant.meter.in_flight:
+            break
+        await asyncio.sleep(0.01)
+    await found.server.shutdown(0.1)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        with sockets.directory(folder) as fd:
+            sockets.remove(fd, SOCKET)
+        folder.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as failure:
+        log.warning("%s stays: %s", folder, failure)

@@ -1,0 +1,66 @@
+"""Counts what one grant uses, from any number of answers that run at the same time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import reduce
+
+from runner.gateway.anthropic import UsageReader
+from runner.gateway.grants import Tokens, Usage
+
+UNNAMED = "unknown"
+"""Stands for the model of an answer that names none."""
+
+
+@dataclass
+class Meter:
+    """The counters of one grant; `settled` holds the tokens of answers that have ended, by model."""
+
+    scripted: bool
+    requests: int = 0
+    in_flight: int = 0
+    last_activity: float | None = None
+    last_status: int | None = None
+    settled: dict[str, Tokens] = field(default_factory=dict)
+    running: list[UsageReader] = field(default_factory=list)
+
+    @classmethod
+    def continuing(cls, usage: Usage, *, scripted: bool) -> Meter:
+        """A meter that goes on from what was counted before."""
+        return cls(
+            scripted=scripted,
+            requests=usage.requests,
+            last_activity=usage.last_activity,
+            last_status=usage.last_status,
+            settled=dict(usage.models),
+        )
+
+    def settle(self, reader: UsageReader) -> None:
+        """Take over what an answer used, now that it has ended one way or another."""
+        self.running.remove(reader)
+        reader.finish()
+        self.settled = _with(self.settled, reader)
+
+    def usage(self) -> Usage:
+        """What has been used until this moment."""
+        models = reduce(_with, self.running, self.settled)
+        total = sum(models.values(), Tokens())
+        return Usage(
+            requests=self.requests,
+            in_flight=self.in_flight,
+            input=total.input,
+            output=total.output,
+            cache_read=total.cache_read,
+            cache_write=total.cache_write,
+            last_activity=self.last_activity,
+            last_status=self.last_status,
+            scripted=self.scripted,
+            models=models,
+        )
+
+
+def _with(models: dict[str, Tokens], reader: UsageReader) -> dict[str, Tokens]:
+    if reader.tokens == Tokens():
+        return models
+    name = reader.model or UNNAMED
+    return models | {name: models.get(name, Tokens()) + reader.tokens}

@@ -1,0 +1,92 @@
+"""The scripted model as a service on a private socket of the gateway process.
+
+It is reached through the same forwarding as any other service, so what plays a transcript has gone
+through everything that a real answer goes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from aiohttp import web
+from pydantic import JsonValue
+
+from runner.errors import TaskFileError
+from runner.gateway import anthropic, script
+from runner.gateway.forward import MAX_REQUEST
+from runner.gateway.transcript import Transcript, load
+
+
+def app() -> web.Application:
+    """The application to serve."""
+    made = web.Application(client_max_size=MAX_REQUEST)
+    made.router.add_post("/v1/messages", _messages)
+    made.router.add_post("/v1/messages/count_tokens", _count)
+    made.router.add_get("/v1/models", _models)
+    return made
+
+
+async def _messages(request: web.Request) -> web.StreamResponse:
+    try:
+        asked = _asked(await request.read())
+        reply = script.answer(_transcript(request), asked)
+    except (script.UnfitError, TaskFileError) as wrong:
+        return _error(400, str(wrong))
+    await asyncio.sleep(reply.delay)
+    if reply.error is not None:
+        return _error(reply.error.status, reply.error.message, reply.error.kind)
+    if not asked.get("stream"):
+        return web.json_response(reply.message)
+    return await _stream(request, reply)
+
+
+async def _stream(request: web.Request, reply: script.Reply) -> web.StreamResponse:
+    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    for event in script.events(reply.message):
+        await response.write(event)
+        await asyncio.sleep(reply.pause)
+    await response.write_eof()
+    return response
+
+
+async def _count(request: web.Request) -> web.Response:
+    return web.json_response({"input_tokens": script.estimate_tokens(await request.read())})
+
+
+async def _models(_request: web.Request) -> web.Response:
+    return web.json_response({"data": [], "has_more": False, "first_id": None, "last_id": None})
+
+
+def _asked(body: bytes) -> script.Json:
+    try:
+        asked: JsonValue = json.loads(body)
+    except (ValueError, RecursionError) as wrong:
+        raise script.UnfitError(f"the request is not JSON: {wrong}") from wrong
+    if not isinstance(asked, dict):
+        raise script.UnfitError("the request is not a JSON object")
+    return asked
+
+
+def _transcript(request: web.Request) -> Transcript:
+    name = os.fsdecode(bytes.fromhex(request.headers[anthropic.TRANSCRIPT_HEADER]))
+    try:
+        state = Path(name).stat()
+    except OSError:
+        return load(Path(name))  # which says what is wrong with it
+    return _loaded(name, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _loaded(name: str, _inode: int, _size: int, _changed: int) -> Transcript:
+    return load(Path(name))
+
+
+def _error(status: int, message: str, kind: str | None = None) -> web.Response:
+    said = anthropic.error(status, message, kind)
+    return web.Response(status=said.status, body=said.body, content_type="application/json")

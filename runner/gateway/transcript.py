@@ -1,0 +1,148 @@
+"""What the scripted model plays: a file of turns, read and checked.
+
+docs/transcripts.md describes the format for those who write one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from runner.errors import Problem, TaskFileError
+from runner.gateway.anthropic import error_type
+from runner.tasks.plan import Value
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+
+class ToolCall(Value):
+    """A tool that the model asks for."""
+
+    name: str = Field(min_length=1)
+    input: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Figures(Value):
+    """The tokens that a turn claims to have used."""
+
+    input: Count = 0
+    output: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+
+
+class ScriptedError(Value):
+    """An error that the service answers with instead of a turn."""
+
+    status: int = Field(ge=400, le=599)
+    type: str = ""
+    message: str
+
+    @property
+    def kind(self) -> str:
+        """The error's type; by default the one that belongs to the status."""
+        return self.type or error_type(self.status)
+
+
+class Turn(Value):
+    """One answer of the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = ""
+    tools: tuple[ToolCall, ...] = ()
+    usage: Figures = Figures()
+    delay: Seconds = 0.0
+    """Seconds before the first byte."""
+    pause: Seconds = 0.0
+    """Seconds between the events of a stream."""
+    expect: str | None = None
+    """A regular expression that must be found in what the agent sent last."""
+    error: ScriptedError | None = None
+
+    @field_validator("expect")
+    @classmethod
+    def _compiles(cls, text: str | None) -> str | None:
+        try:
+            re.compile(text or "")
+        except re.error as wrong:
+            raise ValueError(f"not a regular expression: {wrong}") from wrong
+        return text
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Turn:
+        says = bool(self.text or self.tools)
+        if says == (self.error is not None):
+            raise ValueError("a turn needs text or tools, or else an error")
+        return self
+
+
+class Transcript(Value):
+    """All turns, in order."""
+
+    turns: tuple[Turn, ...] = Field(min_length=1)
+
+
+def load(file: Path) -> Transcript:
+    """Read a transcript.
+
+    Raises:
+        TaskFileError: The file can't be read or is not a transcript; with the lines.
+    """
+    try:
+        return parse(file.read_text(encoding="utf-8"), file)
+    except (OSError, UnicodeDecodeError) as failure:
+        raise TaskFileError(file, [Problem(f"the transcript can't be read: {failure}")]) from failure
+
+
+def parse(text: str, file: Path | str) -> Transcript:
+    """Read a transcript's text; `file` is only named in errors.
+
+    Raises:
+        TaskFileError: It is not a transcript.
+    """
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+        content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - both loaders are safe ones
+        return Transcript.model_validate(content)
+    except yaml.MarkedYAMLError as wrong:
+        line = None if wrong.problem_mark is None else wrong.problem_mark.line + 1
+        raise TaskFileError(file, [Problem(f"not YAML: {wrong.problem}", line)]) from wrong
+    except (yaml.YAMLError, RecursionError) as wrong:
+        raise TaskFileError(file, [Problem(f"not YAML: {wrong}")]) from wrong
+    except ValidationError as wrong:
+        raise TaskFileError(file, [_problem(each, node) for each in wrong.errors()]) from wrong
+
+
+def _problem(found: ErrorDetails, root: yaml.Node | None) -> Problem:
+    place = ".".join(str(step) for step in found["loc"]) or "the file"
+    return Problem(
+        f"{place}: {found['msg']}",
+        _line(root, found["loc"]),
+        cure="docs/transcripts.md describes the format",
+    )
+
+
+def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int | None:
+    line = None
+    for step in path:
+        node, line = _below(node, step) or (node, line)
+    return line
+
+
+def _below(node: yaml.Node | None, step: int | str) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return value, key.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step].start_mark.line + 1
+    return None

@@ -1,0 +1,93 @@
+"""The gather container: reads an attempt's files, all mounted read-only, and prints one pack stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runner.errors import CorralError
+from runner.sandbox.box import MIB, BoxSpec
+from runner.sandbox.engine import Engine
+
+LARGEST = 1024 * MIB
+SECONDS = 300.0
+HEADER = 60
+
+
+class GatherError(CorralError):
+    """The work could not be read out of the workspace."""
+
+
+@dataclass(frozen=True)
+class RawWork:
+    """What the gather container printed: untrusted until the quarantine has looked at it.
+
+    Attributes:
+        tip: The commit it names, 40 hex digits.
+        kind: How the tip came about, in the words of `gather.sh`.
+        pack: The file that holds the pack.
+    """
+
+    tip: str
+    kind: Literal["committed", "snapshot", "salvaged"]
+    pack: Path
+
+
+def read_out(engine: Engine, spec: BoxSpec, target: Path) -> RawWork:
+    """Run a gather container to its end and keep what it prints.
+
+    Args:
+        engine: Where it runs.
+        spec: The container, whose command is `gather.sh`.
+        target: The file that the pack is written to.
+
+    Raises:
+        GatherError: It took too long, printed too much, or did not print what it should.
+        EngineError: The engine failed.
+    """
+    container = engine.create(spec)
+    timer = threading.Timer(SECONDS, lambda: engine.kill(container))
+    try:
+        chunks = engine.attach(container)
+        engine.start(container)
+        timer.start()
+        header, complaint = _save(chunks, target)
+        state = engine.inspect(container)
+    finally:
+        timer.cancel()
+        engine.remove(container)
+    if state is None or state.exit_code != 0:
+        raise GatherError(f"the files could not be read: {complaint or 'the gather container was killed'}")
+    return _parse(header, target)
+
+
+def _save(chunks: Iterator[tuple[bytes | None, bytes | None]], target: Path) -> tuple[bytes, str]:
+    header, complaint, size = b"", b"", 0
+    with target.open("wb") as file:
+        for out, err in chunks:
+            complaint = (complaint + (err or b""))[-400:]
+            data = out or b""
+            if b"\n" not in header:
+                header += data
+                if len(header.partition(b"\n")[0]) > HEADER:
+                    raise GatherError("the gather container printed no header")
+                data = header.partition(b"\n")[2]
+            size += len(data)
+            if size > LARGEST:
+                raise GatherError(f"the work is larger than {LARGEST // MIB} MiB")
+            file.write(data)
+    return header.partition(b"\n")[0], complaint.decode(errors="replace").strip()
+
+
+def _parse(header: bytes, pack: Path) -> RawWork:
+    words = header.decode("ascii", errors="replace").split(" ")
+    if len(words) == 2:
+        tip, kind = words
+        if len(tip) == 40 and set(tip) <= set("0123456789abcdef"):
+            for known in ("committed", "snapshot", "salvaged"):
+                if kind == known:
+                    return RawWork(tip, known, pack)
+    raise GatherError("the gather container printed a malformed header")

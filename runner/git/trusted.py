@@ -1,0 +1,158 @@
+"""Read-only questions to the user's own repository, through GitPython.
+
+Nothing here writes: optional locks are off, so that even the index keeps its bytes. What the repository
+can't be used for is said with a cure, before anything starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import git
+from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
+
+from runner.errors import UsageError
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A repository as the person named it, and the commit that its base means now."""
+
+    repo: str
+    git_dir: str
+    base: str
+    notes: tuple[str, ...]
+
+
+def pin(path: Path, base: str) -> Pinned:
+    """Resolve a base to a commit, and see that a run can start from it.
+
+    Args:
+        path: A directory in a work tree, or a bare repository.
+        base: A branch, tag, commit or `HEAD`.
+
+    Raises:
+        UsageError: It is no repository, has no such commit, or needs what Corral can't do (yet).
+    """
+    with _open(path) as repo:
+        _usable_format(repo, path)
+        commit = _commit(repo, path, base)
+        _whole(repo, path, commit)
+        _plain_content(repo, path, commit)
+        top = str(repo.working_tree_dir or repo.git_dir)
+        return Pinned(top, str(Path(repo.common_dir).resolve()), commit, tuple(_notes(repo, base)))
+
+
+def taken_branches(git_dir: Path, prefix: str, run: str) -> list[str]:
+    """Refs that stand in the way of branches below `prefix/run/`: one of its parents, or below it."""
+    with _open(git_dir) as repo:
+        names = repo.git.for_each_ref("--format=%(refname:short)", f"refs/heads/{prefix}").splitlines()
+    parents = {prefix, f"{prefix}/{run}"}
+    parents |= {"/".join(prefix.split("/")[:n]) for n in range(1, prefix.count("/") + 1)}
+    return [name for name in names if name in parents or name.startswith(f"{prefix}/{run}/")]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[git.Repo]:
+    try:
+        repo = git.Repo(path, search_parent_directories=True)
+    except (InvalidGitRepositoryError, NoSuchPathError) as error:
+        raise UsageError(
+            f"{path} is not in a git repository", cure="git init, or name another `repo:`"
+        ) from error
+    with repo:
+        repo.git.update_environment(
+            GIT_OPTIONAL_LOCKS="0", GIT_NO_LAZY_FETCH="1", GIT_TERMINAL_PROMPT="0", LC_ALL="C"
+        )
+        yield repo
+
+
+def _usable_format(repo: git.Repo, path: Path) -> None:
+    try:
+        kind = repo.git.rev_parse("--show-object-format")
+    except GitCommandError as error:
+        if "dubious ownership" in str(error.stderr):
+            cure = f"git config --global --add safe.directory {path}"
+            raise UsageError(f"{path} belongs to another user", cure=cure) from error
+        raise UsageError(f"{path} can't be read as a repository: {_words(error)}") from error
+    if kind != "sha1":
+        raise UsageError(
+            f"{path} uses {kind} objects, which Corral can't handle yet", cure="use a SHA-1 repository"
+        )
+
+
+def _commit(repo: git.Repo, path: Path, base: str) -> str:
+    if base.startswith("-") or not base.strip():
+        raise UsageError(f"{base!r} is not the name of a commit", cure="name a branch, a tag or a commit")
+    try:
+        return str(repo.git.rev_parse("--verify", "--quiet", f"{base}^{{commit}}"))
+    except GitCommandError as error:
+        if base == "HEAD":
+            raise UsageError(
+                f"{path} has no commit yet", cure="make a first commit: attempts start from one"
+            ) from error
+        raise UsageError(
+            f"{path} has no commit called {base!r}", cure="name a branch, a tag or a commit as `base:`"
+        ) from error
+
+
+def _whole(repo: git.Repo, path: Path, commit: str) -> None:
+    """See that no object of the commit's history is missing, where the clone may be a partial one."""
+    with repo.config_reader() as config:
+        partial = config.has_option("extensions", "partialclone") or any(
+            section.startswith("remote ") and config.has_option(section, "promisor")
+            for section in config.sections()
+        )
+    if not partial:
+        return
+    listing = repo.git.rev_list("--objects", "--missing=print", "--no-object-names", commit).splitlines()
+    missing = sum(1 for line in listing if line.startswith("?"))
+    if missing:
+        cure = "git fetch --refetch --no-filter, or clone without --filter"
+        raise UsageError(f"{path} is a partial clone that lacks {missing} objects of its history", cure=cure)
+
+
+def _plain_content(repo: git.Repo, path: Path, commit: str) -> None:
+    """See that the commit uses neither submodules nor LFS, which are not supported yet."""
+    rows = repo.git.ls_tree("-r", "-z", "--full-tree", commit, stdout_as_string=False).split(b"\0")
+    modules = [row.partition(b"\t")[2] for row in rows if row.startswith(b"160000 ")]
+    if modules:
+        raise UsageError(f"{path} has submodules at its base ({_some(modules)}), which are not supported yet")
+    for row in rows:
+        head, _, name = row.partition(b"\t")
+        if name.rpartition(b"/")[2] == b".gitattributes":
+            text = repo.git.cat_file("blob", head.split()[2].decode(), stdout_as_string=False)
+            if b"filter=lfs" in text:
+                raise UsageError(
+                    f"{path} uses Git LFS at its base ({_some([name])}), which is not supported yet"
+                )
+
+
+def _notes(repo: git.Repo, base: str) -> Iterator[str]:
+    """What a person should know: what the base leaves out."""
+    if repo.bare:
+        return
+    rows = repo.git.status("--porcelain=v1", "-z", "--ignore-submodules=all", stdout_as_string=False).split(
+        b"\0"
+    )
+    changed = [row[3:] for row in rows if len(row) > 3 and row[2:3] == b" "]
+    if changed:
+        yield f"{len(changed)} uncommitted change(s) stay here and are not in the base: {_some(changed)}"
+    if (Path(repo.common_dir) / "shallow").exists():
+        yield "the clone is shallow: boxes see only the history that is here"
+    if base == "HEAD" and repo.head.is_detached:
+        yield "HEAD is detached"
+
+
+def _some(names: list[bytes]) -> str:
+    shown = [ascii(name.decode(errors="replace")).strip("'\"") for name in names[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _words(error: GitCommandError) -> str:
+    return " ".join(str(error.stderr).split())[:300]

@@ -1,0 +1,123 @@
+"""What a container may be and do, as values; and the one pure function from there to the engine's words.
+
+Every container that Corral starts is described by a `BoxSpec` and created with exactly what
+`create_arguments` makes of it, so that the whole boundary can be read, and tested, in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["agent", "gather", "check", "steward"]
+
+MIB = 1024**2
+
+LOG_BYTES = 10 * MIB
+"""Size at which the engine turns over a box's output; two such files are kept, so it is bounded."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host directory or file inside a box. Sources never lie inside anything a box can write."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class BoxSpec:
+    """One container. Sizes are bytes.
+
+    Attributes:
+        name: The container's name, unique on the engine.
+        image: An image by its content id.
+        argv: The command; the image's own entry point never runs.
+        user: Numeric uid (also used as gid), or None for a steward, which is root without most powers.
+        capabilities: What is added after everything was dropped; only stewards have any.
+        tmp: Size of the scratch tmpfs at /tmp, charged to the box's memory.
+        keep_output: False where the output is read as a stream and must not lie in the engine's log.
+        stdin_lifeline: The main process reads standard input and ends when its one reader goes away.
+    """
+
+    name: str
+    image: str
+    argv: tuple[str, ...]
+    labels: dict[str, str]
+    user: int | None
+    cpus: float
+    memory: int
+    pids: int
+    mounts: tuple[Mount, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    workdir: str = "/workspace"
+    capabilities: tuple[str, ...] = ()
+    tmp: int = 1024 * MIB
+    keep_output: bool = True
+    stdin_lifeline: bool = False
+
+
+def create_arguments(spec: BoxSpec) -> dict[str, Any]:
+    """The body of the engine's `POST /containers/create`, within API 1.41.
+
+    Everything is stated, also what the image could otherwise bring along: entry point, health check,
+    stop signal, user and working directory are ours. Memory and swap are equal, so there is no swap.
+    `NanoCpus` and the CFS quota exist on both cgroup versions.
+    """
+    user = "0:0" if spec.user is None else f"{spec.user}:{spec.user}"
+    owner = 0 if spec.user is None else spec.user
+    return {
+        "Image": spec.image,
+        "Cmd": list(spec.argv),
+        "Entrypoint": [""],
+        "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
+        "User": user,
+        "WorkingDir": spec.workdir,
+        "Labels": dict(sorted(spec.labels.items())),
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGTERM",
+        "StopTimeout": 5,
+        "Tty": False,
+        "OpenStdin": spec.stdin_lifeline,
+        "StdinOnce": spec.stdin_lifeline,
+        "AttachStdin": spec.stdin_lifeline,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "NetworkDisabled": True,
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Init": True,
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "CapAdd": list(spec.capabilities),
+            "SecurityOpt": ["no-new-privileges"],
+            "Privileged": False,
+            "AutoRemove": spec.stdin_lifeline,
+            "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+            "IpcMode": "private",
+            "ShmSize": 256 * MIB,
+            "NanoCpus": round(spec.cpus * 1e9),
+            "Memory": spec.memory,
+            "MemorySwap": spec.memory,
+            "PidsLimit": spec.pids,
+            "Ulimits": [
+                {"Name": "core", "Soft": 0, "Hard": 0},
+                {"Name": "nofile", "Soft": 8192, "Hard": 8192},
+            ],
+            "Tmpfs": {
+                "/tmp": f"rw,nosuid,nodev,exec,size={spec.tmp},mode=1777,uid={owner},gid={owner}",  # noqa: S108 - a path inside the box
+            },
+            "LogConfig": _log_config(spec),
+            "Mounts": [
+                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
+                for m in spec.mounts
+            ],
+        },
+    }
+
+
+def _log_config(spec: BoxSpec) -> dict[str, Any]:
+    if not spec.keep_output:
+        return {"Type": "none", "Config": {}}
+    return {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "2"}}

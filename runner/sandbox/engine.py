@@ -1,0 +1,460 @@
+"""The container engine: the only module that speaks Docker.
+
+Thin and typed: each function is one thing asked of the engine. What to ask is decided elsewhere
+(`box`, `layers`). Every failure of the engine becomes an `EngineError`, so callers handle one kind.
+The API version is negotiated; nothing above 1.41 (engine 20.10) is used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO, Any, TypeVar
+
+import docker
+import docker.errors
+import docker.utils.build
+import docker.utils.socket
+import requests.exceptions
+import urllib3.exceptions
+
+from runner.errors import EngineError, ImageError
+from runner.sandbox.box import BoxSpec, create_arguments
+
+_NO_ENGINE = "install or start Docker 20.10 or newer, or join the `docker` group; `corral doctor` says which"
+T = TypeVar("T")
+_MISSING = (docker.errors.NotFound, docker.errors.ImageNotFound)
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What the engine says of itself. `cpus` and `memory` (bytes) are what containers can share."""
+
+    version: str
+    api: str
+    cgroup: str
+    storage: str
+    cpus: int
+    memory: int
+    root_dir: str
+    security: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BoxState:
+    """A container as the engine sees it now. Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    status: str
+    exit_code: int | None
+    oom_killed: bool
+    error: str
+    pid: int
+    started: float | None
+    finished: float | None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its processes may still run."""
+        return self.status in {"running", "paused", "restarting", "removing"}
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """An image that the engine holds. `created` is seconds since the epoch, `size` is bytes."""
+
+    id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    created: float | None
+    size: int
+    env: tuple[str, ...]
+    user: str
+    volumes: tuple[str, ...]
+
+
+class Engine:
+    """A connection to the engine; safe to use from several threads. Close it, or use it as a context."""
+
+    def __init__(self, environment: Mapping[str, str], timeout: float = 60) -> None:
+        """Connect.
+
+        Args:
+            environment: Where `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` are looked up.
+            timeout: Seconds that one answer may take.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        try:
+            self._client = docker.from_env(
+                version="auto", timeout=int(timeout), environment=dict(environment), max_pool_size=64
+            )
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise EngineError(f"no container engine answers: {_reason(error)}", cure=_NO_ENGINE) from error
+        self._api = self._client.api
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- the engine itself
+
+    def facts(self) -> EngineFacts:
+        """Ask what the engine is and has."""
+        with _asking("describe itself"):
+            info = self._api.info()
+            version = self._api.version()
+        return EngineFacts(
+            version=version.get("Version", ""),
+            api=version.get("ApiVersion", ""),
+            cgroup=str(info.get("CgroupVersion") or "1"),
+            storage=info.get("Driver", ""),
+            cpus=int(info.get("NCPU") or 0),
+            memory=int(info.get("MemTotal") or 0),
+            root_dir=info.get("DockerRootDir", ""),
+            security=tuple(info.get("SecurityOptions") or ()),
+            warnings=tuple(info.get("Warnings") or ()),
+        )
+
+    # -- containers
+
+    def create(self, spec: BoxSpec) -> str:
+        """Create a container, not yet started, and return its id."""
+        with _asking(f"create the container {spec.name}"):
+            answer = self._api.create_container_from_config(create_arguments(spec), spec.name)
+        return str(answer["Id"])
+
+    def start(self, container: str) -> None:
+        """Start a created container."""
+        with _asking("start a container"):
+            self._api.start(container)
+
+    def attach(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Stream (stdout, stderr) chunks from now on, until the container ends. Attach before `start`."""
+        with _asking("attach to a container"):
+            chunks = self._api.attach(
+                container, stdout=True, stderr=True, stream=True, logs=False, demux=True
+            )
+        return _while_asking("read a container's output", chunks)
+
+    def hold_stdin(self, container: str) -> IO[bytes]:
+        """Keep a container's standard input open; closing what is returned, or dying, ends it there."""
+        with _asking("attach to a container's input"):
+            stream: IO[bytes] = self._api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        return stream
+
+    def follow(
+        self, container: str, since: float | None = None
+    ) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Stream a container's kept output, from `since` (epoch seconds) or from the start, until it ends."""
+        with _asking("follow a container's output"):
+            response = self._client.api._get(  # noqa: SLF001 - `logs()` offers no split of the two streams
+                self._api._url("/containers/{0}/logs", container),  # noqa: SLF001 - as above
+                params={
+                    "stdout": 1,
+                    "stderr": 1,
+                    "follow": 1,
+                    "timestamps": 0,
+                    "since": 0 if since is None else f"{since:.9f}",
+                },
+                stream=True,
+                timeout=None,
+            )
+            self._api._raise_for_status(response)  # noqa: SLF001 - as above
+        return _while_asking("read a container's output", _frames(response))
+
+    def inspect(self, container: str) -> BoxState | None:
+        """The container's state, or None if the engine doesn't have it."""
+        try:
+            with _asking("inspect a container"):
+                return _box_state(self._api.inspect_container(container))
+        except EngineError as error:
+            if isinstance(error.__cause__, _MISSING):
+                return None
+            raise
+
+    def find(self, filters: list[str]) -> list[BoxState]:
+        """All containers, running or not, that carry every one of these labels (`names.label_filters`)."""
+        with _asking("list containers"):
+            rows = self._api.containers(all=True, filters={"label": filters})
+        states = (self.inspect(row["Id"]) for row in rows)
+        return [state for state in states if state is not None]
+
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        """Send a signal to the main process; a container that isn't running is left as it is."""
+        self._unless_gone(lambda: self._api.kill(container, signal), "kill a container", also=(409,))
+
+    def remove(self, container: str) -> None:
+        """Kill and remove a container with its anonymous volumes; one that is gone already is fine."""
+        self._unless_gone(
+            lambda: self._api.remove_container(container, v=True, force=True),
+            "remove a container",
+            also=(409,),
+        )
+
+    def wait_gone(self, container: str, timeout: float = 20) -> None:
+        """Wait until the engine no longer knows the container.
+
+        Raises:
+            EngineError: It is still there after `timeout` seconds.
+        """
+        until = time.monotonic() + timeout
+        while self.inspect(container) is not None:
+            if time.monotonic() > until:
+                raise EngineError(f"the container {container[:12]} is still there after {timeout:.0f} s")
+            time.sleep(0.05)
+
+    def wait_ended(self, container: str, timeout: float = 10) -> BoxState | None:
+        """The state once the engine has noted the end, which comes just after the output's; None if gone."""
+        until = time.monotonic() + timeout
+        while True:
+            state = self.inspect(container)
+            if state is None or not state.alive or time.monotonic() > until:
+                return state
+            time.sleep(0.02)
+
+    def execute(self, container: str, argv: list[str]) -> tuple[int, str]:
+        """Run a command in a steward of ours; never used on a box. Returns exit code and output."""
+        with _asking("run a command in the steward"):
+            made = self._api.exec_create(container, argv)
+            output: bytes = self._api.exec_start(made["Id"])
+            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+        return int(code), output.decode(errors="replace")
+
+    def usage(self, container: str) -> Mapping[str, Any] | None:
+        """One reading of the engine's own statistics, or None if the container is gone."""
+        try:
+            with _asking("read statistics"):
+                answer: Mapping[str, Any] = self._api.stats(container, stream=False, one_shot=True)
+                return answer
+        except EngineError:
+            return None
+
+    # -- images
+
+    def image(self, reference: str) -> ImageFacts | None:
+        """The image of that name or id, or None if the engine doesn't hold it."""
+        try:
+            with _asking(f"inspect the image {reference}"):
+                return _image_facts(self._api.inspect_image(reference))
+        except EngineError as error:
+            if isinstance(error.__cause__, _MISSING):
+                return None
+            raise
+
+    def images(self, label: str) -> list[ImageFacts]:
+        """All tagged images that carry this label."""
+        with _asking("list images"):
+            rows = self._api.images(filters={"label": [label]})
+        found = (self.image(row["Id"]) for row in rows)
+        return [facts for facts in found if facts is not None]
+
+    def build(
+        self,
+        context: Iterable[bytes],
+        tag: str,
+        *,
+        dockerfile: str = "Dockerfile",
+        labels: Mapping[str, str],
+        args: Mapping[str, str] | None = None,
+        target: str | None = None,
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> str:
+        """Build an image from a tar stream with the engine's own builder and return its id.
+
+        Args:
+            context: An uncompressed tar of the build context, in pieces; read once, as it is sent.
+            tag: What the image is called.
+            dockerfile: The Dockerfile's path inside the context.
+            labels: Labels of the image.
+            args: Build arguments; never secrets, since they stay in the image's history.
+            target: The Dockerfile's stage to stop at; None for the last.
+            on_line: Called with each line of output as it comes.
+
+        Raises:
+            ImageError: A step failed; the error carries the last lines of output.
+        """
+        with _asking(f"build the image {tag}"):
+            messages = self._api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                dockerfile=dockerfile,
+                labels=dict(labels),
+                buildargs=dict(args or {}),
+                target=target,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=24 * 3600,
+            )
+        _relay(_while_asking(f"build the image {tag}", messages), f"building {tag} failed", on_line)
+        return self._built(tag)
+
+    def import_tar(self, stream: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
+        """Make an image of one layer from a tar of a root file system; returns its id."""
+        with _asking(f"import the image {repository}:{tag}"):
+            self._api.import_image_from_stream(stream, repository=repository, tag=tag, changes=changes)
+        return self._built(f"{repository}:{tag}")
+
+    def pull(self, reference: str, on_line: Callable[[str], None] = lambda _: None) -> str:
+        """Pull an image; returns its id.
+
+        Raises:
+            ImageError: It doesn't exist, or no registry answers.
+        """
+        try:
+            messages = self._api.pull(reference, stream=True, decode=True)
+            _relay(_while_asking(f"pull {reference}", messages), f"pulling {reference} failed", on_line)
+        except (docker.errors.DockerException, requests.exceptions.RequestException, EngineError) as error:
+            raise ImageError(f"can't pull {reference}: {_reason(error)}") from error
+        return self._built(reference)
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        """Give an image one more name."""
+        with _asking(f"tag {repository}:{tag}"):
+            self._api.tag(image, repository, tag)
+
+    def remove_image(self, reference: str) -> bool:
+        """Remove an image; False if something still uses it, or it is gone."""
+        try:
+            with _asking(f"remove the image {reference}"):
+                self._api.remove_image(reference)
+        except EngineError as error:
+            if isinstance(error.__cause__, docker.errors.APIError):
+                return False
+            raise
+        return True
+
+    # -- inside
+
+    def _built(self, reference: str) -> str:
+        facts = self.image(reference)
+        if facts is None:
+            raise ImageError(f"the engine reported success, but has no image {reference}")
+        return facts.id
+
+    @staticmethod
+    def _unless_gone(call: Callable[[], object], what: str, also: tuple[int, ...] = ()) -> None:
+        try:
+            with _asking(what):
+                call()
+        except EngineError as error:
+            cause = error.__cause__
+            if isinstance(cause, _MISSING):
+                return
+            if isinstance(cause, docker.errors.APIError) and cause.status_code in also:
+                return
+            raise
+
+
+def context_filter(ignore: str) -> Callable[[str], bool]:
+    """Which paths of a build context are sent, by the text of its `.dockerignore`.
+
+    The engine itself doesn't apply that file to a context that it gets as a stream.
+    """
+    lines = (line.strip() for line in ignore.removeprefix("\ufeff").splitlines())
+    matcher = docker.utils.build.PatternMatcher([line for line in lines if line and not line.startswith("#")])
+    return lambda path: not matcher.matches(path)
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        ConnectionError,
+    ) as error:
+        raise EngineError(f"the engine could not {what}: {_reason(error)}", cure="`corral doctor`") from error
+
+
+def _while_asking(what: str, items: Iterator[T]) -> Iterator[T]:
+    with _asking(what):
+        yield from items
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, docker.errors.APIError) and error.explanation:
+        return str(error.explanation)
+    return str(error) or type(error).__name__
+
+
+def _relay(messages: Iterator[Mapping[str, Any]], failure: str, on_line: Callable[[str], None]) -> None:
+    last: list[str] = []
+    for message in messages:
+        for line in str(message.get("stream") or message.get("status") or "").splitlines():
+            last = [*last[-39:], line]
+            on_line(line)
+        if "error" in message:
+            raise ImageError(f"{failure}: {message['error']}", log=tuple(last))
+
+
+def _frames(response: requests.Response) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Split the engine's multiplexed stream: 8 bytes of header (stream, 0, 0, 0, length), then data.
+
+    Source: Docker Engine API 1.41, "Attach to a container", stream format.
+    """
+    raw = response.raw
+    try:
+        while len(header := raw.read(8)) == 8:
+            data = raw.read(int.from_bytes(header[4:], "big"))
+            yield (None, data) if header[0] == 2 else (data, None)
+    finally:
+        response.close()
+
+
+def _box_state(row: Mapping[str, Any]) -> BoxState:
+    state = row["State"]
+    ended = state["Status"] in {"exited", "dead"}
+    return BoxState(
+        id=row["Id"],
+        name=row["Name"].lstrip("/"),
+        labels=row["Config"].get("Labels") or {},
+        status=state["Status"],
+        exit_code=int(state["ExitCode"]) if ended else None,
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        pid=int(state.get("Pid") or 0),
+        started=_epoch(state.get("StartedAt")),
+        finished=_epoch(state.get("FinishedAt")) if ended else None,
+    )
+
+
+def _image_facts(row: Mapping[str, Any]) -> ImageFacts:
+    config = row.get("Config") or {}
+    return ImageFacts(
+        id=row["Id"],
+        tags=tuple(row.get("RepoTags") or ()),
+        labels=config.get("Labels") or {},
+        created=_epoch(row.get("Created")),
+        size=int(row.get("Size") or 0),
+        env=tuple(config.get("Env") or ()),
+        user=config.get("User") or "",
+        volumes=tuple(config.get("Volumes") or ()),
+    )
+
+
+def _epoch(text: str | None) -> float | None:
+    """Seconds since the epoch of the engine's RFC 3339 time with nanoseconds; its year 1 means never."""
+    if not text or text.startswith("0001-"):
+        return None
+    whole, _, rest = text.rstrip("Z").partition(".")
+    fraction = rest[:6].rstrip("+-:") or "0"
+    moment = datetime.strptime(whole[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return moment.timestamp() + float(f"0.{fraction}" if fraction.isdigit() else 0)

@@ -1,0 +1,111 @@
+"""What a living box prints, followed in a thread of its own, handed over in bounded pieces."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from runner.errors import EngineError
+from runner.sandbox.engine import Engine
+
+LONGEST_LINE = 1024 * 1024
+KEPT_BYTES = 20 * 1024 * 1024
+"""As much of a box's output as the engine itself keeps; more is dropped, and said."""
+
+READY = b"corral: ready"
+
+
+class Output:
+    """Follows one container's output; iterate over `lines`, leave the context when it has ended.
+
+    Attributes:
+        ready: Whether the box's first program reported that the workspace was laid out. What comes
+            before that line is ours; everything after it may be written by an attacker.
+        closed: Whether the stream has ended: the container did, or the engine went away.
+        fault: The engine's failure, if that is what ended the stream.
+    """
+
+    def __init__(self, engine: Engine, container: str, log: Path) -> None:
+        self.ready = False
+        self.closed = False
+        self.fault: EngineError | None = None
+        self._engine = engine
+        self._container = container
+        self._log = log
+        self._written = 0
+        self._rest = b""
+        self._pieces: queue.Queue[tuple[bool, bytes] | None] = queue.Queue(maxsize=64)
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"output-{container[:12]}", daemon=True)
+
+    def __enter__(self) -> Output:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._log.open("wb")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.set()
+        self._drain()
+        self._thread.join(timeout=10)
+        self._file.close()
+
+    def lines(self, patience: float) -> Iterator[bytes]:
+        """The lines of standard output that came, waiting at most `patience` seconds for the first piece."""
+        try:
+            piece = self._pieces.get(timeout=patience)
+        except queue.Empty:
+            return
+        if piece is None:
+            self.closed = True
+            if self._rest:
+                yield self._rest
+            return
+        standard, data = piece
+        self._keep(data)
+        if standard:
+            yield from self._split(data)
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        *whole, last = data.split(b"\n")
+        for line in whole:
+            full, self._rest = self._rest + line, b""
+            if not self.ready and full == READY:
+                self.ready = True
+            else:
+                yield full[:LONGEST_LINE]
+        if len(self._rest) < LONGEST_LINE:
+            self._rest += last
+
+    def _keep(self, data: bytes) -> None:
+        room = KEPT_BYTES - self._written
+        if room > 0:
+            self._file.write(data[:room])
+            if len(data) > room:
+                self._file.write(b"\n[corral: the output beyond 20 MiB is not kept]\n")
+            self._file.flush()
+        self._written += len(data)
+
+    def _follow(self) -> None:
+        try:
+            for out, err in self._engine.follow(self._container):
+                if self._leaving.is_set():
+                    return
+                self._pieces.put((out is not None, out if out is not None else err or b""))
+        except EngineError as error:
+            self.fault = error
+        finally:
+            self._pieces.put(None)
+
+    def _drain(self) -> None:
+        """Let the thread go on to its end: it may be waiting for room."""
+        while not self.closed:
+            try:
+                self.closed = self._pieces.get(timeout=5) is None
+            except queue.Empty:
+                return

@@ -1,0 +1,64 @@
+"""Who answers an attempt's model calls: from its profile and the credentials on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.agents import catalog
+from runner.errors import UsageError
+from runner.gateway.grants import Access, Script, Service
+from runner.settings import Settings
+from runner.tasks.plan import Plan, Profile
+
+NO_CREDENTIAL = (
+    "set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN, or give `upstream: script:PATH`"
+)
+
+
+def access_for(profile: Profile, task: str, settings: Settings) -> Access | None:
+    """Who answers, or None where nobody does: a command without any credential on the host.
+
+    Raises:
+        UsageError: The agent needs a model, and there is no transcript or no credential for it.
+    """
+    if profile.upstream.kind == "script":
+        return Script(transcript=str(transcript(profile, task)))
+    service = _service(settings)
+    if service is None and catalog.layer(profile.settings) is not None:
+        raise UsageError(
+            f"the profile {profile.name!r} calls a model, and no credential is set", cure=NO_CREDENTIAL
+        )
+    return service
+
+
+def check_access(plan: Plan, settings: Settings) -> None:
+    """See that every attempt of a plan has who answers it.
+
+    Raises:
+        UsageError: As `access_for`, and where a transcript is missing.
+    """
+    for planned in plan.attempts:
+        profile = plan.profile(planned.profile)
+        access = access_for(profile, planned.task, settings)
+        if isinstance(access, Script) and catalog.layer(profile.settings) is not None:
+            file = Path(access.transcript)
+            if not file.is_file():
+                raise UsageError(f"there is no transcript {file}", cure="write it, or remove `upstream:`")
+
+
+def transcript(profile: Profile, task: str) -> Path:
+    """The transcript that the scripted model plays: the file named, or `PROFILE/TASK.yaml` below it."""
+    place = Path(profile.upstream.script or "")
+    return place / profile.name / f"{task}.yaml" if place.is_dir() else place
+
+
+def _service(settings: Settings) -> Service | None:
+    url = settings.anthropic_base_url
+    if settings.anthropic_api_key is not None:
+        return Service(base_url=url, secret=settings.anthropic_api_key)
+    if settings.anthropic_auth_token is not None:
+        return Service(base_url=url, header="authorization", secret=settings.anthropic_auth_token)
+    if settings.claude_code_oauth_token is not None:
+        token = settings.claude_code_oauth_token
+        return Service(base_url=url, header="authorization", secret=token, oauth=True)
+    return None

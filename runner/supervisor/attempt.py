@@ -1,0 +1,434 @@
+"""One attempt's life, from its commit to its verdict: straight-line, and yielding events as it goes.
+
+    prepare → box runs → box is gone → gather → check → clean → verdict
+
+Knows neither the journal nor the schedule. Whatever way the agent ended, its work is gathered and, if
+there is any, the check is run on it. A fault of ours or of the engine's makes the attempt end as
+`infrastructure`; what could not come home then stays where it is, and the reason says where.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runner import names
+from runner.agents import catalog
+from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment
+from runner.errors import CorralError, EngineError
+from runner.gateway.client import Gateway
+from runner.gateway.grants import Access
+from runner.gather.pack import read_out
+from runner.gather.policy import Refused
+from runner.gather.quarantine import Quarantine, take_in
+from runner.git import worktree
+from runner.git.base_store import BaseStore, base_store
+from runner.names import AttemptKey
+from runner.sandbox import workspace
+from runner.sandbox.box import MIB, BoxSpec, Mount, Role
+from runner.sandbox.engine import Engine
+from runner.sandbox.steward import Steward
+from runner.sandbox.workspace import Workspace
+from runner.supervisor import events as e
+from runner.supervisor.check import Checked, run_check
+from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
+from runner.supervisor.watch import Watch, Watched
+from runner.tasks.plan import Profile, Source, Task
+from runner.tasks.units import format_duration
+
+FAULTS = (CorralError, OSError)
+"""What can fail around an attempt without being a bug of ours."""
+
+GATHER_MEMORY = 2048 * MIB
+
+
+@dataclass(frozen=True)
+class AttemptSpec:
+    """All that an attempt is: what to do, by whom, from where, and as which box.
+
+    `image` is the prepared image's id; `access` is who answers its model calls, if anyone does;
+    `include` holds the ignored files of the user's work tree that the task needs.
+    """
+
+    run: str
+    key: AttemptKey
+    box: str
+    task: Task
+    profile: Profile
+    source: Source
+    base: str
+    branch: str
+    image: str
+    access: Access | None
+    include: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What an attempt works with: the host's parts, shared by all attempts of a run."""
+
+    engine: Engine
+    steward: Steward
+    steward_image: str
+    gateway: Gateway | None
+    home: Path
+    uid: int
+
+    @property
+    def locks(self) -> Path:
+        """Where lock files lie."""
+        return self.home / "locks"
+
+    def log(self, run: str, key: AttemptKey, what: str = "log") -> Path:
+        """The file that holds an attempt's output, or its check's."""
+        return self.home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
+
+
+def drive(spec: AttemptSpec, rooms: Rooms, stop: threading.Event) -> Iterator[e.Event]:
+    """Live one attempt through to its verdict.
+
+    Args:
+        spec: The attempt.
+        rooms: What it works with.
+        stop: Set when a person wants it ended; its work still comes home.
+    """
+    life = _Life(spec, rooms, stop)
+    yield from life.run()
+    yield from life.gather()
+    yield from life.check()
+    yield from life.finish()
+
+
+class _Life:
+    """The stages of `drive`, and what they have to tell each other."""
+
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, stop: threading.Event) -> None:
+        self._spec = spec
+        self._rooms = rooms
+        self._stop = stop
+        self._name = str(spec.key)
+        self._space = Workspace(spec.box, rooms.home / "w" / spec.box)
+        self._git_dir = Path(spec.source.git_dir)
+        self._store: BaseStore | None = None
+        self._box_existed = False
+        self._quarantine: Quarantine | None = None
+        self._ended = self._end_event("infrastructure", Watched())
+        self._work: Work = "none"
+        self._check: Check = "none"
+        self._leave_in_place = False
+
+    # -- the agent's box
+
+    def run(self) -> Iterator[e.Event]:
+        """Prepare the workspace, start the box, watch it to its end, and see it gone."""
+        seen = Watched()
+        try:
+            self._store = base_store(self._rooms.home / "bases", self._git_dir, self._spec.base)
+            container = self._adopt() or self._start(self._prepare())
+            yield e.BoxStarted(at=time.time(), attempt=self._name, container=container)
+            for seen in self._watch(container).signs():
+                yield self._signs("running", seen)
+            self._gone(container)
+        except FAULTS as fault:
+            self._ended = self._end_event("infrastructure", seen, _words(fault))
+        else:
+            self._ended = self._judge_end(seen)
+        yield self._ended
+
+    def _adopt(self) -> str | None:
+        """The box that an earlier process started for this attempt, if it did.
+
+        Raises:
+            EngineError: There was one, and it is lost: what it left can still be gathered.
+        """
+        if not self._space.root.exists():
+            return None
+        self._box_existed = True
+        filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
+        boxes = [
+            box for box in self._rooms.engine.find(filters) if box.labels.get(names.LABEL_ROLE) == "agent"
+        ]
+        if not boxes or boxes[0].started is None:
+            raise EngineError("its box was lost when Corral was ended")
+        return boxes[0].id
+
+    def _prepare(self) -> Launch:
+        spec, rooms = self._spec, self._rooms
+        launch = catalog.launch(spec.profile.settings, spec.task.prompt, spec.run, self._name)
+        inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
+        workspace.remember(self._space, spec.run, self._git_dir)
+        workspace.lay_out(self._space, self._base, self._git_dir, rooms.locks, inputs)
+        rooms.steward.own(spec.box, rooms.uid)
+        return launch
+
+    def _start(self, launch: Launch) -> str:
+        spec, rooms = self._spec, self._rooms
+        sockets = None
+        if spec.access is not None and rooms.gateway is not None:
+            sockets = rooms.gateway.grant(spec.box, spec.access)
+        env = dict(launch.env)
+        if launch.prompt_on_stdin:
+            env["CORRAL_STDIN"] = PROMPT_FILE
+        if launch.forwarder and sockets is not None:
+            env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
+        mounts = self._space.agent_mounts(self._base, sockets)
+        argv = ("/opt/corral/enter", "work", spec.base, *launch.argv)
+        container = rooms.engine.create(self._box("agent", argv, env, mounts))
+        self._box_existed = True
+        rooms.engine.start(container)
+        return container
+
+    def _watch(self, container: str) -> Watch:
+        spec, rooms = self._spec, self._rooms
+        return Watch(
+            engine=rooms.engine,
+            gateway=rooms.gateway,
+            container=container,
+            grant=spec.box if spec.access is not None else None,
+            limits=spec.task.limits,
+            reader=catalog.reader(spec.profile.settings),
+            log=rooms.log(spec.run, spec.key),
+            stop=self._stop,
+        )
+
+    def _judge_end(self, seen: Watched) -> e.AttemptEnded:
+        if seen.exit is None:
+            raise AssertionError("a watch ends with an exit")
+        ended, reason = how_it_ended(seen.exit)
+        flags = ("oom-killed-child",) if seen.exit.oom_killed and ended != "oom" else ()
+        return self._end_event(ended, seen, reason or self._limit(ended), seen.exit.code, flags)
+
+    def _limit(self, ended: Ended) -> str:
+        """The limit that was reached, in words."""
+        limits = self._spec.task.limits
+        if ended == "timeout":
+            return f"over its {format_duration(limits.time)}"
+        return f"no sign of life for {format_duration(limits.idle)}" if ended == "stalled" else ""
+
+    def _gone(self, container: str) -> None:
+        self._rooms.engine.remove(container)
+        self._rooms.engine.wait_gone(container)
+
+    # -- what comes home
+
+    def gather(self) -> Iterator[e.Event]:
+        """Bring the work home: out of the workspace, through the quarantine, onto a branch."""
+        if not self._box_existed:
+            yield e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
+            return
+        yield self._signs("gathering")
+        try:
+            self._nothing_runs()
+            home = self._bring_home()
+        except Refused as refused:
+            home = self._keep("refused", str(refused))
+        except FAULTS as fault:
+            yield self._fault(fault)
+            home = self._keep("none", "")
+        self._work = home.work
+        yield home
+
+    def _nothing_runs(self) -> None:
+        """End whatever container of this attempt is left, and revoke what it was granted."""
+        self._revoke()
+        filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
+        for box in self._rooms.engine.find(filters):
+            self._gone(box.id)
+        if not self._space.mask_holds:
+            raise Refused("the mask over its .git was changed from outside")
+
+    def _bring_home(self) -> e.AttemptGathered:
+        work, found, left_out = self._take_in()
+        if found.is_empty:
+            return e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
+        base, commit, branch = self._spec.base, found.commit, self._spec.branch
+        worktree.import_commits(self._git_dir, found.path, found.alternates, commit, base)
+        if worktree.has_tree(self._git_dir, branch, commit):
+            commit = worktree.branch_commit(self._git_dir, branch) or commit
+        else:
+            worktree.create_branch(self._git_dir, branch, commit)
+        self._quarantine = found
+        change = found.change()
+        return e.AttemptGathered(
+            at=time.time(),
+            attempt=self._name,
+            work=work,
+            branch=branch,
+            commit=commit,
+            files=change.files,
+            insertions=change.insertions,
+            deletions=change.deletions,
+            flags=left_out + found.links_and_submodules(),
+        )
+
+    def _take_in(self) -> tuple[Work, Quarantine, tuple[str, ...]]:
+        """All of the work, or else what was committed; with a flag for what was left out."""
+        try:
+            work, found = self._read_out("all")
+        except Refused as refused:
+            _, found = self._read_out("tip")
+            if found.commit == self._spec.base:
+                raise
+            return "salvaged", found, (f"uncommitted work was left out: {refused}",)
+        return work, found, ()
+
+    def _read_out(self, what: Literal["all", "tip"]) -> tuple[Work, Quarantine]:
+        place = self._rooms.home / "q" / self._spec.box / what
+        place.mkdir(parents=True)
+        argv = ("/opt/corral/gather.sh", self._spec.base, what)
+        mounts = self._space.gather_mounts(self._base)
+        raw = read_out(
+            self._rooms.engine, self._box("gather", argv, {"HOME": "/nonexistent"}, mounts), place / "pack"
+        )
+        found = take_in(place / "git", raw, self._base)
+        return ("salvaged" if raw.kind == "salvaged" else "gathered"), found
+
+    def _keep(self, work: Work, reason: str) -> e.AttemptGathered:
+        """Save the files that could not come home; failing that, leave them where they are."""
+        name = f"{self._spec.run}+{self._name.replace('/', '+')}"
+        try:
+            kept = self._rooms.steward.keep(self._spec.box, name)
+        except FAULTS:
+            self._leave_in_place = True
+            kept = self._space.root
+        return e.AttemptGathered(at=time.time(), attempt=self._name, work=work, reason=reason, kept=str(kept))
+
+    # -- the check
+
+    def check(self) -> Iterator[e.Event]:
+        """Run the task's check on the gathered commit, in a clean container."""
+        command = self._spec.task.check
+        done = Checked("none" if command is None else "not-run")
+        if command is not None and self._quarantine is not None and not self._stop.is_set():
+            yield self._signs("checking", Watched(doing=command))
+            try:
+                done = self._run_check(command, self._quarantine)
+            except FAULTS as fault:
+                yield self._fault(fault)
+        self._check = done.check
+        yield e.AttemptChecked(
+            at=time.time(),
+            attempt=self._name,
+            check=done.check,
+            reason=done.reason,
+            exit_code=done.exit_code,
+            seconds=done.seconds,
+        )
+
+    def _run_check(self, command: str, found: Quarantine) -> Checked:
+        spec, rooms = self._spec, self._rooms
+        argv = ("/opt/corral/enter", "check", found.commit, spec.base, "sh", "-c", command)
+        mounts = self._space.check_mounts(self._base, found.path)
+        box = self._box("check", argv, environment("", {}), mounts)
+        log = rooms.log(spec.run, spec.key, "check.log")
+        return run_check(rooms.engine, box, log, spec.task.limits.time, self._stop)
+
+    # -- the end
+
+    def finish(self) -> Iterator[e.Event]:
+        """Leave nothing behind but the branch and the record, and give the verdict."""
+        left = ""
+        try:
+            self._clean()
+        except FAULTS as fault:
+            left = f"it could not be cleaned up: {_words(fault)}"
+        reached = verdict(self._ended.ended, self._work, self._check)
+        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._stop.is_set()
+        yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, again=again)
+
+    def _clean(self) -> None:
+        rooms, box = self._rooms, self._spec.box
+        self._revoke()
+        shutil.rmtree(rooms.home / "q" / box, ignore_errors=True)
+        if self._leave_in_place or not self._space.root.exists():
+            return
+        rooms.steward.empty(box)
+        workspace.take_down(self._space, self._git_dir, rooms.locks)
+        workspace.forget(self._space)
+
+    def _revoke(self) -> None:
+        if self._spec.access is not None and self._rooms.gateway is not None:
+            self._rooms.gateway.revoke(self._spec.box)
+
+    # -- parts
+
+    @property
+    def _base(self) -> BaseStore:
+        if self._store is None:
+            raise AssertionError("nothing comes before the base store")
+        return self._store
+
+    def _box(
+        self, role: Role, argv: tuple[str, ...], env: Mapping[str, str], mounts: tuple[Mount, ...]
+    ) -> BoxSpec:
+        spec, rooms = self._spec, self._rooms
+        limits = spec.task.limits
+        return BoxSpec(
+            name=f"corral-{role}-{spec.box}-{os.urandom(3).hex()}",
+            image=rooms.steward_image if role == "gather" else spec.image,
+            argv=argv,
+            labels=names.labels(names.home_id(str(rooms.home)), spec.run, spec.key, role),
+            user=rooms.uid,
+            cpus=limits.cpus,
+            memory=GATHER_MEMORY if role == "gather" else limits.memory,
+            pids=limits.pids,
+            mounts=mounts,
+            env=dict(env),
+            keep_output=role != "gather",
+        )
+
+    def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
+        seen = seen or Watched()
+        return e.Signs(
+            at=time.time(),
+            attempt=self._name,
+            stage=stage,
+            doing=seen.doing,
+            cpu=seen.cores,
+            memory=seen.measured.memory,
+            tokens=seen.tokens,
+        )
+
+    def _fault(self, fault: Exception) -> e.AttemptEnded:
+        """The end, told again: a fault of ours came after it."""
+        self._ended = self._ended.model_copy(
+            update={"at": time.time(), "ended": "infrastructure", "reason": _words(fault)}
+        )
+        return self._ended
+
+    def _end_event(
+        self,
+        ended: Ended,
+        seen: Watched,
+        reason: str = "",
+        code: int | None = None,
+        flags: tuple[str, ...] = (),
+    ) -> e.AttemptEnded:
+        model = seen.model
+        return e.AttemptEnded(
+            at=time.time(),
+            attempt=self._name,
+            ended=ended,
+            reason=reason,
+            exit_code=code,
+            seconds=seen.seconds,
+            peak_memory=seen.measured.peak_memory,
+            cpu_seconds=seen.measured.cpu_seconds,
+            requests=model.requests if model else None,
+            input_tokens=model.input if model else None,
+            output_tokens=model.output if model else None,
+            cache_read_tokens=model.cache_read if model else None,
+            cache_write_tokens=model.cache_write if model else None,
+            flags=flags,
+        )
+
+
+def _words(fault: Exception) -> str:
+    text = fault.message if isinstance(fault, CorralError) else str(fault)
+    return " ".join(text.split())[:500] or type(fault).__name__

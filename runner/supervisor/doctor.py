@@ -1,0 +1,152 @@
+"""What this machine has, what is weaker here, and what to do about each: findings with their cures."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runner.errors import CorralError
+from runner.sandbox.engine import Engine, EngineFacts
+from runner.settings import Settings
+from runner.supervisor import host
+from runner.tasks.units import format_size
+
+Level = Literal["ok", "weaker", "broken"]
+
+GIB = 1024**3
+LOW_DISK = 10 * GIB
+OLDEST_ENGINE = (20, 10)
+SAFER_ENGINE = (23, 0, 11)
+"""First engine line with a seccomp profile and a runc that close the escapes named in docs/security."""
+
+DISK_WEAKER = "disk limits are not enforced by this version: a box can fill the file system of CORRAL_HOME"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found out: its level, what it is, and what to do if it isn't right."""
+
+    name: str
+    level: Level
+    found: str
+    cure: str | None = None
+
+
+def examine(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """Look at everything that a run rests on."""
+    return [
+        *_engine(environment),
+        _git(),
+        _disk(settings.home),
+        _uid(settings.box_uid),
+        _kernel(),
+        _credentials(settings),
+        _certificates(settings),
+        Finding("disk limit", "weaker", DISK_WEAKER, "keep CORRAL_HOME on a file system of its own"),
+    ]
+
+
+def weaker(findings: list[Finding]) -> tuple[str, ...]:
+    """What is weaker here, in words, for a plan and a summary."""
+    return tuple(finding.found for finding in findings if finding.level == "weaker")
+
+
+def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        with Engine(environment, timeout=10) as engine:
+            facts = engine.facts()
+    except CorralError as error:
+        yield Finding("engine", "broken", error.message, error.cure)
+        return
+    yield _engine_version(facts)
+    yield Finding("cgroups", "ok", f"version {facts.cgroup}")
+    yield Finding("storage", "ok", f"{facts.storage} at {facts.root_dir}")
+    for name in ("memory limit", "pids limit", "cpu cfs quota"):
+        words = next((w for w in facts.warnings if name in w.lower()), None)
+        if words is not None:
+            yield Finding(
+                name, "broken", words, "enable it on the kernel's command line (cgroup_enable=memory)"
+            )
+
+
+def _engine_version(facts: EngineFacts) -> Finding:
+    found = f"Docker {facts.version}, API {facts.api}, {facts.cpus} CPUs, {format_size(facts.memory)}"
+    version = tuple(
+        int(part) for part in facts.version.split("+")[0].split("-")[0].split(".") if part.isdigit()
+    )
+    if version and version < OLDEST_ENGINE:
+        return Finding("engine", "broken", found, "upgrade to Docker 20.10 or newer")
+    if version and version < SAFER_ENGINE:
+        return Finding(
+            "engine", "ok", found, "newer engines (23.0.11 and up, runc 1.2.8 and up) close known escapes"
+        )
+    return Finding("engine", "ok", found)
+
+
+def _git() -> Finding:
+    try:
+        done = subprocess.run(["git", "version"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("git", "broken", f"git can't be run: {error}", "install git 2.34 or newer")
+    missing = next((tool for tool in ("prlimit",) if shutil.which(tool) is None), None)
+    if missing is not None:
+        return Finding("git", "broken", f"{missing} is missing, under which git runs", "install util-linux")
+    return Finding("git", "ok", done.stdout.strip().removeprefix("git version "))
+
+
+def _disk(home: Path) -> Finding:
+    free = host.look(home).disk_free
+    found = f"{format_size(free)} free for {home}"
+    if free < LOW_DISK:
+        return Finding(
+            "disk", "weaker", f"only {found}", "free some space, or set CORRAL_HOME to a larger disk"
+        )
+    return Finding("disk", "ok", found)
+
+
+def _uid(uid: int) -> Finding:
+    if uid == os.getuid():
+        return Finding(
+            "box uid", "broken", f"boxes would run as you (uid {uid})", "set CORRAL_BOX_UID to an unused id"
+        )
+    try:
+        person = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return Finding("box uid", "ok", f"{uid}, nobody on this host")
+    return Finding(
+        "box uid", "weaker", f"boxes run as {person} (uid {uid})", "set CORRAL_BOX_UID to an unused id"
+    )
+
+
+def _kernel() -> Finding:
+    system = platform.uname()
+    if system.system != "Linux":
+        return Finding(
+            "kernel", "weaker", f"{system.system} {system.release} is not tested", "run Corral on Linux"
+        )
+    return Finding("kernel", "ok", f"Linux {system.release} on {system.machine}")
+
+
+def _credentials(settings: Settings) -> Finding:
+    found = settings.credentials_found
+    if found:
+        return Finding("credentials", "ok", ", ".join(found))
+    return Finding("credentials", "ok", "none is set", "set ANTHROPIC_API_KEY to use the real service")
+
+
+def _certificates(settings: Settings) -> Finding:
+    bundle = settings.ca_bundle
+    if bundle is None:
+        return Finding("certificates", "ok", "the images' own")
+    if not bundle.is_file():
+        return Finding(
+            "certificates", "broken", f"there is no file {bundle}", "set CORRAL_CA_BUNDLE to a PEM file"
+        )
+    return Finding("certificates", "ok", f"builds also get {bundle}")

@@ -1,0 +1,84 @@
+"""Putting together what a run works with, and taking it apart again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from runner.gateway.client import Gateway
+from runner.git.base_store import BaseStore, base_store
+from runner.sandbox.engine import Engine
+from runner.sandbox.images import Images
+from runner.sandbox.steward import Steward
+from runner.settings import Settings
+from runner.supervisor.access import access_for
+from runner.supervisor.attempt import Rooms
+from runner.supervisor.journal import Journal
+from runner.supervisor.night import Means
+from runner.tasks.plan import Plan, Source
+
+
+def journal(settings: Settings) -> Journal:
+    """The journal of the state directory."""
+    return Journal(settings.home / "journal.db")
+
+
+def images(engine: Engine, settings: Settings) -> Images:
+    """What prepares images; commits are read from base stores, so that builds see whole exports."""
+
+    def files(source: Source) -> BaseStore:
+        return base_store(settings.home / "bases", Path(source.git_dir), source.base)
+
+    return Images(engine, settings.home, settings.box_uid, files, settings.ca_bundle)
+
+
+def images_unbuilt(engine: Engine, settings: Settings) -> Images:
+    """As `images`, for looking only: commits are read where they are, and nothing is written."""
+
+    def files(source: Source) -> BaseStore:
+        return BaseStore(Path(source.git_dir), source.base)
+
+    return Images(engine, settings.home, settings.box_uid, files, settings.ca_bundle)
+
+
+@contextmanager
+def means(
+    plan: Plan,
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    jobs: int,
+    weaker: tuple[str, ...],
+    on_line: Callable[[str], None],
+) -> Iterator[Means]:
+    """Everything that a run needs, ended on leaving.
+
+    Args:
+        plan: What will be done.
+        settings: The settings.
+        environment: For the engine's address and the gateway's way out.
+        jobs: How many attempts live at once.
+        weaker: Promises that are weaker here, for the record.
+        on_line: Called with build output of Corral's own image, which comes first.
+
+    Raises:
+        HostError: The engine does not answer, or the steward or the gateway can't be started.
+    """
+    with ExitStack() as stack:
+        engine = stack.enter_context(Engine(environment))
+        maker = images(engine, settings)
+        steward_image = maker.steward(on_line)
+        steward = stack.enter_context(Steward(engine, steward_image, settings.home, plan.run))
+        gateway = None
+        if any(access_for(plan.profile(p.profile), p.task, settings) for p in plan.attempts):
+            gateway = Gateway.ensure(settings.home, environment=environment)
+            stack.callback(gateway.leave)
+        yield Means(
+            rooms=Rooms(engine, steward, steward_image, gateway, settings.home, settings.box_uid),
+            journal=stack.enter_context(journal(settings)),
+            images=maker,
+            access=lambda profile, task: access_for(profile, task, settings),
+            jobs=jobs,
+            weaker=weaker,
+        )

@@ -1,0 +1,258 @@
+"""A run from its start to its end: starts what may start, notes what happens, ends when all is done.
+
+One loop owns the journal and the state. Attempts live in threads of their own and tell it what happens
+through a queue; images are prepared in one more. Two interruptions are known: the first lets what runs
+come to its end and starts nothing new, the second stops what runs. Both bring the work home.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from runner import names
+from runner.agents import catalog
+from runner.errors import CorralError, HostError, ImageError
+from runner.gateway.grants import Access
+from runner.locks import try_locked
+from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.attempt import FAULTS, AttemptSpec, Rooms, drive
+from runner.supervisor.journal import Journal, Row
+from runner.supervisor.schedule import Decision, decide, finished
+from runner.supervisor.state import RunState, apply, begin, fold
+from runner.tasks.plan import Plan, Profile, Source
+
+TICK = 0.2
+
+
+class ImageMaker(Protocol):
+    """What prepares images."""
+
+    def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:
+        """The id of the image for a source and an agent CLI, built where it isn't there.
+
+        Raises:
+            HostError: It could not be prepared.
+            UsageError: The repository asks for what can't be done.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run works with. `access` says who answers the model calls of a profile's attempt at a task."""
+
+    rooms: Rooms
+    journal: Journal
+    images: ImageMaker
+    access: Callable[[Profile, str], Access | None]
+    jobs: int
+    weaker: tuple[str, ...] = ()
+
+
+class Night:
+    """One run under way.
+
+    `watcher` is called with every event after it was noted, passing ones included, and with the state.
+    """
+
+    def __init__(self, means: Means, watcher: Callable[[Row, RunState], None]) -> None:
+        self._means = means
+        self._watcher = watcher
+        self._happened: queue.Queue[e.Event] = queue.Queue()
+        self._threads: dict[AttemptKey, threading.Thread] = {}
+        self._stop = threading.Event()
+        self._interruptions = 0
+        self._bug: str | None = None
+        self._state: RunState
+
+    def interrupt(self, times: int = 1) -> None:
+        """Drain at the first interruption, stop at the second; safe to call from a signal handler."""
+        self._interruptions += times
+
+    def start(self, plan: Plan) -> RunState:
+        """Do all of a plan.
+
+        Raises:
+            HostError: The journal can't be written, or the run is owned by another process.
+        """
+        started = e.RunStarted(at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker)
+        with self._owned(plan.run):
+            row = self._means.journal.append(plan.run, started)
+            self._state = begin(plan.run, started)
+            self._watcher(row, self._state)
+            return self._live()
+
+    def resume(self, run: str) -> RunState:
+        """Take a run up again that a crash, or a person, ended early.
+
+        Raises:
+            HostError: As `start`.
+        """
+        with self._owned(run):
+            rows = self._means.journal.events(run)
+            self._state = fold((row.run, row.event) for row in rows)
+            self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs))
+            for attempt in list(self._state.attempts.values()):
+                if attempt.phase not in {"queued", "final"} and attempt.base is not None:
+                    self._begin(attempt.key, attempt.base)
+            return self._live()
+
+    @contextlib.contextmanager
+    def _owned(self, run: str) -> Iterator[None]:
+        """Own the run: no second process does, and our death frees it."""
+        with try_locked(self._means.rooms.home / "runs" / run / "lock") as ours:
+            if not ours:
+                raise HostError(f"another process is working on the run {run}", cure=f"corral status {run}")
+            yield
+
+    # -- the loop
+
+    def _live(self) -> RunState:
+        builder = threading.Thread(target=self._prepare_images, name="images", daemon=True)
+        builder.start()
+        while True:
+            self._heed_interruptions()
+            for decision in decide(self._state, self._means.jobs):
+                self._carry_out(decision)
+            self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
+            if not self._threads and self._happened.empty() and finished(self._state):
+                break
+            with contextlib.suppress(queue.Empty):
+                self._note(self._happened.get(timeout=TICK))
+        self._note(e.RunEnded(at=time.time(), exit_code=exit_code(self._state, bug=self._bug is not None)))
+        return self._state
+
+    def _heed_interruptions(self) -> None:
+        if self._interruptions >= 1 and not self._state.draining:
+            self._note(e.Draining(at=time.time()))
+        if self._interruptions >= 2 and not self._state.stopping:
+            self._note(e.Stopping(at=time.time()))
+            self._stop.set()
+
+    def _carry_out(self, decision: Decision) -> None:
+        if decision.standing == "start" and decision.base is not None:
+            self._begin(decision.key, decision.base)
+        elif decision.standing == "fail":
+            for event in _never_started(str(decision.key), decision.why):
+                self._note(event)
+
+    def _begin(self, key: AttemptKey, base: str) -> None:
+        thread = threading.Thread(target=self._attempt, args=(key, base), name=str(key), daemon=True)
+        self._threads[key] = thread
+        starting = e.AttemptStarted(at=time.time(), attempt=str(key), box=self._box(key), base=base)
+        self._note(starting)
+        thread.start()
+
+    def _note(self, event: e.Event) -> None:
+        """Write an event down, fold it in, and show it."""
+        run = self._state.name
+        passing = isinstance(event, e.PASSING)
+        row = Row(0, run, event) if passing else self._means.journal.append(run, event)
+        self._state = apply(self._state, event)
+        self._watcher(row, self._state)
+
+    # -- in threads of their own
+
+    def _attempt(self, key: AttemptKey, base: str) -> None:
+        try:
+            for event in drive(self._spec(key, base), self._means.rooms, self._stop):
+                self._happened.put(event)
+        except FAULTS as fault:
+            for event in _never_started(str(key), str(fault)):
+                self._happened.put(event)
+        except Exception as error:
+            self._bug = _report(self._means.rooms.home, self._state.name, error)
+            for event in _never_started(str(key), f"a bug in Corral; the report is {self._bug}"):
+                self._happened.put(event)
+
+    def _prepare_images(self) -> None:
+        for source, cli in _images_of(self._state.plan):
+
+            def show(line: str, source: int = source, cli: str | None = cli) -> None:
+                self._happened.put(e.ImageLine(at=time.time(), source=source, cli=cli, line=line))
+
+            try:
+                image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
+                self._happened.put(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
+            except FAULTS as fault:
+                self._happened.put(
+                    e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault))
+                )
+            except Exception as error:
+                self._bug = _report(self._means.rooms.home, self._state.name, error)
+                reason = f"a bug in Corral; the report is {self._bug}"
+                self._happened.put(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
+
+    def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
+        plan = self._state.plan
+        task, profile = plan.task(key.task), plan.profile(key.profile)
+        source = plan.sources[task.source]
+        return AttemptSpec(
+            run=plan.run,
+            key=key,
+            box=self._box(key),
+            task=task,
+            profile=profile,
+            source=source,
+            base=base,
+            branch=plan.branch(key),
+            image=self._state.images[(task.source, catalog.layer(profile.settings))],
+            access=self._means.access(profile, task.id),
+            include={path: (Path(source.repo) / path).read_bytes() for path in source.include},
+        )
+
+    def _box(self, key: AttemptKey) -> str:
+        return names.box_id(str(self._means.rooms.home), self._state.name, key)
+
+
+def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:
+    """The run's exit code, interruption by a signal aside; the highest of what applies."""
+    if bug:
+        return 5
+    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
+    if not unserved:
+        return 0
+    ours = any(
+        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
+    )
+    return 3 if ours else 1
+
+
+def _images_of(plan: Plan) -> list[tuple[int, str | None]]:
+    """Each (source, agent layer) that the plan needs, in the order of first need."""
+    needs = (
+        (plan.task(p.task).source, catalog.layer(plan.profile(p.profile).settings)) for p in plan.attempts
+    )
+    return list(dict.fromkeys(needs))
+
+
+def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
+    now = time.time()
+    return (
+        e.AttemptEnded(at=now, attempt=attempt, ended="infrastructure", reason=why),
+        e.AttemptGathered(at=now, attempt=attempt, work="none"),
+        e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
+        e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
+    )
+
+
+def _image_words(fault: Exception) -> str:
+    words = fault.message if isinstance(fault, CorralError) else str(fault)
+    log = fault.log[-5:] if isinstance(fault, ImageError) else ()
+    return " | ".join((words, *log))
+
+
+def _report(home: Path, run: str, error: Exception) -> str:
+    file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(traceback.format_exception(error)))
+    return str(file)

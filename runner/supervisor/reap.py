@@ -1,0 +1,72 @@
+"""Clearing away what ended runs left: containers, grants and workspaces of ours, and nothing else.
+
+Whose run is still being worked on is left alone; work that exists nowhere else is saved first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import names
+from runner.locks import try_locked
+from runner.sandbox import workspace
+from runner.sandbox.engine import BoxState, Engine
+from runner.sandbox.steward import Steward
+from runner.sandbox.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What ended runs left: containers, and workspaces each with its repository's git directory."""
+
+    boxes: tuple[BoxState, ...]
+    spaces: tuple[tuple[Workspace, Path], ...]
+    quarantines: tuple[Path, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.boxes or self.spaces or self.quarantines)
+
+
+def look(engine: Engine, home: Path) -> Leftovers:
+    """Find what ended runs of this state directory left."""
+    boxes = engine.find(names.label_filters(names.home_id(str(home))))
+    spaces = workspace.remembered(home / "w")
+    quarantines = sorted((home / "q").iterdir()) if (home / "q").exists() else []
+    return Leftovers(
+        tuple(box for box in boxes if _is_over(home, box.labels.get(names.LABEL_RUN, ""))),
+        tuple((space, git_dir) for space, run, git_dir in spaces if _is_over(home, run)),
+        tuple(
+            place
+            for place in quarantines
+            if not any(place.name == s.id and not _is_over(home, r) for s, r, _ in spaces)
+        ),
+    )
+
+
+def clear(engine: Engine, steward: Steward, home: Path, left: Leftovers) -> list[str]:
+    """Remove leftovers; returns what was saved from them."""
+    for box in left.boxes:
+        engine.remove(box.id)
+    saved = []
+    for space, git_dir in left.spaces:
+        if space.gitdir.is_dir():
+            saved.append(str(steward.keep(space.id, f"reaped+{space.id}")))
+        steward.empty(space.id)
+        if git_dir.is_dir():
+            workspace.take_down(space, git_dir, home / "locks")
+        elif space.root.exists():
+            space.root.rmdir()
+        workspace.forget(space)
+    for place in left.quarantines:
+        shutil.rmtree(place, ignore_errors=True)
+    return saved
+
+
+def _is_over(home: Path, run: str) -> bool:
+    """Whether no living process works on a run."""
+    if not names.is_id(run):
+        return True
+    with try_locked(home / "runs" / run / "lock") as ours:
+        return ours

@@ -1,0 +1,106 @@
+"""What to start next, and why the rest waits: one pure function of a run's state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.agents import catalog
+from runner.names import AttemptKey
+from runner.supervisor.state import AttemptState, RunState
+from runner.tasks.plan import PlannedAttempt
+
+Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where an attempt stands: to be started now, waiting (why), unable to start (why), held, or done."""
+
+    key: AttemptKey
+    standing: Standing
+    why: str = ""
+    base: str | None = None
+    """The commit it starts from, if it is to be started."""
+
+
+def decide(state: RunState, jobs: int) -> list[Decision]:
+    """Where every attempt of a run stands, in plan order.
+
+    Args:
+        state: The run.
+        jobs: How many attempts may live at once.
+    """
+    alive = sum(1 for attempt in state.attempts.values() if attempt.phase not in {"queued", "final"})
+    free = jobs - alive
+    decisions = []
+    for planned in state.plan.attempts:
+        decision = _decide_one(state, planned, state.tries(planned.key)[-1], free)
+        free -= decision.standing == "start"
+        decisions.append(decision)
+    return decisions
+
+
+def finished(state: RunState) -> bool:
+    """Whether nothing lives and nothing will be started any more."""
+    return all(decision.standing in {"final", "held"} for decision in decide(state, jobs=0))
+
+
+def _decide_one(state: RunState, planned: PlannedAttempt, attempt: AttemptState, free: int) -> Decision:
+    key = attempt.key
+    if attempt.phase != "queued":
+        return Decision(key, "final" if attempt.phase == "final" else "busy")
+    if state.draining:
+        return Decision(key, "held", "the run was stopped before it started")
+    needs = _needs(state, planned)
+    if needs.failed:
+        return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
+    if needs.open:
+        return Decision(key, "wait", f"for {needs.open}")
+    image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
+    if image in state.broken_images:
+        return Decision(key, "fail", state.broken_images[image])
+    if image not in state.images:
+        return Decision(key, "wait", "for its image")
+    if free <= 0:
+        return Decision(key, "wait", "for a free place (--jobs)")
+    return Decision(key, "start", base=needs.base)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What an attempt needs of others: a task that failed it, an attempt that is still open, its base."""
+
+    failed: str | None = None
+    open: str | None = None
+    base: str | None = None
+
+
+def _needs(state: RunState, planned: PlannedAttempt) -> _Needs:
+    for group in planned.after:
+        found = _first_served(state, group)
+        if found.failed or found.open:
+            return found
+    if not planned.start:
+        return _Needs(base=state.plan.sources[state.plan.task(planned.task).source].base)
+    return _first_served(state, planned.start)
+
+
+def _first_served(state: RunState, candidates: tuple[str, ...]) -> _Needs:
+    """The first of these attempts, in order, that served; those before it must be over."""
+    for text in candidates:
+        key = AttemptKey.parse(text)
+        tries = state.tries(key)
+        winner = next((attempt for attempt in tries if state.serves(attempt)), None)
+        if winner is not None:
+            return _Needs(base=winner.commit or winner.base)
+        if not _over(state, key, tries[-1]):
+            return _Needs(open=text)
+    return _Needs(failed=AttemptKey.parse(candidates[0]).task)
+
+
+def _over(state: RunState, key: AttemptKey, last: AttemptState) -> bool:
+    """Whether no further try of an attempt will be made."""
+    if last.phase == "final":
+        return True
+    return last.phase == "queued" and _needs(state, state.planned(key)).failed is not None

@@ -1,0 +1,215 @@
+"""The state of a run, folded from its events by one pure function that every command shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from runner.errors import CorralError
+from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
+from runner.tasks.plan import Plan, PlannedAttempt
+
+Phase = Literal["queued", "preparing", "running", "gathering", "checking", "cleaning", "final"]
+
+
+@dataclass(frozen=True)
+class AttemptState:
+    """What is known of one try of an attempt."""
+
+    key: AttemptKey
+    phase: Phase = "queued"
+    box: str | None = None
+    base: str | None = None
+    container: str | None = None
+    started: float | None = None
+    running_since: float | None = None
+    finished: float | None = None
+    ended: Ended | None = None
+    work: Work | None = None
+    check: Check | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+    again: bool = False
+    exit_code: int | None = None
+    branch: str | None = None
+    commit: str | None = None
+    kept: str | None = None
+    files: int | None = None
+    insertions: int | None = None
+    deletions: int | None = None
+    seconds: float | None = None
+    check_seconds: float | None = None
+    peak_memory: int | None = None
+    cpu_seconds: float | None = None
+    requests: int | None = None
+    tokens: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What is known of a run. `attempts` holds every try that was planned or made, in plan order."""
+
+    name: str
+    plan: Plan
+    jobs: int
+    started: float
+    weaker: tuple[str, ...] = ()
+    attempts: dict[AttemptKey, AttemptState] = field(default_factory=dict)
+    images: dict[tuple[int, str | None], str] = field(default_factory=dict)
+    broken_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
+    draining: bool = False
+    stopping: bool = False
+    ended: float | None = None
+    exit_code: int | None = None
+
+    def planned(self, key: AttemptKey) -> PlannedAttempt:
+        """The planned attempt that a try belongs to."""
+        return next(p for p in self.plan.attempts if p.key == key.first)
+
+    def tries(self, key: AttemptKey) -> list[AttemptState]:
+        """All tries of an attempt, the latest last."""
+        tries = []
+        following = key.first
+        while following in self.attempts:
+            tries.append(self.attempts[following])
+            following = following.retried()
+        return tries
+
+    def serves(self, attempt: AttemptState) -> bool:
+        """Whether this try served its task."""
+        may_be_empty = self.plan.task(attempt.key.task).may_be_empty
+        return attempt.verdict is not None and served(attempt.verdict, may_be_empty=may_be_empty)
+
+    def task_served(self, task: str) -> bool:
+        """Whether some attempt of the task served it."""
+        return any(self.serves(attempt) for key, attempt in self.attempts.items() if key.task == task)
+
+
+def fold(rows: Iterable[tuple[str, e.Event]]) -> RunState:
+    """The state after these events of one run, each with the run's name.
+
+    Raises:
+        CorralError: The events don't begin with the start of a run.
+    """
+    state: RunState | None = None
+    for run, event in rows:
+        state = begin(run, event) if state is None else apply(state, event)
+    if state is None:
+        raise CorralError("a run without events")
+    return state
+
+
+def begin(run: str, event: e.Event) -> RunState:
+    """The state after the first event of a run."""
+    if not isinstance(event, e.RunStarted):
+        raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
+    attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
+    return RunState(run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts)
+
+
+def apply(state: RunState, event: e.Event) -> RunState:
+    """The state after one more event."""
+    if isinstance(event, e.OfAttempt):
+        return _attempt_event(state, event)
+    match event:
+        case e.RunResumed():
+            return replace(
+                state,
+                jobs=event.jobs,
+                draining=False,
+                stopping=False,
+                ended=None,
+                exit_code=None,
+                broken_images={},
+            )
+        case e.ImageReady():
+            return replace(state, images={**state.images, (event.source, event.cli): event.image})
+        case e.ImageFailed():
+            broken = {**state.broken_images, (event.source, event.cli): event.reason}
+            return replace(state, broken_images=broken)
+        case e.Draining():
+            return replace(state, draining=True)
+        case e.Stopping():
+            return replace(state, draining=True, stopping=True)
+        case e.RunEnded():
+            return replace(state, ended=event.at, exit_code=event.exit_code)
+        case _:
+            return state
+
+
+def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
+    key = AttemptKey.parse(event.attempt)
+    before = state.attempts.get(key, AttemptState(key))
+    changed = {key: _after(before, event)}
+    if isinstance(event, e.AttemptFinal) and event.again:
+        changed[key.retried()] = AttemptState(key.retried())
+    return replace(state, attempts={**state.attempts, **changed})
+
+
+def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
+    match event:
+        case e.AttemptStarted():
+            return AttemptState(before.key, "preparing", box=event.box, base=event.base, started=event.at)
+        case e.BoxStarted():
+            return replace(before, phase="running", container=event.container, running_since=event.at)
+        case e.AttemptEnded():
+            return _ended(before, event)
+        case e.AttemptGathered():
+            return _gathered(before, event)
+        case e.AttemptChecked():
+            return replace(
+                before,
+                phase="cleaning",
+                check=event.check,
+                check_seconds=event.seconds,
+                reason=before.reason or event.reason,
+            )
+        case e.AttemptFinal():
+            return replace(
+                before,
+                phase="final",
+                verdict=event.verdict,
+                reason=before.reason or event.reason,
+                again=event.again,
+                finished=event.at,
+            )
+        case _:
+            return before
+
+
+def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
+    parts = (event.input_tokens, event.output_tokens, event.cache_read_tokens, event.cache_write_tokens)
+    known = [part for part in parts if part is not None]
+    return replace(
+        before,
+        phase="gathering",
+        ended=event.ended,
+        reason=event.reason,
+        exit_code=event.exit_code,
+        seconds=event.seconds,
+        peak_memory=event.peak_memory,
+        cpu_seconds=event.cpu_seconds,
+        requests=event.requests,
+        tokens=sum(known) if known else None,
+        flags=event.flags,
+    )
+
+
+def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
+    return replace(
+        before,
+        phase="checking",
+        work=event.work,
+        reason=before.reason or event.reason,
+        branch=event.branch,
+        commit=event.commit,
+        files=event.files,
+        insertions=event.insertions,
+        deletions=event.deletions,
+        kept=event.kept,
+        flags=before.flags + event.flags,
+    )

@@ -1,0 +1,120 @@
+"""The verdict on an attempt: three facts, one pure function.
+
+    ended        what became of the agent         work        what came home      check
+    exited       by itself, successfully          none        nothing changed     passed
+    timeout      over its time limit              gathered    all of it           failed
+    stalled      no sign of life for too long     salvaged    what was readable   not-run
+    oom          killed for its memory limit      refused     by the import       none
+    disk         its disk limit was full                      policy
+    over-budget  its budget was spent
+    limited      the provider's window closed
+    needs-input  it asked a person
+    agent-error  it reported failure, or crashed
+    cancelled    a person stopped it
+    infrastructure  our fault, or the engine's
+
+Nothing is ever concluded from prose that a model may have written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Ended = Literal[
+    "exited",
+    "timeout",
+    "stalled",
+    "oom",
+    "disk",
+    "over-budget",
+    "limited",
+    "needs-input",
+    "agent-error",
+    "cancelled",
+    "infrastructure",
+]
+Work = Literal["none", "gathered", "salvaged", "refused"]
+Check = Literal["passed", "failed", "not-run", "none"]
+Verdict = Literal[
+    "timeout",
+    "stalled",
+    "oom",
+    "disk",
+    "over-budget",
+    "limited",
+    "needs-input",
+    "agent-error",
+    "cancelled",
+    "infrastructure",
+    "refused",
+    "no-change",
+    "accepted",
+    "rejected",
+    "done",
+]
+Stop = Literal["timeout", "stalled", "cancelled"]
+
+LAYOUT_FAILED = 113
+"""Exit code of the first program in a box when the workspace could not be laid out."""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """What was observed when an agent's box ended.
+
+    Attributes:
+        code: The main process's exit code, or None if the engine doesn't know it.
+        oom_killed: Whether the engine saw the kernel kill a process of the box for its memory limit.
+        stopped: Why Corral itself ended the box, if it did.
+        ready: Whether the box's first program reported that the workspace was laid out.
+        report: The failure that the agent's own report states, if any.
+    """
+
+    code: int | None
+    oom_killed: bool = False
+    stopped: Stop | None = None
+    ready: bool = True
+    report: str | None = None
+
+
+def how_it_ended(seen: Exit) -> tuple[Ended, str]:
+    """What became of the agent, with the reason in words. The first that applies."""
+    if seen.stopped is not None:
+        return seen.stopped, ""
+    if seen.oom_killed and seen.code != 0:
+        return "oom", "the kernel killed it at its memory limit"
+    if not seen.ready and seen.code == LAYOUT_FAILED:
+        return "infrastructure", "the workspace could not be laid out in the box"
+    if seen.code is None:
+        return "infrastructure", "the engine lost the box"
+    if seen.report is not None:
+        return "agent-error", seen.report
+    if seen.code != 0:
+        return "agent-error", _exit_code(seen.code)
+    return "exited", ""
+
+
+def verdict(ended: Ended, work: Work, check: Check) -> Verdict:
+    """The verdict: the first that applies."""
+    if ended != "exited":
+        return ended
+    if work == "refused":
+        return "refused"
+    if work == "none":
+        return "no-change"
+    if check == "none":
+        return "done"
+    return "accepted" if check == "passed" else "rejected"
+
+
+def served(reached: Verdict, *, may_be_empty: bool) -> bool:
+    """Whether the task got what it asked for: exit code 0 and the start of dependents rest on it."""
+    return reached in {"accepted", "done"} or (reached == "no-change" and may_be_empty)
+
+
+def _exit_code(code: int) -> str:
+    known = {126: "the command could not be executed", 127: "the command was not found"}
+    if code in known:
+        return f"exit {code}: {known[code]}"
+    return f"exit {code}" if code <= 128 else f"exit {code} (signal {code - 128})"

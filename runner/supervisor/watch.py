@@ -1,0 +1,153 @@
+"""A living box, watched until it ends or must be ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.agents.launch import Reader
+from runner.gateway.client import Gateway
+from runner.gateway.grants import Usage as ModelUsage
+from runner.sandbox import usage
+from runner.sandbox.engine import BoxState, Engine
+from runner.sandbox.output import Output
+from runner.supervisor.verdict import Exit, Stop
+from runner.tasks.plan import Limits
+
+TICK = 1.0
+BUSY_CORES = 0.05
+"""A box that uses more CPU than this is at work, even if it says nothing."""
+
+
+@dataclass
+class Watched:
+    """What a watch saw so far; `exit` once it is over."""
+
+    exit: Exit | None = None
+    doing: str | None = None
+    cores: float | None = None
+    seconds: float = 0.0
+    measured: usage.Usage = field(default_factory=usage.Usage)
+    model: ModelUsage | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """All tokens so far, or None where no model is reachable."""
+        if self.model is None:
+            return None
+        return self.model.input + self.model.output + self.model.cache_read + self.model.cache_write
+
+
+@dataclass(frozen=True)
+class Watch:
+    """One box to watch.
+
+    Attributes:
+        container: The running container.
+        grant: The box's name at the gateway, or None if it has no grant.
+        stop: Set when a person wants the box ended.
+    """
+
+    engine: Engine
+    gateway: Gateway | None
+    container: str
+    grant: str | None
+    limits: Limits
+    reader: Reader
+    log: Path
+    stop: threading.Event
+
+    def signs(self) -> Iterator[Watched]:
+        """Signs of life about once a second; the last one has its `exit` set and the box is ended.
+
+        Raises:
+            EngineError: The engine went away.
+        """
+        seen = Watched()
+        state = self.engine.inspect(self.container)
+        group = usage.find_group(state.pid) if state and state.pid else None
+        started = time.monotonic() - _age(state)
+        last_sign = ticked = time.monotonic()
+        with Output(self.engine, self.container, self.log) as output:
+            while not output.closed:
+                for line in output.lines(patience=TICK / 4):
+                    seen.doing = self.reader.feed(line) or seen.doing
+                    last_sign = time.monotonic()
+                now = time.monotonic()
+                if now - ticked >= TICK:
+                    if self._measure(seen, group, now - ticked):
+                        last_sign = now
+                    ticked = now
+                    seen.seconds = now - started
+                    yield seen
+                reason = self._must_end(now - started, now - last_sign)
+                if reason is not None:
+                    self.end()
+                    seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
+                    break
+            if output.fault is not None:
+                raise output.fault
+            seen.seconds = time.monotonic() - started
+            if seen.exit is None:
+                seen.exit = self._observe(output)
+        yield seen
+
+    def end(self) -> None:
+        """End the box: what it may ask for is revoked before it is killed."""
+        if self.gateway is not None and self.grant is not None:
+            self.gateway.revoke(self.grant)
+        self.engine.kill(self.container)
+
+    def _must_end(self, age: float, silence: float) -> Stop | None:
+        if self.stop.is_set():
+            return "cancelled"
+        if age > self.limits.time:
+            return "timeout"
+        return "stalled" if silence > self.limits.idle else None
+
+    def _measure(self, seen: Watched, group: usage.Group | None, elapsed: float) -> bool:
+        """Read what the box uses; returns whether that is a sign of life."""
+        before = seen.measured
+        if group is not None:
+            seen.measured = _later(before, usage.read(group))
+        else:
+            statistics = self.engine.usage(self.container)
+            seen.measured = (
+                before if statistics is None else _later(before, usage.from_statistics(statistics))
+            )
+        if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
+            seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
+        return self._asks(seen) or (seen.cores or 0.0) > BUSY_CORES
+
+    def _asks(self, seen: Watched) -> bool:
+        """Whether the box asked a model since the last time, or waits for an answer."""
+        if self.gateway is None or self.grant is None:
+            return False
+        before, seen.model = seen.model, self.gateway.usage(self.grant)
+        return seen.model.in_flight > 0 or before is None or before.last_activity != seen.model.last_activity
+
+    def _observe(self, output: Output) -> Exit:
+        state = self.engine.wait_ended(self.container)
+        return Exit(
+            code=None if state is None or state.error else state.exit_code,
+            oom_killed=state is not None and state.oom_killed,
+            ready=output.ready,
+            report=self.reader.error(),
+        )
+
+
+def _age(state: BoxState | None) -> float:
+    return 0.0 if state is None or state.started is None else max(0.0, time.time() - state.started)
+
+
+def _later(before: usage.Usage, now: usage.Usage) -> usage.Usage:
+    """The new reading; what it lacks because the box just ended is kept from the one before."""
+    peaks = [peak for peak in (before.peak_memory, now.peak_memory) if peak is not None]
+    return usage.Usage(
+        cpu_seconds=before.cpu_seconds if now.cpu_seconds is None else now.cpu_seconds,
+        memory=before.memory if now.memory is None else now.memory,
+        peak_memory=max(peaks) if peaks else None,
+    )

@@ -1,0 +1,237 @@
+"""Watching a run: a live table on a terminal, plain lines elsewhere, one JSON event a line for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.journal import Row
+from runner.supervisor.schedule import Decision, decide
+from runner.supervisor.state import AttemptState, RunState
+from runner.views import summary, wording
+from runner.views.inert import cell, line
+
+ROWS = 20
+"""Finished and waiting attempts beyond this many are counted, not listed."""
+
+
+class JsonLines:
+    """Prints every journaled event as one JSON object a line; the summary last."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, row: Row, state: RunState) -> None:
+        """Take one event."""
+        if row.seq:
+            self._write(json.dumps(summary.event_row(row)))
+        if isinstance(row.event, e.RunEnded):
+            self._write(json.dumps(summary.summary(state)))
+
+
+class PlainLines:
+    """Prints one line for each thing that a person would want to know."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> PlainLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, row: Row, state: RunState) -> None:
+        """Take one event."""
+        text = sentence(row.event, state)
+        if text is not None:
+            stamp = time.strftime("%H:%M:%S", time.localtime(row.event.at))
+            self._console.print(Text(f"{stamp}  ", style="dim") + text, soft_wrap=True)
+
+
+def sentence(event: e.Event, state: RunState) -> Text | None:
+    """An event in words, or None if it isn't worth a line."""
+    match event:
+        case e.RunStarted():
+            return Text(f"run {state.name}: {len(state.plan.attempts)} attempts, {state.jobs} at once")
+        case e.ImageReady():
+            return Text(f"image ready for {_source(state, event.source)}")
+        case e.ImageFailed():
+            return Text(f"image failed for {_source(state, event.source)}: {line(event.reason, 600)}", "red")
+        case e.Draining():
+            return Text(
+                "starting nothing new; what runs comes to its end (interrupt again to stop it)", "yellow"
+            )
+        case e.Stopping():
+            return Text("stopping what runs and bringing its work home", "yellow")
+        case e.BoxStarted():
+            return Text(f"{event.attempt}  running")
+        case e.AttemptFinal():
+            return _verdict_line(state.attempts[AttemptKey.parse(event.attempt)])
+        case e.RunEnded():
+            return Text(f"run {state.name} ended")
+        case _:
+            return None
+
+
+def _verdict_line(attempt: AttemptState) -> Text:
+    text = Text(f"{attempt.key}  ")
+    text.append(attempt.verdict or "", wording.colour(attempt.verdict))
+    if attempt.branch:
+        text.append(f"  {wording.diff_stat(attempt)}")
+    if attempt.reason:
+        text.append(f"  {line(attempt.reason)}", "dim")
+    if attempt.again:
+        text.append("  trying once more", "yellow")
+    return text
+
+
+def _source(state: RunState, index: int) -> str:
+    return state.plan.sources[index].repo
+
+
+@dataclass
+class _Seen:
+    """What was shown and not journaled: the latest signs of each attempt, the latest line of the builds."""
+
+    signs: dict[str, e.Signs] = field(default_factory=dict)
+    building: str = ""
+
+
+class LiveTable:
+    """A table that follows the run: what runs, since when, what it uses, what it does."""
+
+    def __init__(self, console: Console) -> None:
+        self._seen = _Seen()
+        self._state: RunState | None = None
+        self._live = Live(
+            console=console,
+            get_renderable=self._draw,
+            refresh_per_second=4,
+            transient=False,
+            auto_refresh=True,
+        )
+
+    def __enter__(self) -> LiveTable:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, row: Row, state: RunState) -> None:
+        """Take one event."""
+        event = row.event
+        if isinstance(event, e.Signs):
+            self._seen.signs[event.attempt] = event
+        elif isinstance(event, e.ImageLine):
+            self._seen.building = event.line
+        elif isinstance(event, e.ImageReady | e.ImageFailed):
+            self._seen.building = ""
+        self._state = state
+
+    def _draw(self) -> RenderableType:
+        state = self._state
+        return (
+            Text("starting …")
+            if state is None
+            else draw(state, self._seen.signs, self._seen.building, time.time())
+        )
+
+
+def draw(state: RunState, signs: dict[str, e.Signs], building: str, now: float) -> RenderableType:
+    """The picture of a run at a moment."""
+    decisions = {decision.key: decision for decision in decide(state, state.jobs)}
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("attempt", "", "since", "cpu", "memory", "tokens", "doing"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", header_style="dim")
+    shown = _chosen(state)
+    for attempt in shown:
+        table.add_row(*_row(state, attempt, signs.get(str(attempt.key)), decisions.get(attempt.key), now))
+    rest = len(state.attempts) - len(shown)
+    parts: list[RenderableType] = [_headline(state, now), table]
+    if rest:
+        parts.append(Text(f"… and {rest} more", "dim"))
+    if building:
+        parts.append(Text(f"preparing an image: {line(building, 100)}", "dim"))
+    return Group(*parts)
+
+
+def _chosen(state: RunState) -> list[AttemptState]:
+    """What lives comes first, then what is latest done, then what waits."""
+    everything = list(state.attempts.values())
+    living = [a for a in everything if a.phase not in {"queued", "final"}]
+    done = sorted((a for a in everything if a.phase == "final"), key=lambda a: -(a.finished or 0))
+    waiting = [a for a in everything if a.phase == "queued"]
+    return [*living, *done, *waiting][: max(ROWS, len(living))]
+
+
+def _headline(state: RunState, now: float) -> Text:
+    final = [a for a in state.attempts.values() if a.phase == "final"]
+    living = sum(1 for a in state.attempts.values() if a.phase not in {"queued", "final"})
+    text = Text(f"run {state.name}", "bold")
+    text.append(f"  {wording.duration((state.ended or now) - state.started)}", "not bold")
+    text.append(f"  {len(final)} of {len(state.attempts)} done, {living} running", "not bold")
+    if state.stopping:
+        text.append("  stopping", "yellow")
+    elif state.draining:
+        text.append("  draining: interrupt again to stop", "yellow")
+    return text
+
+
+def _row(
+    state: RunState, attempt: AttemptState, signs: e.Signs | None, decision: Decision | None, now: float
+) -> tuple[Text, ...]:
+    limits = state.plan.task(attempt.key.task).limits
+    name = Text(str(attempt.key))
+    if attempt.phase == "final":
+        doing = attempt.reason or wording.diff_stat(attempt)
+        verdict = Text(attempt.verdict or "", wording.colour(attempt.verdict))
+        peak = wording.size(attempt.peak_memory) if attempt.peak_memory is not None else ""
+        return (
+            name,
+            verdict,
+            Text(wording.duration(attempt.seconds)),
+            Text(""),
+            Text(peak),
+            _tokens(attempt.tokens),
+            cell(doing, "dim"),
+        )
+    if attempt.phase == "queued":
+        why = decision.why if decision is not None else ""
+        return name, Text("waiting", "dim"), *(Text(""),) * 4, cell(why, "dim")
+    since = wording.duration(now - (attempt.running_since or attempt.started or now))
+    cpu = f"{signs.cpu:.1f}/{limits.cpus:g}" if signs is not None and signs.cpu is not None else ""
+    memory = f"{wording.size(signs.memory)}/{wording.size(limits.memory)}" if signs and signs.memory else ""
+    stage = signs.stage if signs is not None and attempt.phase != "preparing" else attempt.phase
+    return (
+        name,
+        Text(stage, "cyan"),
+        Text(since),
+        Text(cpu),
+        Text(memory),
+        _tokens(signs.tokens if signs else None),
+        cell(signs.doing or "" if signs else ""),
+    )
+
+
+def _tokens(count: int | None) -> Text:
+    return Text("" if count is None else wording.tokens(count))

@@ -1,0 +1,130 @@
+"""What a run will do, shown before it does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.tasks.plan import ClaudeSettings, ImageSpec, Limits, Plan, Profile
+from runner.views import wording
+from runner.views.inert import cell, line
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the host makes of a plan.
+
+    Attributes:
+        jobs: Attempts at once.
+        outlets: Per profile, what it may reach outside, in words.
+        images: Per source, the image's layers as (name, whether it is there); None if no engine answers.
+        weaker: Promises that are weaker on this host.
+    """
+
+    jobs: int
+    outlets: dict[str, str]
+    images: dict[int, list[tuple[str, bool]] | None]
+    weaker: tuple[str, ...]
+
+
+def terminal(plan: Plan, forecast: Forecast) -> RenderableType:
+    """The plan as tables."""
+    return Group(*_parts(plan, forecast))
+
+
+def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
+    yield Text(f"run {plan.run}", "bold").append(
+        f"  {len(plan.attempts)} attempts of {len(plan.tasks)} tasks", "not bold"
+    )
+    for index, source in enumerate(plan.sources):
+        yield Text(f"\n{source.repo}", "bold").append(
+            f"  at {source.base_name} = {source.base[:12]}", "not bold"
+        )
+        yield cell(
+            f"  image: {image_words(source.image)}"
+            + (f"; setup: {' && '.join(source.setup)}" if source.setup else "")
+        )
+        yield from _layers(forecast.images.get(index))
+    yield Text()
+    yield _attempt_table(plan)
+    yield Text()
+    yield from _profiles(plan, forecast)
+    yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
+    for note in (*plan.notes, *forecast.weaker):
+        yield Text(f"note: {line(note, 400)}", "yellow")
+
+
+def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
+    if layers is None:
+        yield Text("  layers: unknown, no engine answers", "yellow")
+        return
+    missing = [name for name, exists in layers if not exists]
+    yield Text(f"  to build: {', '.join(missing)}" if missing else "  all layers are there", "dim")
+
+
+def _attempt_table(plan: Plan) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("attempt", "limits", "starts from", "check", "branch"):
+        table.add_column(name, header_style="dim")
+    for planned in plan.attempts:
+        task = plan.task(planned.task)
+        start = "base" if not planned.start else " or ".join(planned.start)
+        after = [" or ".join(group) for group in planned.after if group != planned.start]
+        table.add_row(
+            Text(str(planned.key)),
+            Text(limits_words(task.limits)),
+            Text(start + (f" after {', '.join(after)}" if after else "")),
+            cell(task.check or "-"),
+            Text(plan.branch(planned.key)),
+        )
+    return table
+
+
+def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
+    for profile in plan.profiles:
+        yield cell(
+            f"{profile.name}: {settings_words(profile)}; allowed out: {forecast.outlets[profile.name]}"
+        )
+
+
+def _at_once(plan: Plan, jobs: int) -> str:
+    most = min(jobs, len(plan.attempts))
+    largest = sorted((plan.task(a.task).limits.memory for a in plan.attempts), reverse=True)[:most]
+    cpus = sorted((plan.task(a.task).limits.cpus for a in plan.attempts), reverse=True)[:most]
+    return (
+        f"up to {most} boxes, {sum(cpus):g} CPUs and {wording.size(sum(largest))} of memory at their limits"
+    )
+
+
+def limits_words(limits: Limits) -> str:
+    """Limits on one line."""
+    return (
+        f"{limits.cpus:g} cpu, {wording.size(limits.memory)}, {limits.pids} pids, "
+        f"{wording.duration(limits.time)}, idle {wording.duration(limits.idle)}"
+    )
+
+
+def settings_words(profile: Profile) -> str:
+    """A profile's settings on one line."""
+    settings = profile.settings
+    upstream = (
+        f"; a script plays the model ({profile.upstream.script})" if profile.upstream.kind == "script" else ""
+    )
+    if isinstance(settings, ClaudeSettings):
+        effort = f", effort {settings.effort}" if settings.effort else ""
+        return f"claude, {settings.model}{effort}{' ' + ' '.join(settings.args) if settings.args else ''}{upstream}"
+    return f"command {' '.join(settings.run)}"
+
+
+def image_words(image: ImageSpec) -> str:
+    """An image specification in words."""
+    return {
+        "default": "Corral's own",
+        "name": f"{image.name}",
+        "build": f"the Dockerfile in {image.path}",
+        "devcontainer": "the repository's dev container",
+    }[image.kind]

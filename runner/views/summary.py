@@ -1,0 +1,92 @@
+"""A run as plain values for programs: the stable machine format."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from runner.compare.side_by_side import Scored
+from runner.supervisor.journal import Row
+from runner.supervisor.state import AttemptState, RunState
+
+Json = dict[str, JsonValue]
+
+
+def summary(state: RunState) -> Json:
+    """The summary of a run; unknown values are None."""
+    return {
+        "kind": "run.summary",
+        "schema": 1,
+        "run": state.name,
+        "exit_code": state.exit_code,
+        "scripted": scripted(state),
+        "attempts": [attempt_row(state, attempt) for attempt in state.attempts.values()],
+    }
+
+
+def attempt_row(state: RunState, attempt: AttemptState) -> Json:
+    """One try of an attempt."""
+    return {
+        "task": attempt.key.task,
+        "profile": attempt.key.profile,
+        "n": attempt.key.n,
+        "try": attempt.key.try_,
+        "phase": attempt.phase,
+        "verdict": attempt.verdict,
+        "ended": attempt.ended,
+        "work": attempt.work,
+        "check": attempt.check,
+        "reason": attempt.reason or None,
+        "branch": attempt.branch,
+        "commit": attempt.commit,
+        "base": attempt.base,
+        "repo": state.plan.sources[state.plan.task(attempt.key.task).source].repo,
+        "files": attempt.files,
+        "insertions": attempt.insertions,
+        "deletions": attempt.deletions,
+        "kept": attempt.kept,
+        "usd": None,
+        "tokens": attempt.tokens,
+        "requests": attempt.requests,
+        "seconds": attempt.seconds,
+        "held_s": None,
+        "check_seconds": attempt.check_seconds,
+        "peak_memory": attempt.peak_memory,
+        "cpu_seconds": attempt.cpu_seconds,
+        "flags": list(attempt.flags),
+    }
+
+
+def event_row(row: Row) -> Json:
+    """One event, for `--json` streams; its number is None if it is not journaled."""
+    body: Json = row.event.model_dump(mode="json")
+    return {"kind": body.pop("kind"), "run": row.run, "seq": row.seq or None, **body}
+
+
+def scripted(state: RunState) -> bool:
+    """Whether a transcript played the model for any attempt, so that tokens are its inventions."""
+    return any(profile.upstream.kind == "script" for profile in state.plan.profiles)
+
+
+def scored(state: RunState) -> list[Scored]:
+    """The first tries of the compared profiles, as values for comparing.
+
+    A try that ended as infrastructure and was made again is represented by its successor.
+    """
+    rows = []
+    for planned in state.plan.attempts:
+        if planned.profile not in state.plan.compared:
+            continue
+        attempt = state.tries(planned.key)[-1]
+        if attempt.verdict is not None:
+            rows.append(
+                Scored(
+                    task=attempt.key.task,
+                    profile=attempt.key.profile,
+                    n=attempt.key.n,
+                    verdict=attempt.verdict,
+                    accepted=state.serves(attempt),
+                    seconds=attempt.seconds,
+                    tokens=attempt.tokens,
+                )
+            )
+    return rows

@@ -1,0 +1,57 @@
+"""How verdicts, figures and spans of time are written and coloured, the same in every view."""
+
+from __future__ import annotations
+
+from runner.supervisor.state import AttemptState
+from runner.tasks.units import format_duration, format_size
+
+COLOURS = {
+    "accepted": "green",
+    "done": "green",
+    "no-change": "yellow",
+    "rejected": "red",
+    "refused": "red",
+    "infrastructure": "magenta",
+    "cancelled": "yellow",
+}
+UNKNOWN = "?"
+SCRIPTED = (
+    "A script played the model here: tokens come from its transcripts, and no service was asked or paid."
+)
+
+
+def colour(verdict: str | None) -> str:
+    """The colour of a verdict."""
+    return COLOURS.get(verdict or "", "red" if verdict else "")
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time in words; unknown is said."""
+    return (
+        UNKNOWN
+        if seconds is None
+        else f"{seconds:.1f} s"
+        if seconds < 10
+        else format_duration(round(seconds))
+    )
+
+
+def size(count: int | None) -> str:
+    """Bytes in words; unknown is said."""
+    return UNKNOWN if count is None else format_size(count)
+
+
+def tokens(count: int | None) -> str:
+    """A number of tokens; unknown is said."""
+    return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")
+
+
+def diff_stat(attempt: AttemptState) -> str:
+    """How much an attempt changed."""
+    if attempt.branch is None:
+        return "-"
+    if attempt.files is None:
+        return UNKNOWN
+    return (
+        f"{attempt.files} file{'' if attempt.files == 1 else 's'} +{attempt.insertions} -{attempt.deletions}"
+    )

@@ -1,0 +1,328 @@
+"""A real gateway process: its life, its grants, and the scripted model as the official SDK sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+import psutil
+import pytest
+
+from runner.errors import HostError
+from runner.gateway import sockets
+from runner.gateway.client import PASSED_ON, Gateway
+from runner.gateway.grants import Script, Usage
+from runner.gateway.script import AFTER_THE_END
+
+BOX, OTHER = "0123456789ab", "ba9876543210"
+TOOLS: Any = [{"name": "Bash", "input_schema": {"type": "object"}}]
+TRANSCRIPT = """
+turns:
+  - text: Looking at it, with an ä, at some length so that the text comes in several pieces.
+    tools: [{name: Bash, input: {command: "ls -la"}}]
+    usage: {input: 100, output: 20, cache_read: 7, cache_write: 50}
+  - error: {status: 402, message: the budget is spent}
+"""
+SLOW = "turns: [{text: '" + "slow " * 400 + "', pause: 0.1, usage: {input: 9, output: 5}}]"
+
+
+def processes(home: Path) -> list[psutil.Process]:
+    """The gateway processes of that state directory."""
+    every = psutil.process_iter(["cmdline"])
+    return [process for process in every if str(home) in (process.info["cmdline"] or [])]
+
+
+def eventually(true: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether something becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A state directory; whatever runs for it at the end is a leak."""
+    place = tmp_path / "home"
+    yield place
+    left = processes(place)
+    for process in left:
+        process.kill()
+    assert not left
+
+
+@pytest.fixture
+def gateway(home: Path) -> Iterator[Gateway]:
+    """A running gateway, left in peace at the end with nothing of its sockets remaining."""
+    made = Gateway.ensure(home, idle=30)
+    yield made
+    for box in (BOX, OTHER):
+        made.revoke(box)
+    assert made.leave()
+    assert eventually(lambda: not processes(home))
+    assert not list(home.rglob("*.sock"))
+    assert not list((home / "s").glob("*"))
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Access to the scripted model with `TRANSCRIPT`."""
+    file = tmp_path / "a transcript.yaml"
+    file.write_text(TRANSCRIPT)
+    return Script(transcript=str(file))
+
+
+def client(socket: Path) -> anthropic.Anthropic:
+    """The official SDK over a unix socket; to be used as a context manager."""
+    transport = httpx2.HTTPTransport(uds=str(socket))
+    return anthropic.Anthropic(
+        api_key="placeholder",
+        base_url="http://gateway",
+        http_client=httpx2.Client(transport=transport),
+        max_retries=0,
+    )
+
+
+def ask(sdk: anthropic.Anthropic, text: str = "go", **more: Any) -> anthropic.types.Message:
+    """One non-streaming request."""
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": text}], "tools": TOOLS, **more}
+    answer: anthropic.types.Message = sdk.messages.create(model="claude-test", max_tokens=100, **asked)
+    return answer
+
+
+def test_the_sdk_gets_the_same_message_streamed_and_whole(gateway: Gateway, script: Script) -> None:
+    socket = gateway.grant(BOX, script) / "gw.sock"
+    with client(socket) as sdk:
+        whole = ask(sdk)
+        asked: Any = [{"role": "user", "content": "go"}]
+        with sdk.messages.stream(model="claude-test", max_tokens=100, tools=TOOLS, messages=asked) as stream:
+            streamed = stream.get_final_message()
+    assert streamed.id == whole.id
+    assert streamed.stop_reason == whole.stop_reason == "tool_use"
+    for message in (whole, streamed):
+        assert message.content[0].type == "text"
+        assert message.content[0].text.startswith("Looking at it, with an ä")
+        assert message.content[1].type == "tool_use"
+        assert message.content[1].input == {"command": "ls -la"}
+        assert (message.usage.input_tokens, message.usage.output_tokens) == (100, 20)
+    usage = gateway.usage(BOX)
+    assert (usage.requests, usage.input, usage.output, usage.cache_read) == (2, 200, 40, 14)
+    assert (usage.cache_write, usage.in_flight, usage.scripted) == (100, 0, True)
+    assert usage.last_activity == pytest.approx(time.time(), abs=20)
+
+
+def test_other_requests_of_the_sdk(gateway: Gateway, script: Script) -> None:
+    with client(gateway.grant(BOX, script) / "gw.sock") as sdk:
+        told = [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "b"},
+        ]
+        with pytest.raises(anthropic.APIStatusError, match="the budget is spent") as spent:
+            ask(sdk, messages=told)
+        assert spent.value.status_code == 402
+        ended = ask(
+            sdk, messages=[*told, {"role": "assistant", "content": "c"}, {"role": "user", "content": "d"}]
+        )
+        assert ended.content[0].type == "text"
+        assert ended.content[0].text == AFTER_THE_END
+        assert ask(sdk, tools=[]).stop_reason == "end_turn"
+        asked: Any = [{"role": "user", "content": "x" * 4000}]
+        assert sdk.messages.count_tokens(model="m", messages=asked).input_tokens > 900
+        assert sdk.models.list().data == []
+        with pytest.raises(anthropic.PermissionDeniedError, match="does not forward"):
+            sdk.messages.batches.list()
+    assert gateway.usage(BOX).input == 0
+
+
+def test_a_broken_transcript_is_told_to_the_agent(gateway: Gateway, tmp_path: Path) -> None:
+    with client(gateway.grant(BOX, Script(transcript=str(tmp_path / "none"))) / "gw.sock") as sdk:
+        with pytest.raises(anthropic.BadRequestError, match="can't be read"):
+            ask(sdk)
+        (tmp_path / "none").write_text("turns:\n  - {say: x}\n")
+        with pytest.raises(anthropic.BadRequestError, match="none:2:"):
+            ask(sdk)
+        (tmp_path / "none").write_text("turns:\n  - {text: mended}\n")
+        assert ask(sdk).content[0].type == "text"
+
+
+def test_modes_of_directories_and_sockets(gateway: Gateway, home: Path, script: Script) -> None:
+    folder = gateway.grant(BOX, script)
+    assert folder == home / "s" / BOX
+    expected = {folder: 0o755, folder / "gw.sock": 0o666, home / "g": 0o700, home / "s": 0o700}
+    expected |= {
+        home / "g" / "admin.sock": 0o600,
+        home / "g" / "script.sock": 0o600,
+        home / "g" / "gateway.log": 0o600,
+    }
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in expected} == expected
+
+
+def test_revoking_cuts_a_running_stream_and_tells_what_was_used(gateway: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text(SLOW)
+    folder = gateway.grant(BOX, Script(transcript=str(file)))
+    asked: Any = [{"role": "user", "content": "go"}]
+    with client(folder / "gw.sock") as sdk:
+        began = threading.Event()
+        outcome: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                with sdk.messages.stream(model="m", max_tokens=9, tools=TOOLS, messages=asked) as stream:
+                    for _ in stream:
+                        began.set()
+            except (anthropic.APIError, httpx2.HTTPError) as cut:
+                outcome.append(cut)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert began.wait(10)
+        live = gateway.usage(BOX)
+        assert (live.in_flight, live.requests, live.input) == (1, 1, 9)
+        started = time.monotonic()
+        last = gateway.revoke(BOX)
+        assert time.monotonic() - started < 3
+        reader.join(5)
+        assert not reader.is_alive()
+        assert outcome
+        assert (last.in_flight, last.input) == (0, 9)
+        assert not folder.exists()
+    assert gateway.revoke(BOX) == Usage()
+    with pytest.raises(HostError, match="no grant for box"):
+        gateway.usage(BOX)
+
+
+def test_grants_are_apart(gateway: Gateway, script: Script) -> None:
+    first, second = (gateway.grant(box, script) / "gw.sock" for box in (BOX, OTHER))
+    with client(first) as one, client(second) as two:
+        ask(one)
+        ask(two)
+        ask(two)
+        gateway.revoke(BOX)
+        ask(two)
+    assert gateway.usage(OTHER).requests == 3
+    assert not gateway.leave()
+
+
+def test_a_killed_gateway_comes_back_with_grants_and_counters(
+    gateway: Gateway, home: Path, script: Script
+) -> None:
+    folder = gateway.grant(BOX, script)
+    inode = folder.stat().st_ino
+    with client(folder / "gw.sock") as sdk:
+        ask(sdk)
+        assert gateway.usage(BOX).requests == 1
+        (process,) = processes(home)
+        process.kill()
+        assert eventually(lambda: not processes(home))
+        with pytest.raises(ConnectionRefusedError):
+            sockets.connect(folder, "gw.sock", 5)
+        again = gateway.usage(BOX)
+        assert (again.requests, again.input) == (1, 100)
+        ask(sdk)
+    assert folder.stat().st_ino == inode, "a box that has the directory mounted must find the new socket"
+    assert gateway.usage(BOX).requests == 2
+
+
+def test_a_grant_survives_that_another_supervisor_started_the_gateway_anew(
+    gateway: Gateway, home: Path, script: Script
+) -> None:
+    gateway.grant(BOX, script)
+    (process,) = processes(home)
+    process.kill()
+    other = Gateway.ensure(home, idle=30)
+    other.grant(OTHER, script)
+    assert gateway.usage(BOX) == Usage(scripted=True)
+    assert other.usage(BOX) == Usage(scripted=True)
+
+
+def test_asked_to_end_it_ends_and_the_next_call_starts_it(
+    gateway: Gateway, home: Path, script: Script
+) -> None:
+    folder = gateway.grant(BOX, script)
+    (process,) = processes(home)
+    process.send_signal(signal.SIGTERM)
+    assert eventually(lambda: not processes(home))
+    assert folder.is_dir()
+    with client(folder / "gw.sock") as sdk:
+        assert gateway.usage(BOX).requests == 0
+        ask(sdk)
+    assert "Traceback" not in (home / "g" / "gateway.log").read_text()
+
+
+def test_many_starts_at_once_make_one_process(home: Path, script: Script) -> None:
+    made: list[Gateway] = []
+    threads = [threading.Thread(target=lambda: made.append(Gateway.ensure(home, idle=30))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 6
+    assert len(processes(home)) == 1
+    made[0].grant(BOX, script)
+    assert made[5].usage(BOX).requests == 0
+    assert not made[1].leave()
+    made[5].revoke(BOX)
+    assert made[1].leave()
+    assert eventually(lambda: not processes(home))
+
+
+def test_an_idle_gateway_leaves_by_itself_but_not_while_it_has_a_grant(home: Path, script: Script) -> None:
+    gateway = Gateway.ensure(home, idle=0.5)
+    gateway.grant(BOX, script)
+    time.sleep(1.5)
+    assert processes(home)
+    assert gateway.revoke(BOX).requests == 0
+    assert eventually(lambda: not processes(home))
+    assert gateway.leave()
+
+
+def test_a_long_state_directory_works(tmp_path: Path, script: Script) -> None:
+    home = tmp_path / ("long " * 20) / ("longer" * 20)
+    gateway = Gateway.ensure(home, idle=30)
+    folder = gateway.grant(BOX, script)
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        with client(Path(f"/proc/self/fd/{fd}/gw.sock")) as sdk:
+            ask(sdk)
+    finally:
+        os.close(fd)
+    assert gateway.revoke(BOX).requests == 1
+    assert gateway.leave()
+    assert eventually(lambda: not processes(home))
+
+
+def test_a_gateway_that_cannot_start_says_why(home: Path) -> None:
+    (home / "g" / "script.sock").mkdir(parents=True)
+    with pytest.raises(HostError, match=r"did not start[\s\S]*script\.sock") as failed:
+        Gateway.ensure(home)
+    assert "gateway.log" in str(failed.value.cure)
+    blocked = home / "file"
+    blocked.write_text("")
+    with pytest.raises(HostError, match="can't be started"):
+        Gateway.ensure(blocked)
+
+
+def test_it_inherits_nothing_it_does_not_need(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-canary")
+    gateway = Gateway.ensure(home, environment={**os.environ, "HTTPS_PROXY": "http://proxy.example:1"})
+    (process,) = processes(home)
+    environment = process.environ()
+    assert set(environment) <= {"PYTHONPATH", "LC_CTYPE", *PASSED_ON}  # Python itself sets LC_CTYPE
+    assert environment["HTTPS_PROXY"] == "http://proxy.example:1"
+    assert "canary" not in " ".join(process.cmdline())
+    assert os.getsid(process.pid) != os.getsid(0)
+    assert {str(Path(f"/proc/{process.pid}/fd/{fd}").readlink()) for fd in (0, 1, 2)} == {os.devnull}
+    assert gateway.leave()
+    assert eventually(lambda: not processes(home))
