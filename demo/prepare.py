@@ -49,10 +49,16 @@ def prepare(
         HostError: git or pip is missing, the index can't be reached, or its bytes are not the pinned ones.
         UsageError: A folder of that name is there, but its `main` is not the demo's.
     """
-    target.mkdir(parents=True, exist_ok=True)
     missing = [package for package in packages if not _is_there(target / package.name, package)]
     if missing:
-        _make_all(missing, target, download)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            _make_all(missing, target, download)
+        except OSError as failure:
+            raise HostError(
+                f"the demo's repositories can't be made in {target}: {failure}",
+                cure="see to it that you may write there and that there is room for a few megabytes",
+            ) from failure
     for package in packages:
         made = "made" if package in missing else "is there"
         say(f"{package.name}: {_story(package)}, {made} in {target / package.name}")
@@ -68,8 +74,9 @@ def _is_there(folder: Path, package: Package) -> bool:
         return False
     found = _git(folder, "rev-parse", "--quiet", "--verify", "refs/heads/main", fails=True)
     if found != package.commit:
+        missing = "missing (or it belongs to another user)"
         raise UsageError(
-            f"{folder} is there, but its branch main is {found or 'missing'}, not {package.commit}",
+            f"{folder} is there, but its branch main is {found or missing}, not {package.commit}",
             cure="move the folder away, or delete it, and run the demo again",
         )
     return True

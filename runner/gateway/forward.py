@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from runner.gateway import anthropic
-from runner.gateway.anthropic import Answer, Forward, UsageReader
+from runner.gateway.anthropic import Answer, Forward
 from runner.gateway.grants import Access, Script, Service
 from runner.gateway.meter import Meter
 from runner.gateway.redact import Redactor
@@ -56,11 +56,6 @@ class Grant:
     meter: Meter
     held: int = 0
     """Bytes of request bodies in memory."""
-
-    @property
-    def secret(self) -> bytes:
-        """What must not reach the box; empty if there is nothing of the kind."""
-        return self.access.secret.get_secret_value().encode() if isinstance(self.access, Service) else b""
 
 
 class Refused(Exception):  # noqa: N818 - it carries an answer; most of them are the box's fault, not ours
@@ -119,64 +114,31 @@ class Forwarder:
         return response
 
     async def _forward(self, request: web.BaseRequest, decision: Forward) -> web.StreamResponse:
-        headers = self._headers(request)
-        body = await self._body(request)
+        body = bytearray()
         try:
-            # The access may be renewed while we wait, so it is read at the last moment.
-            client = self._client_for(self._grant.access)
-            self._grant.meter.requests += 1
-            async with client.request(
-                request.method,
-                URL(self._base() + decision.target, encoded=True),
-                headers=headers,
-                data=io.BytesIO(body) if request.method == "POST" else None,
-                proxy=self._proxy(),
-                allow_redirects=False,
-                timeout=SERVICE_TIMEOUT,
-                skip_auto_headers=("user-agent", "accept", "content-type"),
-            ) as answer:
-                return await self._pass_back(request, answer, counts=decision.counts)
-        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
-            if request.transport is None or request.transport.is_closing():
-                raise
-            raise Refused(self._unreachable(failure)) from failure
+            await self._read(request, body)
+            # One access for the whole request: it may be renewed while we wait, and the key of one
+            # service must never go to another.
+            return await self._ask(request, decision, self._grant.access, body)
         finally:
             self._grant.held -= len(body)
 
-    def _base(self) -> str:
-        access = self._grant.access
-        return "http://script" if isinstance(access, Script) else access.base_url
-
-    def _proxy(self) -> str | None:
-        access = self._grant.access
-        return None if isinstance(access, Script) else self._proxy_for(access.base_url)
-
-    def _headers(self, request: web.BaseRequest) -> CIMultiDict[str]:
-        access = self._grant.access
-        try:
-            if isinstance(access, Script):
-                return CIMultiDict(anthropic.to_script(request.raw_headers, access.transcript))
-            return CIMultiDict(anthropic.to_service(request.raw_headers, access))
-        except ValueError as unreadable:
-            raise Refused(anthropic.error(400, "a header is not valid UTF-8")) from unreadable
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    async def _read(self, request: web.BaseRequest, body: bytearray) -> None:
         if (request.content_length or 0) > MAX_REQUEST:
             raise Refused(_too_large())
         if request.headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the answer proper has not begun
-        body = bytearray()
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 async for piece in request.content.iter_any():
-                    self._grant.held += len(piece)
                     body += piece
+                    self._grant.held += len(piece)
                     self._check_size(len(body))
-        except BaseException as failure:
-            self._grant.held -= len(body)
-            raise self._body_failure(failure) from failure
-        return bytes(body)
+        except TimeoutError as late:
+            raise Refused(anthropic.error(408, f"the body took more than {BODY_TIMEOUT:.0f} s")) from late
+        except web.RequestPayloadError as wrong:
+            raise Refused(anthropic.error(400, "the body is not framed as its headers say")) from wrong
 
     def _check_size(self, size: int) -> None:
         if size > MAX_REQUEST:
@@ -184,77 +146,115 @@ class Forwarder:
         if self._grant.held > MAX_HELD:
             raise Refused(anthropic.error(429, "too many large requests at once from this box"))
 
-    def _body_failure(self, failure: BaseException) -> BaseException:
-        if isinstance(failure, TimeoutError):
-            return Refused(anthropic.error(408, f"the request's body took more than {BODY_TIMEOUT:.0f} s"))
-        if isinstance(failure, web.RequestPayloadError):
-            return Refused(anthropic.error(400, "the request's body is not framed as its headers say"))
-        return failure
-
-    def _unreachable(self, failure: Exception) -> Answer:
-        kind = "timed out" if isinstance(failure, TimeoutError) else type(failure).__name__
-        detail = Redactor(self._grant.secret).whole(str(failure)) or kind
-        log.warning("no answer from %s: %s", self._base(), detail)
-        return anthropic.error(502, f"the model service at {self._base()} gave no answer: {detail}")
+    async def _ask(
+        self, request: web.BaseRequest, decision: Forward, access: Access, body: bytearray
+    ) -> web.StreamResponse:
+        headers = _headers(request, access)
+        self._grant.meter.requests += 1
+        try:
+            async with self._client_for(access).request(
+                request.method,
+                URL(_base(access) + decision.target, encoded=True),
+                headers=headers,
+                data=io.BytesIO(body) if request.method == "POST" else None,
+                proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
+                allow_redirects=False,
+                timeout=SERVICE_TIMEOUT,
+                skip_auto_headers=("user-agent", "accept", "content-type"),
+            ) as answer:
+                return await self._pass_back(request, answer, access, counts=decision.counts)
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            if _hung_up(request):
+                raise
+            raise Refused(_unreachable(access, failure)) from failure
 
     async def _pass_back(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, *, counts: bool
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, access: Access, *, counts: bool
     ) -> web.StreamResponse:
-        encoding = answer.headers.get("content-encoding", "").lower()
-        if encoding not in READABLE_ENCODINGS:
-            raise Refused(
-                anthropic.error(502, f"the model service answered in the encoding {encoding[:40]!r}")
-            )
-        if 300 <= answer.status < 400:
-            raise Refused(anthropic.error(502, f"{self._base()} answered with a redirect, not followed"))
-        redactor = Redactor(self._grant.secret)
-        response = _prepared(answer, redactor, encoded=encoding not in ("", "identity"))
-        self._grant.meter.last_status = answer.status
-        reader = anthropic.usage_reader(answer.content_type)
-        if not (counts and answer.status == 200):
+        _check_passable(answer)
+        redactor = Redactor(_secret(access))
+        response = _prepared(answer, redactor)
+        meter = self._grant.meter
+        meter.last_status = answer.status
+        counted = counts and answer.status == 200
+        with meter.reading(anthropic.usage_reader(answer.content_type) if counted else None) as reader:
             await response.prepare(request)
-            return await self._pieces(request, response, answer, redactor, None)
-        self._grant.meter.running.append(reader)
-        try:
-            await response.prepare(request)
-            return await self._pieces(request, response, answer, redactor, reader)
-        finally:
-            self._grant.meter.settle(reader)
-
-    async def _pieces(
-        self,
-        request: web.BaseRequest,
-        response: web.StreamResponse,
-        answer: aiohttp.ClientResponse,
-        redactor: Redactor,
-        reader: UsageReader | None,
-    ) -> web.StreamResponse:
-        try:
-            async for piece in answer.content.iter_any():
-                self._grant.meter.last_activity = time.time()
-                if reader is not None:
-                    reader.feed(piece)
-                if clean := redactor.feed(piece):
-                    await response.write(clean)
-            if rest := redactor.finish():
-                await response.write(rest)
-        except (aiohttp.ClientError, TimeoutError) as failure:
-            # A cut answer stays a cut one: a proper end would make half an answer look whole.
-            log.warning("the answer from %s broke off: %s", self._base(), type(failure).__name__)
-            if request.transport is not None:
-                request.transport.close()
+            try:
+                async for piece in answer.content.iter_any():
+                    meter.last_activity = time.time()
+                    if reader is not None:
+                        reader.feed(piece)
+                    if clean := redactor.feed(piece):
+                        await response.write(clean)
+                if rest := redactor.finish():
+                    await response.write(rest)
+            except (aiohttp.ClientError, TimeoutError) as failure:
+                _cut(request, failure)
         return response
+
+
+def _base(access: Access) -> str:
+    return "http://script" if isinstance(access, Script) else access.base_url
+
+
+def _secret(access: Access) -> bytes:
+    return access.secret.get_secret_value().encode() if isinstance(access, Service) else b""
+
+
+def _headers(request: web.BaseRequest, access: Access) -> CIMultiDict[str]:
+    try:
+        if isinstance(access, Script):
+            return CIMultiDict(anthropic.to_script(request.raw_headers, access.transcript))
+        return CIMultiDict(anthropic.to_service(request.raw_headers, access))
+    except ValueError as unreadable:
+        raise Refused(anthropic.error(400, "a header is not valid UTF-8")) from unreadable
+
+
+def _hung_up(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _cut(request: web.BaseRequest, failure: Exception) -> None:
+    """Break the answer off: a proper end would make half an answer look whole."""
+    if request.transport is not None and not _hung_up(request):
+        log.warning("an answer broke off: %s", type(failure).__name__)
+        request.transport.close()
+
+
+def _unreachable(access: Access, failure: Exception) -> Answer:
+    kind = "timed out" if isinstance(failure, TimeoutError) else type(failure).__name__
+    detail = Redactor(_secret(access)).whole(str(failure)) or kind
+    where = URL(_base(access)).origin()
+    log.warning("no answer from %s: %s", where, detail)
+    return anthropic.error(502, f"the model service at {where} gave no answer: {detail}")
+
+
+def _check_passable(answer: aiohttp.ClientResponse) -> None:
+    encoding = _encoding(answer)
+    if encoding not in READABLE_ENCODINGS:
+        raise Refused(
+            anthropic.error(502, f"the model service answered in the encoding {encoding[:40]!r}, unasked")
+        )
+    if 300 <= answer.status < 400:
+        raise Refused(
+            anthropic.error(502, f"{answer.url.origin()} answered with a redirect, which is not followed")
+        )
+
+
+def _encoding(answer: aiohttp.ClientResponse) -> str:
+    return answer.headers.get("content-encoding", "").lower()
 
 
 def _too_large() -> Answer:
     return anthropic.error(413, f"a request may have at most {MAX_REQUEST // 1024**2} MiB")
 
 
-def _prepared(answer: aiohttp.ClientResponse, redactor: Redactor, *, encoded: bool) -> web.StreamResponse:
+def _prepared(answer: aiohttp.ClientResponse, redactor: Redactor) -> web.StreamResponse:
     passed = anthropic.to_box(answer.headers.items())
     headers = CIMultiDict((redactor.whole(name), redactor.whole(value)) for name, value in passed)
     reason = redactor.whole(answer.reason or "")
     response = web.StreamResponse(status=answer.status, reason=reason, headers=headers)
-    if answer.content_length is not None and not encoded:
+    # An encoded body is decoded on the way, and then has another length.
+    if answer.content_length is not None and _encoding(answer) in ("", "identity"):
         response.content_length = answer.content_length
     return response

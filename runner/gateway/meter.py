@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -35,11 +37,19 @@ class Meter:
             settled=dict(usage.models),
         )
 
-    def settle(self, reader: UsageReader) -> None:
-        """Take over what an answer used, now that it has ended one way or another."""
-        self.running.remove(reader)
-        reader.finish()
-        self.settled = _with(self.settled, reader)
+    @contextmanager
+    def reading(self, reader: UsageReader | None) -> Iterator[UsageReader | None]:
+        """Count what a reader reads, while it does and after it has ended one way or another."""
+        if reader is None:
+            yield None
+            return
+        self.running.append(reader)
+        try:
+            yield reader
+        finally:
+            self.running.remove(reader)
+            reader.finish()
+            self.settled = _with(self.settled, reader)
 
     def usage(self) -> Usage:
         """What has been used until this moment."""

@@ -73,16 +73,24 @@ def turn_number(messages: list[Json]) -> int:
 
 
 def last_said(messages: list[Json]) -> str:
-    """What the agent sent after the model's last turn: its tool results, or its words if there are none."""
+    """What the agent sent after the model's last turn: its tool results, or its words if there are none.
+
+    The results stand in the order in which the tools were asked for: an agent that runs tools side
+    by side sends them in the order in which they ended, which is another one each time.
+    """
+    asked: list[JsonValue] = []
     last: list[Json] = []
     for message in messages:
+        blocks = _blocks(message.get("content"))
         if message.get("role") == "assistant":
+            asked += [block.get("id") for block in blocks if block.get("type") == "tool_use"]
             last = []
         elif message.get("role") == "user":
-            last.append(message)
-    blocks = [block for message in last for block in _blocks(message.get("content"))]
-    results = [block.get("content") for block in blocks if block.get("type") == "tool_result"]
-    return "\n".join(_text(result) for result in results) if results else _text([*blocks])
+            last += blocks
+    results = [block for block in last if block.get("type") == "tool_result"]
+    ranks = {name: rank for rank, name in enumerate(asked) if isinstance(name, str)}
+    results.sort(key=lambda block: ranks.get(str(block.get("tool_use_id")), len(ranks)))
+    return "\n".join(_text(result.get("content")) for result in results) if results else _text([*last])
 
 
 def events(message: Json) -> Iterator[bytes]:

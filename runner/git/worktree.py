@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from runner.errors import UsageError
 from runner.git import closed
 from runner.locks import locked
 
@@ -72,6 +73,28 @@ def create_branch(git_dir: Path, name: str, commit: str) -> None:
     """
     command = f"create refs/heads/{name}\0{commit}\0".encode()
     closed.git(git_dir, "update-ref", "--stdin", "-z", stdin=command)
+
+
+def take(git_dir: Path, name: str, commit: str) -> None:
+    """Make a branch of the user's naming.
+
+    Raises:
+        UsageError: The name can't be a branch's, or is taken.
+    """
+    try:
+        closed.git(git_dir, "check-ref-format", "--branch", name)
+        create_branch(git_dir, name, commit)
+    except closed.GitError as error:
+        if branch_commit(git_dir, name) is not None:
+            raise UsageError(f"there is a branch called {name!r}", cure="give another name") from error
+        raise UsageError(f"{name!r} can't be made a branch: {error.stderr.strip()[-200:]}") from error
+
+
+def diff(git_dir: Path, base: str, commit: str, *, stat: bool) -> bytes:
+    """The difference between two commits, without any of the repository's own drivers."""
+    form = ("--stat=100",) if stat else ("--patch",)
+    safe = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
+    return closed.git(git_dir, "diff-tree", "-r", *form, *safe, base, commit)
 
 
 def has_tree(git_dir: Path, name: str, commit: str) -> bool:

@@ -123,6 +123,10 @@ MANIFESTS = (
 LONGEST_READ = 1024 * 1024
 """A larger file counts by its content, but is not searched for names."""
 
+REQUIREMENTS = ("requirements*.txt", "requirements*.in")
+"""Where a line that is `.` alone installs a copy of the directory that the file stands in."""
+
+_SELF = re.compile(rb"^\s*\./?(\[[^\]]*\])?\s*(#.*)?$", re.MULTILINE)
 _TOKEN = re.compile(r"[^\s\"'`,;:=()\[\]{}<>|&#!?*$@]+")
 _GOES_TO = frozenset({"cd", "pushd", "-C", "--prefix", "--cwd", "--directory", "--dir", "-e", "--editable"})
 
@@ -135,13 +139,13 @@ def seen_key(commands: Sequence[str], entries: Iterable[Entry], read: Read) -> s
         entries: Every file of the base commit.
         read: The content of a file of the commit.
     """
-    tree = _Tree.of(entries)
+    tree = Tree.of(entries)
     names = seen(commands, tree, read)
     parts = [part for name in sorted(names) for part in (name, *tree.files[name])]
     return digest("seen", *commands, "files", *parts, "directories", *sorted(tree.folders))
 
 
-def seen(commands: Sequence[str], tree: _Tree, read: Read) -> set[str]:
+def seen(commands: Sequence[str], tree: Tree, read: Read) -> set[str]:
     """The paths whose content is in the key."""
     names = {name for name in tree.files if _listed(name, (*MANIFESTS, *LOCKFILES))}
     for command in commands:
@@ -157,14 +161,14 @@ def seen(commands: Sequence[str], tree: _Tree, read: Read) -> set[str]:
 
 
 @dataclass(frozen=True)
-class _Tree:
+class Tree:
     """A commit's files by path (text, undecodable bytes escaped) and all its directories."""
 
     files: dict[str, tuple[str, str]]
     folders: frozenset[str]
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> _Tree:
+    def of(cls, entries: Iterable[Entry]) -> Tree:
         files = {os.fsdecode(entry.path): (entry.mode, entry.oid) for entry in entries}
         folders = {"."}
         for name in files:
@@ -184,7 +188,7 @@ class _Tree:
         return path if path in self.files or path in self.folders else None
 
 
-def _of_command(command: str, tree: _Tree) -> Iterator[str]:
+def _of_command(command: str, tree: Tree) -> Iterator[str]:
     """The files that a command names, in the root or in a directory that it goes to."""
     words = re.split(r"\s+|(?<=--prefix)=|(?<=--editable)=|(?<=--cwd)=|(?<=--directory)=", command)
     plain = [_bare(word) for word in words]
@@ -205,24 +209,27 @@ def _bare(word: str) -> str:
     return re.sub(r"\[[^\]]*\]$", "", word.strip("\"'`;&|()"))
 
 
-def _of_file(name: str, tree: _Tree, read: Read) -> Iterator[str]:
+def _of_file(name: str, tree: Tree, read: Read) -> Iterator[str]:
     """The files that a file names, seen from its own directory or from the root."""
     if _listed(name, LOCKFILES):
         return
     content = read(name)
     if content is None or len(content) > LONGEST_READ or b"\0" in content[:8192]:
         return
-    starts = {posixpath.dirname(name) or ".", "."}
+    folder = posixpath.dirname(name) or "."
+    starts = {folder, "."}  # seen from here, "./" and "../" name what the file stands in, which says nothing
+    if _listed(name, REQUIREMENTS) and _SELF.search(content):
+        yield from tree.below(folder)
     for token in set(_TOKEN.findall(os.fsdecode(content))):
         for start in starts:
-            yield from _named(tree, start, token, whole=token.startswith(("./", "../")))
+            yield from _named(tree, start, token, whole=token.startswith(("./", "../")), in_file=True)
 
 
-def _named(tree: _Tree, start: str, token: str, *, whole: bool) -> Iterator[str]:
+def _named(tree: Tree, start: str, token: str, *, whole: bool, in_file: bool = False) -> Iterator[str]:
     path = tree.resolve(start, token)
     if path in tree.files:
         yield path
-    elif path is not None and whole and not (path == "." and token.startswith("..")):
+    elif path is not None and whole and not (in_file and f"{start}/".startswith(f"{path}/")):
         yield from tree.below(path)
 
 

@@ -69,6 +69,11 @@ class AttemptSpec:
     include: dict[str, bytes]
 
 
+def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
+    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""
+    return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
+
+
 @dataclass(frozen=True)
 class Rooms:
     """What an attempt works with: the host's parts, shared by all attempts of a run."""
@@ -87,7 +92,7 @@ class Rooms:
 
     def log(self, run: str, key: AttemptKey, what: str = "log") -> Path:
         """The file that holds an attempt's output, or its check's."""
-        return self.home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
+        return log_file(self.home, run, key, what)
 
 
 def drive(spec: AttemptSpec, rooms: Rooms, stop: threading.Event) -> Iterator[e.Event]:

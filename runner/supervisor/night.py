@@ -26,7 +26,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt import FAULTS, AttemptSpec, Rooms, drive
 from runner.supervisor.journal import Journal, Row
-from runner.supervisor.schedule import Decision, decide, finished
+from runner.supervisor.schedule import Decision, decide, finished, images_of
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.tasks.plan import Plan, Profile, Source
 
@@ -175,7 +175,7 @@ class Night:
                 self._happened.put(event)
 
     def _prepare_images(self) -> None:
-        for source, cli in _images_of(self._state.plan):
+        for source, cli in images_of(self._state.plan):
 
             def show(line: str, source: int = source, cli: str | None = cli) -> None:
                 self._happened.put(e.ImageLine(at=time.time(), source=source, cli=cli, line=line))
@@ -225,14 +225,6 @@ def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:
         a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
     )
     return 3 if ours else 1
-
-
-def _images_of(plan: Plan) -> list[tuple[int, str | None]]:
-    """Each (source, agent layer) that the plan needs, in the order of first need."""
-    needs = (
-        (plan.task(p.task).source, catalog.layer(plan.profile(p.profile).settings)) for p in plan.attempts
-    )
-    return list(dict.fromkeys(needs))
 
 
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:

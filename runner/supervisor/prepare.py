@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from runner import names
-from runner.errors import TaskFileError, UsageError
+from runner.errors import Problem, TaskFileError, UsageError
 from runner.git import trusted
 from runner.tasks.plan import Plan
 from runner.tasks.planning import RepoFacts, make_plan, wanted_repos
@@ -26,7 +26,9 @@ def read(file: Path) -> TaskFile:
             raise UsageError(f"{file} is larger than {LARGEST // 1024**2} MiB", cure="is it a task file?")
         text = file.read_bytes().decode("utf-8")
     except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror}", cure="corral init writes a first one") from error
+        raise UsageError(
+            f"{file} can't be read: {error.strerror}", cure="corral init writes a first one"
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text (byte {error.start})", cure="save it as UTF-8") from error
     return load(text, file)
@@ -69,3 +71,17 @@ def run_name(wanted: str | None, taken: list[str], now: float | None = None) -> 
     stem = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     candidates = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
     return next(name for name in candidates if name not in taken)
+
+
+def _facts(repo: Path, base: str) -> RepoFacts:
+    pinned = trusted.pin(repo, base)
+    return RepoFacts(
+        repo=pinned.repo, git_dir=pinned.git_dir, base=pinned.base, base_name=base, notes=pinned.notes
+    )
+
+
+def _in_the_way(branches: list[str]) -> Problem:
+    return Problem(
+        f"a branch is in the way of the run's branches: {', '.join(branches[:5])}",
+        cure="delete or rename it, or set `branch_prefix:` to another name",
+    )

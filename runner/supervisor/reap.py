@@ -28,6 +28,14 @@ class Leftovers:
     def __bool__(self) -> bool:
         return bool(self.boxes or self.spaces or self.quarantines)
 
+    def words(self) -> list[str]:
+        """Each leftover on a line."""
+        return [
+            *(f"container {box.name} of run {box.labels.get(names.LABEL_RUN)}" for box in self.boxes),
+            *(f"workspace {space.root} of {git_dir}" for space, git_dir in self.spaces),
+            *(f"quarantine {place}" for place in self.quarantines),
+        ]
+
 
 def look(engine: Engine, home: Path) -> Leftovers:
     """Find what ended runs of this state directory left."""

@@ -8,7 +8,7 @@ from typing import Literal
 from runner.agents import catalog
 from runner.names import AttemptKey
 from runner.supervisor.state import AttemptState, RunState
-from runner.tasks.plan import PlannedAttempt
+from runner.tasks.plan import Plan, PlannedAttempt
 
 Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
 
@@ -44,6 +44,14 @@ def decide(state: RunState, jobs: int) -> list[Decision]:
 def finished(state: RunState) -> bool:
     """Whether nothing lives and nothing will be started any more."""
     return all(decision.standing in {"final", "held"} for decision in decide(state, jobs=0))
+
+
+def images_of(plan: Plan) -> list[tuple[int, str | None]]:
+    """Each (source, agent layer) that a plan needs, in the order of first need."""
+    needs = (
+        (plan.task(p.task).source, catalog.layer(plan.profile(p.profile).settings)) for p in plan.attempts
+    )
+    return list(dict.fromkeys(needs))
 
 
 def _decide_one(state: RunState, planned: PlannedAttempt, attempt: AttemptState, free: int) -> Decision:

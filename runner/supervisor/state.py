@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from runner.errors import CorralError
+from runner.errors import CorralError, UsageError
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
@@ -87,6 +87,30 @@ class RunState:
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it."""
         return any(self.serves(attempt) for key, attempt in self.attempts.items() if key.task == task)
+
+
+def find_attempt(state: RunState, text: str) -> AttemptState:
+    """The attempt that a person means by `TASK[/PROFILE[/N[.TRY]]]`; without a try, the last one.
+
+    Raises:
+        UsageError: None, or more than one, fits.
+    """
+    parts = text.split("/")
+    fitting = [
+        attempt
+        for key, attempt in state.attempts.items()
+        if str(key) == text or parts == [key.task, key.profile, str(key.n)][: len(parts)]
+    ]
+    if not fitting:
+        some = ", ".join(str(key) for key in list(state.attempts)[:8])
+        raise UsageError(
+            f"no attempt of the run {state.name} is called {text!r}", cure=f"there are: {some} …"
+        )
+    if len({attempt.key.first for attempt in fitting}) > 1:
+        names = ", ".join(str(attempt.key) for attempt in fitting)
+        raise UsageError(f"{text!r} could be any of {names}", cure="write more of its name")
+    exact = [attempt for attempt in fitting if str(attempt.key) == text and attempt.key.try_ > 1]
+    return (exact or state.tries(fitting[0].key))[-1]
 
 
 def fold(rows: Iterable[tuple[str, e.Event]]) -> RunState:

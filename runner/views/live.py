@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -23,6 +24,23 @@ from runner.views.inert import cell, line
 
 ROWS = 20
 """Finished and waiting attempts beyond this many are counted, not listed."""
+
+
+class Watcher(Protocol):
+    """Something that follows a run while its context is open."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __call__(self, row: Row, state: RunState) -> None:
+        """Take one event."""
+        ...
+
+    def building(self, text: str) -> None:
+        """Take a line of build output that comes before the run."""
+        ...
 
 
 class JsonLines:
@@ -44,6 +62,9 @@ class JsonLines:
         if isinstance(row.event, e.RunEnded):
             self._write(json.dumps(summary.summary(state)))
 
+    def building(self, text: str) -> None:
+        """Programs are told of events only."""
+
 
 class PlainLines:
     """Prints one line for each thing that a person would want to know."""
@@ -64,12 +85,19 @@ class PlainLines:
             stamp = time.strftime("%H:%M:%S", time.localtime(row.event.at))
             self._console.print(Text(f"{stamp}  ", style="dim") + text, soft_wrap=True)
 
+    def building(self, text: str) -> None:
+        """Show that something is built, by its first words."""
+        if text.startswith("building "):
+            self._console.print(cell(text, "dim"), soft_wrap=True)
+
 
 def sentence(event: e.Event, state: RunState) -> Text | None:
     """An event in words, or None if it isn't worth a line."""
     match event:
         case e.RunStarted():
             return Text(f"run {state.name}: {len(state.plan.attempts)} attempts, {state.jobs} at once")
+        case e.ImageLine() if event.line.startswith("building "):
+            return Text(line(event.line), "dim")
         case e.ImageReady():
             return Text(f"image ready for {_source(state, event.source)}")
         case e.ImageFailed():
@@ -147,6 +175,10 @@ class LiveTable:
         elif isinstance(event, e.ImageReady | e.ImageFailed):
             self._seen.building = ""
         self._state = state
+
+    def building(self, text: str) -> None:
+        """Show the line."""
+        self._seen.building = text
 
     def _draw(self) -> RenderableType:
         state = self._state

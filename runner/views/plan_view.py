@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from runner.supervisor.forecast import Forecast
 from runner.tasks.plan import ClaudeSettings, ImageSpec, Limits, Plan, Profile
 from runner.views import wording
 from runner.views.inert import cell, line
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What the host makes of a plan.
-
-    Attributes:
-        jobs: Attempts at once.
-        outlets: Per profile, what it may reach outside, in words.
-        images: Per source, the image's layers as (name, whether it is there); None if no engine answers.
-        weaker: Promises that are weaker on this host.
-    """
-
-    jobs: int
-    outlets: dict[str, str]
-    images: dict[int, list[tuple[str, bool]] | None]
-    weaker: tuple[str, ...]
 
 
 def terminal(plan: Plan, forecast: Forecast) -> RenderableType:
@@ -116,7 +100,8 @@ def settings_words(profile: Profile) -> str:
     )
     if isinstance(settings, ClaudeSettings):
         effort = f", effort {settings.effort}" if settings.effort else ""
-        return f"claude, {settings.model}{effort}{' ' + ' '.join(settings.args) if settings.args else ''}{upstream}"
+        words = " ".join(("claude,", settings.model, *settings.args))
+        return f"{words}{effort}{upstream}"
     return f"command {' '.join(settings.run)}"
 
 
@@ -128,3 +113,20 @@ def image_words(image: ImageSpec) -> str:
         "build": f"the Dockerfile in {image.path}",
         "devcontainer": "the repository's dev container",
     }[image.kind]
+
+
+def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
+    """The plan and the forecast for programs."""
+    layers: JsonValue = {
+        plan.sources[index].repo: None
+        if rows is None
+        else [{"image": name, "exists": there} for name, there in rows]
+        for index, rows in forecast.images.items()
+    }
+    return {
+        "plan": plan.model_dump(mode="json"),
+        "jobs": forecast.jobs,
+        "allowed_out": dict(forecast.outlets),
+        "images": layers,
+        "weaker": list(forecast.weaker),
+    }

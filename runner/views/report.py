@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,7 +13,7 @@ from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.supervisor.schedule import decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import summary, wording
-from runner.views.inert import cell, line, markdown
+from runner.views.inert import block, cell, line, markdown
 
 HEAD = ("attempt", "verdict", "check", "time", "peak memory", "tokens", "change")
 SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens", "not scored")
@@ -20,7 +21,7 @@ SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens",
 
 def terminal(state: RunState) -> RenderableType:
     """The report as tables."""
-    parts: list[RenderableType] = [_headline(state), _attempts(state)]
+    parts: list[RenderableType] = [headline(state), _attempts(state)]
     if state.plan.compared:
         parts += [Text(), *_compared(state)]
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
@@ -36,7 +37,44 @@ def text_markdown(state: RunState) -> str:
     return "\n".join(_markdown_lines(state)) + "\n"
 
 
-def _headline(state: RunState) -> Text:
+def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
+    """All that is known of one attempt."""
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    for name, value in summary.attempt_row(state, one).items():
+        if value not in (None, []):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            table.add_row(Text(name, "dim"), cell(shown))
+    table.add_row(Text("output", "dim"), cell(log))
+    task = state.plan.task(one.key.task)
+    return Group(table, Text(), Text("prompt", "dim"), Text(block(task.prompt, 4000)))
+
+
+def diff(text: str) -> Text:
+    """A diff, already inert, coloured."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    shown = Text()
+    for row in text.splitlines():
+        head = row.startswith(("diff ", "index ", "+++", "---"))
+        shown.append(row + "\n", "bold" if head else styles.get(row[:1], ""))
+    return shown
+
+
+def next_steps(state: RunState) -> RenderableType:
+    """What a person may want to do after a run."""
+    with_branch = [one for one in state.attempts.values() if one.branch]
+    best = next((one for one in with_branch if state.serves(one)), with_branch[0] if with_branch else None)
+    steps = ["corral report --markdown"]
+    if best is not None:
+        steps = [
+            f"corral diff {best.key}",
+            f"corral take {best.key} my-branch",
+            f"corral logs {best.key}",
+            *steps,
+        ]
+    return Text("next: ", "dim") + Text("  ·  ".join(steps))
+
+
+def headline(state: RunState) -> Text:
     served = sum(state.task_served(task.id) for task in state.plan.tasks)
     text = Text(f"run {state.name}", "bold")
     text.append(f"  {served} of {len(state.plan.tasks)} tasks served", "not bold")

@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -112,6 +113,21 @@ def test_a_new_access_holds_from_the_next_request(
         assert keys_of(upstream.seen[-1]) == [f"authorization: Bearer {key}"]
         assert ("anthropic-beta", "oauth-2025-04-20") in upstream.seen[-1].headers
     assert gateway.usage(BOX).requests == 2
+
+
+def test_an_access_renewed_in_the_middle_of_a_request_mixes_no_keys(
+    folder: Path, upstream: Upstream, gateway: Gateway
+) -> None:
+    with playing() as other, sockets.connect(folder, "gw.sock", 10) as box:
+        box.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+        while not gateway.usage(BOX).in_flight:
+            time.sleep(0.01)
+        gateway.grant(BOX, Service(base_url=other.url, secret=f"{CANARY}-other"))
+        box.sendall(b"}")
+        assert box.recv(15) == b"HTTP/1.1 200 OK"
+        gateway.revoke(BOX)
+    assert upstream.seen == []
+    assert [keys_of(seen) for seen in other.seen] == [[f"x-api-key: {CANARY}-other"]]
 
 
 def test_what_is_answered_without_the_service(box: http.client.HTTPConnection, upstream: Upstream) -> None:

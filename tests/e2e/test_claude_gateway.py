@@ -91,9 +91,9 @@ def test_tools_run_and_the_gateway_counts_what_the_cli_counts(
 
     code, result = run_claude(claude_binary, socket, tmp_path)
 
-    assert (tmp_path / "work" / "made.txt").read_text() == "made\n"
-    assert (code, result["subtype"], result["is_error"]) == (0, "success", False)
+    assert (code, result["subtype"], result["is_error"]) == (0, "success", False), result["result"]
     assert result["result"] == "Done, the file is written."
+    assert (tmp_path / "work" / "made.txt").read_text() == "made\n"
     used = gateway.usage(BOX)
     told = result["usage"]
     assert (used.input, used.output) == (told["input_tokens"], told["output_tokens"]) == (1990, 83)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def test_one_line_stands_between_the_script_and_the_service() -> None:
 
 
 def test_the_night_holds_what_the_demo_promises() -> None:
-    assert all(names.is_id(name) for name in [*TASKS, *NIGHT["agents"], NIGHT["name"]])
+    assert all(names.is_id(name) for name in [*TASKS, *NIGHT["agents"]])
+    assert "name" not in NIGHT, "a run of that name could not run a second time"
     assert len(NIGHT["compare"]["agents"]) == 2
     assert sum("agent" not in task for task in TASKS.values()) >= 4
     assert any("memory" in task.get("limits", {}) for task in TASKS.values())
@@ -87,7 +89,7 @@ def test_a_transcript_ends_and_its_figures_add_up(profile: str, task: str) -> No
     assert not any(turn.tools == () for turn in turns[:-1]), "a turn without tools ends the conversation"
     assert turns[-1].tools == ()
     assert turns[0].expect is None
-    for before, turn in zip(turns, turns[1:], strict=False):
+    for before, turn in pairwise(turns):
         # Each request reads from the cache what the one before had read and written.
         assert turn.usage.cache_read == before.usage.cache_read + before.usage.cache_write
         assert turn.usage.output > 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runner.gateway import sockets
-from runner.gateway.anthropic import BodyUsage
+from runner.gateway.anthropic import BodyUsage, StreamUsage
 from runner.gateway.grants import ACCESS, Script, Service, Tokens, Usage
 from runner.gateway.meter import Meter
 from runner.gateway.places import box_folder
@@ -78,12 +78,14 @@ def test_a_script_needs_an_absolute_path() -> None:
 
 def test_the_meter_counts_running_and_ended_answers_by_model() -> None:
     meter = Meter(scripted=False)
-    ended, running = BodyUsage(), BodyUsage()
-    meter.running += [ended, running]
-    ended.feed(b'{"model": "a", "usage": {"input_tokens": 3, "output_tokens": 4}}')
-    meter.settle(ended)
-    running.tokens, running.model = Tokens(input=10), "b"
-    usage = meter.usage()
+    with meter.reading(BodyUsage()) as ended, meter.reading(None) as uncounted:
+        assert ended is not None
+        ended.feed(b'{"model": "a", "usage": {"input_tokens": 3, "output_tokens": 4}}')
+        assert uncounted is None
+    with meter.reading(StreamUsage()) as running:
+        assert running is not None
+        running.tokens, running.model = Tokens(input=10), "b"
+        usage = meter.usage()
     assert usage.models == {"a": Tokens(input=3, output=4), "b": Tokens(input=10)}
     assert (usage.input, usage.output) == (13, 4)
     assert Meter.continuing(usage, scripted=False).usage() == usage

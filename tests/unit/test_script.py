@@ -114,6 +114,12 @@ def test_what_was_said_last(last: dict[str, Any], said: str) -> None:
     assert script.last_said([user("go"), result("early"), assistant("a"), last]) == said
 
 
+def test_results_are_read_in_the_order_in_which_the_tools_were_asked_for() -> None:
+    asked = {"role": "assistant", "content": [{"type": "tool_use", "id": name} for name in ("t2", "t1")]}
+    came = [{"type": "tool_result", "tool_use_id": name, "content": name} for name in ("new", "t1", "t2")]
+    assert script.last_said([user("go"), asked, {"role": "user", "content": came}]) == "t2\nt1\nnew"
+
+
 def test_a_turn_that_does_not_fit_says_which() -> None:
     with pytest.raises(script.UnfitError, match=r"turn 2 .* expects .* sent 'b.txt'"):
         script.answer(PLAYED, ask(user("go"), assistant("first"), result("b.txt")))

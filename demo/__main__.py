@@ -1,0 +1,75 @@
+"""The demo: prepares its repositories, runs its task file, and sees that everything ended as it should.
+
+    python -m demo
+
+Ends with 0 if every attempt ended as `EXPECTED` says. The run itself ends with 1, since two tasks stay
+unserved on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from demo.prepare import prepare
+
+NIGHT = Path(__file__).with_name("night.yaml")
+CORRAL = [str(Path(sys.executable).with_name("corral"))]
+
+EXPECTED = {
+    "xml-int-indent/steady": "accepted",
+    "xml-int-indent/hasty": "accepted",
+    "xml-streaming-attrs/steady": "accepted",
+    "xml-streaming-attrs/hasty": "accepted",
+    "sql-cte-comment/steady": "accepted",
+    "sql-cte-comment/hasty": "rejected",
+    "cache-info/steady": "rejected",
+    "cache-info/hasty": "rejected",
+    "sql-large-script/steady": "oom",
+    "xml-modern-syntax/pyupgrade": "accepted",
+}
+
+
+def main() -> int:
+    """Run the demo; returns its exit code."""
+    print("Preparing real packages with known bugs:", flush=True)
+    prepare()
+    print(f"\nRunning {NIGHT} (images are built the first time):\n", flush=True)
+    code = subprocess.run([*CORRAL, "run", str(NIGHT)], check=False).returncode
+    if code not in {0, 1}:
+        return code
+    differing = differences(found())
+    for line in differing:
+        print(f"not as expected: {line}")
+    if not differing:
+        print(_LAST_WORDS)
+    return 1 if differing else 0
+
+
+def found() -> dict[str, str]:
+    """Each attempt of the latest run with its verdict."""
+    answer = subprocess.run([*CORRAL, "report", "--json"], check=True, capture_output=True).stdout
+    rows: list[dict[str, Any]] = json.loads(answer)["attempts"]
+    return {f"{row['task']}/{row['profile']}": str(row["verdict"]) for row in rows}
+
+
+def differences(verdicts: dict[str, str]) -> list[str]:
+    """Where the verdicts are not the expected ones."""
+    return [
+        f"{attempt} ended as {verdicts.get(attempt)}, expected {wanted}"
+        for attempt, wanted in EXPECTED.items()
+        if verdicts.get(attempt) != wanted
+    ] + [f"{attempt} was not expected at all" for attempt in verdicts.keys() - EXPECTED.keys()]
+
+
+_LAST_WORDS = f"""
+Every attempt ended as it should: real bugs fixed and checked by real tests, one profile failing where
+the other succeeds, one box ended at its memory limit with its work brought home.
+The branches are in demo/.work/*; the command is {CORRAL[0]}.
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

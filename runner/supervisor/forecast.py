@@ -1,0 +1,81 @@
+"""What this host makes of a plan: how many at once, which images, what may leave, what is weaker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runner.errors import CorralError, UsageError
+from runner.gateway.grants import Script
+from runner.sandbox.engine import Engine
+from runner.settings import Settings
+from runner.supervisor import doctor, host
+from runner.supervisor.access import access_for
+from runner.supervisor.means import images_unbuilt
+from runner.supervisor.schedule import images_of
+from runner.tasks.plan import Plan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the host makes of a plan.
+
+    Attributes:
+        jobs: Attempts at once.
+        outlets: Per profile, what it may reach outside, in words.
+        images: Per source, the images it needs and whether each is there; None if no engine answers.
+        weaker: Promises that are weaker on this host.
+    """
+
+    jobs: int
+    outlets: dict[str, str]
+    images: dict[int, list[tuple[str, bool]] | None]
+    weaker: tuple[str, ...]
+
+
+def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: int | None) -> Forecast:
+    """Look at the host with a plan in mind; nothing is made.
+
+    Args:
+        plan: The plan.
+        settings: The settings.
+        environment: For the engine's address.
+        jobs: How many attempts at once, if the person said.
+
+    Raises:
+        UsageError: A source asks for an image that can't be used.
+    """
+    limits = [plan.task(planned.task).limits.memory for planned in plan.attempts]
+    findings = doctor.examine(settings, environment)
+    return Forecast(
+        jobs=jobs or settings.jobs or host.default_jobs(host.look(settings.home), limits),
+        outlets={profile.name: _outlet(plan, profile.name, settings) for profile in plan.profiles},
+        images=_images(plan, settings, environment),
+        weaker=doctor.weaker(findings),
+    )
+
+
+def _outlet(plan: Plan, name: str, settings: Settings) -> str:
+    access = access_for(plan.profile(name), "", settings)
+    if access is None:
+        return "nothing"
+    if isinstance(access, Script):
+        return "the scripted model, on this host"
+    return f"model calls to {access.base_url}, through the gateway"
+
+
+def _images(
+    plan: Plan, settings: Settings, environment: Mapping[str, str]
+) -> dict[int, list[tuple[str, bool]] | None]:
+    found: dict[int, list[tuple[str, bool]] | None] = {}
+    try:
+        with Engine(environment, timeout=10) as engine:
+            maker = images_unbuilt(engine, settings)
+            for source, cli in images_of(plan):
+                rows = [(p.tag or p.layer, p.exists) for p in maker.describe(plan.sources[source], cli)]
+                found[source] = list(dict.fromkeys((found.get(source) or []) + rows))
+    except UsageError:
+        raise
+    except CorralError:
+        return dict.fromkeys(range(len(plan.sources)))
+    return found

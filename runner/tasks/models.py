@@ -1,0 +1,316 @@
+"""The task file as models: every key, its kind and one line on what it is for.
+
+Validation and the JSON Schema for editors both come from here. What concerns several values at once
+(names that must exist, cycles, who runs what) is in `rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    model_validator,
+)
+
+from runner.tasks.fields import (
+    ClaudeArgument,
+    Command,
+    Cpus,
+    Directory,
+    Disk,
+    Distinct,
+    Env,
+    Id,
+    ImageName,
+    IncludePath,
+    Line,
+    Memory,
+    Pids,
+    Prefix,
+    Refused,
+    Repeats,
+    Repository,
+    RunCommand,
+    Seconds,
+    TaskId,
+    Text,
+    Tokens,
+    TreePath,
+    UpstreamText,
+    Usd,
+)
+from runner.tasks.plan import Limits
+from runner.tasks.source import Document, Place
+from runner.tasks.units import format_duration, format_size
+
+_DEFAULT = Limits()
+
+
+class Part(BaseModel):
+    """A mapping of the task file: frozen, without unknown keys, described key by key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LimitsPart(Part):
+    """What one attempt may use."""
+
+    cpus: Annotated[Cpus | None, Field(description=f"CPUs; {_DEFAULT.cpus:g} by default.")] = None
+    memory: Annotated[
+        Memory | None,
+        Field(description=f"Memory, like 4GiB or 512m (MiB); {format_size(_DEFAULT.memory)} by default."),
+    ] = None
+    pids: Annotated[Pids | None, Field(description=f"Processes; {_DEFAULT.pids} by default.")] = None
+    disk: Annotated[
+        Disk | None,
+        Field(description=f"Workspace and home together; {format_size(_DEFAULT.disk)} by default."),
+    ] = None
+    time: Annotated[
+        Seconds | None,
+        Field(description=f"Working time, like 45min; {format_duration(_DEFAULT.time)} by default."),
+    ] = None
+    idle: Annotated[
+        Seconds | None,
+        Field(description=f"Time without a sign of life; {format_duration(_DEFAULT.idle)} by default."),
+    ] = None
+
+
+class DevcontainerPart(Part):
+    """How the repository's dev container is taken."""
+
+    ignore: Annotated[tuple[Text, ...], Distinct] = ()
+    """Keys of devcontainer.json to leave out on purpose, like `features`."""
+
+
+def _devcontainer(value: object) -> object:
+    if value is False:
+        raise Refused("devcontainer: false means nothing", "write true, or name another image")
+    return {} if value is True else value
+
+
+class ImagePart(Part):
+    """Where the development environment comes from: one of `name`, `build` and `devcontainer`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [key]} for key in ("name", "build", "devcontainer")],
+            "dependentRequired": {"ignore": ["devcontainer"]},
+        }
+    )
+
+    name: ImageName | None = None
+    """An image that is here already or can be pulled."""
+    build: Directory | None = None
+    """A directory of the repository that holds a Dockerfile."""
+    devcontainer: Annotated[
+        DevcontainerPart | None,
+        BeforeValidator(_devcontainer, json_schema_input_type=Literal[True] | DevcontainerPart),
+    ] = None
+    """The repository's own dev container: true, or `{ignore: [KEY]}`."""
+    ignore: Annotated[tuple[Text, ...], Distinct] = ()
+    """Keys of devcontainer.json to leave out on purpose, like `features`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> ImagePart:
+        given = [key for key in ("name", "build", "devcontainer") if getattr(self, key) is not None]
+        if len(given) != 1:
+            said = f"{' and '.join(given)} together" if given else "an image without a source"
+            raise Refused(said, "give one of `name:`, `build:` and `devcontainer: true`")
+        if self.ignore and self.devcontainer is None:
+            raise Refused("`ignore` is about a dev container", "remove it, or use `devcontainer: true`")
+        return self
+
+
+class ClaudePart(Part):
+    """A profile of Claude Code."""
+
+    cli: Literal["claude"]
+    """Which agent CLI: `claude`."""
+    model: Line
+    """The model's full name."""
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    """How hard it thinks; the CLI's own default if left out."""
+    args: tuple[ClaudeArgument, ...] = ()
+    """More arguments for the CLI."""
+    env: Env = Field(default_factory=dict)
+    """More environment variables in the box; never keys."""
+    upstream: UpstreamText | None = None
+    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+
+
+class CommandPart(Part):
+    """A profile that runs any command."""
+
+    cli: Literal["command"]
+    """Which agent CLI: `command`."""
+    run: RunCommand
+    """The command: a list as it is, or a text for `sh -c`. $CORRAL_PROMPT_FILE holds the prompt."""
+    env: Env = Field(default_factory=dict)
+    """More environment variables in the box; never keys."""
+    upstream: UpstreamText | None = None
+    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+
+    @model_validator(mode="after")
+    def _names_a_program(self) -> CommandPart:
+        if not self.run or not self.run[0].strip() or not self.run[-1].strip():
+            raise Refused("`run:` names no program", "write it like [ruff, check, --fix, .]")
+        return self
+
+
+AgentPart = Annotated[ClaudePart | CommandPart, Discriminator("cli")]
+
+
+class TaskPart(Part):
+    """What to do, how it is checked, and what it builds upon."""
+
+    id: TaskId
+    """The task's name; it becomes a part of the branch's name."""
+    prompt: str | None = None
+    """What the agent is told; optional for `cli: command` only."""
+    agent: str | None = None
+    """The one profile that does this task; without it, `compare` or `default_agent` says who does."""
+    check: Command | None = None
+    """A command (for `sh -c`) that decides in a clean container; exit 0 accepts the work."""
+    protect: Annotated[tuple[TreePath, ...], Distinct] = ()
+    """Paths that are restored from the base before the check."""
+    needs: Annotated[tuple[str, ...], Distinct] = ()
+    """Tasks that must have served before this one starts."""
+    from_: Annotated[str | None, Field(alias="from")] = None
+    """Where the work starts: a task of `needs`, or `base`. With one need it is that task by default."""
+    may_be_empty: StrictBool = False
+    """Whether changing nothing is a success."""
+    limits: LimitsPart | None = None
+    """Limits that differ from those of the file."""
+    repo: Repository | None = None
+    """Another repository than that of the file."""
+    base: Line | None = None
+    """Another base than that of the file."""
+    image: ImagePart | None = None
+    """Another image than that of the file."""
+    setup: tuple[Command, ...] | None = None
+    """Other set-up commands than those of the file."""
+    include: Annotated[tuple[IncludePath, ...], Distinct] | None = None
+    """Other ignored files than those of the file."""
+
+
+class ComparePart(Part):
+    """Profiles set side by side on every task that names no agent."""
+
+    agents: Annotated[tuple[str, ...], Field(min_length=1), Distinct]
+    """The profiles, in the order in which they are shown."""
+    repeats: Repeats = 1
+    """How often each profile does each task."""
+    retry: StrictBool = False
+    """Retrying with feedback; not in this version."""
+
+
+class CapsPart(Part):
+    """What may be spent. Not enforced by this version, therefore refused."""
+
+    usd: Usd | None = None
+    """US dollars."""
+    tokens: Tokens | None = None
+    """Tokens, like 40M."""
+
+
+class BudgetPart(Part):
+    """Caps on what is spent. Not enforced by this version, therefore refused."""
+
+    attempt: CapsPart | None = None
+    """For each attempt."""
+    run: CapsPart | None = None
+    """For the whole run."""
+    day: CapsPart | None = None
+    """For all runs of a day."""
+
+
+class NetworkPart(Part):
+    """What may leave a box besides model calls."""
+
+    allow: Annotated[tuple[Line, ...], Distinct] = ()
+    """Host names. Not in this version, therefore refused unless empty."""
+
+
+class TaskFile(Part):
+    """A task file: what to do, who does it, and within which limits."""
+
+    name: Id | None = None
+    """The run's name; made from the time by default."""
+    repo: Repository | None = None
+    """The repository, relative to this file; by default the one around it."""
+    base: Line | None = None
+    """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
+    image: ImagePart | None = None
+    """Where the development environment comes from; Corral's own image by default."""
+    setup: tuple[Command, ...] = ()
+    """Commands that prepare the environment, run once, with network, when the image is built."""
+    include: Annotated[tuple[IncludePath, ...], Distinct] = ()
+    """Ignored files that the tasks need; refused if they look like keys."""
+    limits: LimitsPart = LimitsPart()
+    """What each attempt may use."""
+    budget: BudgetPart | None = None
+    """Caps on what is spent. Not enforced by this version, therefore refused."""
+    network: NetworkPart | None = None
+    """What may leave a box besides model calls."""
+    upstream: UpstreamText | None = None
+    """What answers model calls: `service` (the default), or `script:PATH`: transcripts play the model."""
+    agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]
+    """The agent profiles, by name."""
+    default_agent: str | None = None
+    """The profile for tasks that name none; not needed where there is one profile."""
+    tasks: Annotated[tuple[TaskPart, ...], Field(min_length=1)]
+    """What to do."""
+    compare: ComparePart | None = None
+    """Sets profiles side by side on every task that names no agent."""
+    branch_prefix: Prefix = "corral"
+    """What the names of all branches start with."""
+
+    _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Document) -> TaskFile:
+        """The task file that a document holds, with its lines.
+
+        Raises:
+            pydantic.ValidationError: Values of it are not what they must be.
+        """
+        made = cls.model_validate(document.data)
+        made._lines.update(document.lines)
+        return made
+
+    def line(self, *place: str | int) -> int | None:
+        """The line where the value at that place is written, or None where it is not written."""
+        return self._lines.get(place)
+
+
+def parts() -> dict[str, type[Part]]:
+    """Each kind of mapping, by the name under which it stands in a file or in an error of pydantic's."""
+    return {
+        "": TaskFile,
+        "agents": ClaudePart,
+        "claude": ClaudePart,
+        "command": CommandPart,
+        "tasks": TaskPart,
+        "limits": LimitsPart,
+        "image": ImagePart,
+        "devcontainer": DevcontainerPart,
+        "compare": ComparePart,
+        "budget": BudgetPart,
+        "network": NetworkPart,
+        **dict.fromkeys(("attempt", "run", "day"), CapsPart),
+    }
+
+
+def keys_of(part: type[Part]) -> dict[str, str]:
+    """The keys of a mapping as they are written, each with its description."""
+    return {
+        field.alias or name: field.description or "" for name, field in part.model_fields.items()
+    }
+

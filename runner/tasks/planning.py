@@ -1,0 +1,291 @@
+"""From a task file to a plan: who does what, starting from where, after what, in which order.
+
+Facts about the repositories come in as values, so that planning asks nobody and can be tried freely.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runner.errors import Problem, TaskFileError
+from runner.names import AttemptKey
+from runner.tasks.fields import BASE
+from runner.tasks.graph import topological
+from runner.tasks.models import AgentPart, ClaudePart, ImagePart, TaskFile, TaskPart
+from runner.tasks.outline import starts_from, who_runs
+from runner.tasks.plan import (
+    ClaudeSettings,
+    CommandSettings,
+    ImageSpec,
+    Limits,
+    Plan,
+    PlannedAttempt,
+    Profile,
+    Settings,
+    Source,
+    Task,
+    Upstream,
+)
+
+MOST_ATTEMPTS = 10_000
+
+Wanted = tuple[Path, str]
+"""A repository to look at, and the base in it as the person wrote it (`HEAD` by default)."""
+
+
+@dataclass(frozen=True)
+class RepoFacts:
+    """What a repository and a base in it turned out to be; see `plan.Source` for the fields."""
+
+    repo: str
+    git_dir: str
+    base: str
+    base_name: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why a repository, or the base in it, can't be used; the plan names the line that asked for it."""
+
+    message: str
+    cure: str | None = None
+    about: Literal["repo", "base"] = "repo"
+
+
+Facts = Mapping[Wanted, RepoFacts | Unusable]
+
+
+def wanted_repos(taskfile: TaskFile, file: Path) -> list[Wanted]:
+    """The repositories and bases that a plan needs facts about, each once."""
+    return list(dict.fromkeys(_wanted(taskfile, task, file) for task in taskfile.tasks))
+
+
+def make_plan(
+    taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, RepoFacts] | Facts
+) -> Plan:
+    """The plan of a run.
+
+    Args:
+        taskfile: What is asked for.
+        file: The task file's path, absolute; paths in it are relative to its directory.
+        run: The run's name.
+        facts: What each of `wanted_repos` turned out to be.
+
+    Raises:
+        TaskFileError: A repository can't be used, or the matrix is too large.
+    """
+    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile)]
+    if problems:
+        raise TaskFileError(file, problems)
+    sources, indices, notes = _sources(taskfile, file, facts)
+    return Plan(
+        run=run,
+        file=str(file),
+        sources=sources,
+        profiles=_profiles(taskfile, file),
+        tasks=tuple(_task(taskfile, task, indices[task.id]) for task in taskfile.tasks),
+        attempts=_attempts(taskfile),
+        compared=_compared(taskfile),
+        branch_prefix=taskfile.branch_prefix,
+        notes=(*notes, *_unused(taskfile)),
+    )
+
+
+# -- sources
+
+
+def _wanted(taskfile: TaskFile, task: TaskPart, file: Path) -> Wanted:
+    return file.parent / (task.repo or taskfile.repo or "."), task.base or taskfile.base or "HEAD"
+
+
+def _unusable(taskfile: TaskFile, file: Path, facts: Facts) -> Iterator[Problem]:
+    told: set[Wanted] = set()
+    for index, task in enumerate(taskfile.tasks):
+        wanted = _wanted(taskfile, task, file)
+        fact = facts[wanted]
+        if isinstance(fact, Unusable) and wanted not in told:
+            told.add(wanted)
+            line = taskfile.line("tasks", index, fact.about) or taskfile.line(fact.about)
+            yield Problem(fact.message, line, fact.cure)
+
+
+def _sources(
+    taskfile: TaskFile, file: Path, facts: Facts
+) -> tuple[tuple[Source, ...], dict[str, int], tuple[str, ...]]:
+    """All different sources, the index of each task's, and what is to be said about them."""
+    sources: list[Source] = []
+    indices: dict[str, int] = {}
+    notes: dict[str, None] = {}
+    for task in taskfile.tasks:
+        fact = facts[_wanted(taskfile, task, file)]
+        assert isinstance(fact, RepoFacts)  # noqa: S101 - the unusable ones have ended the plan before
+        source = _source(taskfile, task, fact)
+        if source not in sources:
+            sources.append(source)
+        indices[task.id] = sources.index(source)
+        notes.update(dict.fromkeys(fact.notes))
+    return tuple(sources), indices, tuple(notes)
+
+
+def _source(taskfile: TaskFile, task: TaskPart, fact: RepoFacts) -> Source:
+    return Source(
+        repo=fact.repo,
+        git_dir=fact.git_dir,
+        base=fact.base,
+        base_name=fact.base_name,
+        image=_image(task.image or taskfile.image),
+        setup=taskfile.setup if task.setup is None else task.setup,
+        include=taskfile.include if task.include is None else task.include,
+    )
+
+
+def _image(image: ImagePart | None) -> ImageSpec:
+    if image is None:
+        return ImageSpec()
+    if image.name is not None:
+        return ImageSpec(kind="name", name=image.name)
+    if image.build is not None:
+        return ImageSpec(kind="build", path=image.build)
+    inner = image.devcontainer.ignore if image.devcontainer else ()
+    return ImageSpec(kind="devcontainer", ignore=tuple(dict.fromkeys((*image.ignore, *inner))))
+
+
+# -- profiles and tasks
+
+
+def _profiles(taskfile: TaskFile, file: Path) -> tuple[Profile, ...]:
+    used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
+    return tuple(
+        _profile(name, agent, agent.upstream or taskfile.upstream or "service", file)
+        for name, agent in taskfile.agents.items()
+        if name in used
+    )
+
+
+def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
+    settings = _settings(agent)
+    kind, _, path = upstream.partition(":")
+    return Profile(
+        name=name,
+        settings=settings,
+        upstream=Upstream(kind="script", script=str(file.parent / path)) if kind == "script" else Upstream(),
+        hash=_hash(settings, upstream),
+    )
+
+
+def _settings(agent: AgentPart) -> Settings:
+    if isinstance(agent, ClaudePart):
+        return ClaudeSettings(model=agent.model, effort=agent.effort, args=agent.args, env=agent.env)
+    return CommandSettings(run=agent.run, env=agent.env)
+
+
+def _hash(settings: Settings, upstream: str) -> str:
+    """Identifies all settings. The upstream counts as written, so that a checkout's place does not."""
+    everything = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
+    canonical = json.dumps(everything, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
+    limits = taskfile.limits.model_dump(exclude_none=True)
+    if task.limits is not None:
+        limits |= task.limits.model_dump(exclude_none=True)
+    return Task(
+        id=task.id,
+        prompt=task.prompt or "",
+        source=source,
+        check=task.check,
+        protect=task.protect,
+        needs=task.needs,
+        may_be_empty=task.may_be_empty,
+        limits=Limits(**limits),
+    )
+
+
+def _unused(taskfile: TaskFile) -> Iterator[str]:
+    used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
+    for name in taskfile.agents:
+        if name not in used:
+            yield f"no task uses the agent {name!r}"
+
+
+# -- attempts
+
+
+def _compared(taskfile: TaskFile) -> tuple[str, ...]:
+    return taskfile.compare.agents if taskfile.compare else ()
+
+
+def _runs(taskfile: TaskFile, task: TaskPart) -> tuple[str, ...]:
+    return who_runs(task.agent, _compared(taskfile), taskfile.default_agent, taskfile.agents)
+
+
+def _is_compared(taskfile: TaskFile, task: TaskPart) -> bool:
+    return taskfile.compare is not None and task.agent is None
+
+
+def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
+    """A task's attempts, in profile order."""
+    repeats = taskfile.compare.repeats if taskfile.compare and task.agent is None else 1
+    return [
+        AttemptKey(task.id, profile, n) for profile in _runs(taskfile, task) for n in range(1, repeats + 1)
+    ]
+
+
+def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
+    repeats = taskfile.compare.repeats if taskfile.compare else 1
+    compared = sum(_is_compared(taskfile, task) for task in taskfile.tasks)
+    total = compared * len(_compared(taskfile)) * repeats + len(taskfile.tasks) - compared
+    if total > MOST_ATTEMPTS:
+        line = taskfile.line("compare", "repeats") or taskfile.line("tasks")
+        yield Problem(f"{total} attempts; at most {MOST_ATTEMPTS}", line, "split the file, or lower `repeats`")
+
+
+def _attempts(taskfile: TaskFile) -> tuple[PlannedAttempt, ...]:
+    """All attempts: the first repeat of every task before the second, profiles side by side."""
+    lanes = {task.id: _lanes(taskfile, task) for task in taskfile.tasks}
+    profile_rank = {name: rank for rank, name in enumerate(_compared(taskfile))}
+    task_rank = {task.id: rank for rank, task in enumerate(taskfile.tasks)}
+    planned = {
+        str(key): _planned(taskfile, task, key, lanes) for task in taskfile.tasks for key in lanes[task.id]
+    }
+    order = sorted(
+        planned,
+        key=lambda text: (
+            planned[text].n,
+            task_rank[planned[text].task],
+            profile_rank.get(planned[text].profile, 0),
+        ),
+    )
+    before = {text: {name for group in attempt.after for name in group} for text, attempt in planned.items()}
+    return tuple(planned[text] for text in topological(order, before))
+
+
+def _planned(
+    taskfile: TaskFile, task: TaskPart, key: AttemptKey, lanes: Mapping[str, list[AttemptKey]]
+) -> PlannedAttempt:
+    groups = {need: _served_by(taskfile, task, key, lanes[need]) for need in task.needs}
+    start = starts_from(task.needs, task.from_)
+    return PlannedAttempt(
+        task=key.task,
+        profile=key.profile,
+        n=key.n,
+        after=tuple(groups.values()),
+        start=groups[start] if start is not None and start != BASE else (),
+    )
+
+
+def _served_by(
+    taskfile: TaskFile, task: TaskPart, key: AttemptKey, needed: list[AttemptKey]
+) -> tuple[str, ...]:
+    """Which attempts of a needed task can serve this one: that of its lineage, where both are compared."""
+    both = _is_compared(taskfile, task) and any(other.task == needed[0].task for other in needed)
+    own = [other for other in needed if (other.profile, other.n) == (key.profile, key.n)]
+    compared = {part.id for part in taskfile.tasks if _is_compared(taskfile, part)}
+    return tuple(str(other) for other in (own if both and needed[0].task in compared else needed))

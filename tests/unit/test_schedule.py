@@ -1,0 +1,127 @@
+"""What may start, what waits and why, what is held: the pure function, and its invariants."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.schedule import decide, finished
+from runner.supervisor.state import RunState
+from runner.tasks.plan import PlannedAttempt
+from tests.unit.makers import BASE, after, life, make_plan, started
+
+A, B, C = (PlannedAttempt(task=name, profile="p") for name in ("a", "b", "c"))
+
+
+def needing(task: str, *needs: str, start: bool = True) -> PlannedAttempt:
+    return PlannedAttempt(task=task, profile="p", after=(needs,), start=needs if start else ())
+
+
+def standing(state: RunState, jobs: int = 2) -> list[str]:
+    return [decision.standing for decision in decide(state, jobs)]
+
+
+def test_as_many_start_as_there_are_places() -> None:
+    state = started(make_plan(A, B, C))
+    assert standing(state, jobs=2) == ["start", "start", "wait"]
+
+
+def test_nothing_starts_before_its_image() -> None:
+    assert standing(started(make_plan(A), image=False)) == ["wait"]
+
+
+def test_a_broken_image_fails_what_needs_it() -> None:
+    state = after(started(make_plan(A), image=False), e.ImageFailed(at=1, source=0, cli=None, reason="no"))
+    assert [(d.standing, d.why) for d in decide(state, 1)] == [("fail", "no")]
+
+
+def test_a_dependent_waits_then_starts_from_the_branch() -> None:
+    state = started(make_plan(A, needing("b", "a/p/1")))
+    assert standing(state) == ["start", "wait"]
+    state = after(state, *life("a/p/1", "accepted"))
+    assert [(d.standing, d.base) for d in decide(state, 2)] == [("final", None), ("start", "b" * 40)]
+
+
+def test_a_dependent_of_a_failure_is_held_and_so_is_what_needs_it() -> None:
+    state = started(make_plan(A, needing("b", "a/p/1"), needing("c", "b/p/1")))
+    state = after(state, *life("a/p/1", "rejected"))
+    assert standing(state) == ["final", "held", "held"]
+    assert finished(state)
+
+
+def test_a_dependent_starts_from_the_base_where_it_says_so() -> None:
+    state = after(started(make_plan(A, needing("b", "a/p/1", start=False))), *life("a/p/1", "accepted"))
+    assert [d.base for d in decide(state, 2)] == [None, BASE]
+
+
+def test_the_first_in_order_wins_not_the_first_in_time() -> None:
+    one, two = PlannedAttempt(task="a", profile="one"), PlannedAttempt(task="a", profile="two")
+    state = started(make_plan(one, two, needing("b", "a/one/1", "a/two/1")))
+    state = after(state, *life("a/two/1", "accepted", commit="2" * 40))
+    assert standing(state)[2] == "wait"
+    state = after(state, *life("a/one/1", "accepted", commit="1" * 40))
+    assert decide(state, 2)[2].base == "1" * 40
+
+
+def test_infrastructure_is_tried_again_and_the_dependent_waits_for_it() -> None:
+    state = started(make_plan(A, needing("b", "a/p/1")))
+    state = after(state, *life("a/p/1", "infrastructure", again=True))
+    assert [(str(d.key), d.standing) for d in decide(state, 2)] == [("a/p/1.2", "start"), ("b/p/1", "wait")]
+    state = after(state, *life("a/p/1.2", "accepted"))
+    assert standing(state) == ["final", "start"]
+
+
+@pytest.mark.parametrize("signal", [e.Draining(at=1), e.Stopping(at=1)])
+def test_nothing_starts_once_a_person_interrupted(signal: e.Event) -> None:
+    state = after(started(make_plan(A, B)), signal)
+    assert standing(state) == ["held", "held"]
+    assert finished(state)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[PlannedAttempt, ...]:
+    """Attempts of random dependencies, each on earlier ones."""
+    made: list[PlannedAttempt] = []
+    for number in range(draw(st.integers(1, 8))):
+        earlier = [str(attempt.key) for attempt in made]
+        needs = draw(st.lists(st.sampled_from(earlier), unique=True, max_size=2)) if earlier else []
+        start = draw(st.booleans())
+        made.append(
+            PlannedAttempt(
+                task=f"t{number}",
+                profile="p",
+                after=tuple((n,) for n in needs),
+                start=tuple(needs[:1]) if start else (),
+            )
+        )
+    return tuple(made)
+
+
+@given(plans(), st.integers(1, 4), st.data())
+def test_every_attempt_ends_once_or_is_held(
+    attempts: tuple[PlannedAttempt, ...], jobs: int, data: st.DataObject
+) -> None:
+    """Whatever the verdicts: no more live than there are places, needs are kept, and it comes to an end."""
+    state, living = started(make_plan(*attempts), jobs), []
+    for _ in range(200):
+        for decision in decide(state, jobs):
+            if decision.standing == "start":
+                planned = state.planned(decision.key)
+                assert all(
+                    state.serves(state.tries(AttemptKey.parse(group[0]))[-1]) for group in planned.after
+                )
+                starting = life(str(decision.key), "accepted")[0]
+                state = after(state, starting)
+                living.append(decision.key)
+        assert len(living) <= jobs
+        if not living:
+            break
+        key = living.pop(data.draw(st.integers(0, len(living) - 1)))
+        verdict = data.draw(st.sampled_from(["accepted", "rejected", "oom", "infrastructure", "no-change"]))
+        again = verdict == "infrastructure" and key.try_ == 1
+        state = after(state, *life(str(key), verdict, again=again)[1:])
+    assert finished(state)
+    assert {a.phase for a in state.attempts.values()} <= {"final", "queued"}
