@@ -19,6 +19,10 @@ from runner.errors import UsageError
 SHOWN = 5
 
 
+class BaseError(UsageError):
+    """The repository is usable, but not from that base."""
+
+
 @dataclass(frozen=True)
 class Pinned:
     """A repository as the person named it, and the commit that its base means now."""
@@ -88,15 +92,15 @@ def _usable_format(repo: git.Repo, path: Path) -> None:
 
 def _commit(repo: git.Repo, path: Path, base: str) -> str:
     if base.startswith("-") or not base.strip():
-        raise UsageError(f"{base!r} is not the name of a commit", cure="name a branch, a tag or a commit")
+        raise BaseError(f"{base!r} is not the name of a commit", cure="name a branch, a tag or a commit")
     try:
         return str(repo.git.rev_parse("--verify", "--quiet", f"{base}^{{commit}}"))
     except GitCommandError as error:
         if base == "HEAD":
-            raise UsageError(
+            raise BaseError(
                 f"{path} has no commit yet", cure="make a first commit: attempts start from one"
             ) from error
-        raise UsageError(
+        raise BaseError(
             f"{path} has no commit called {base!r}", cure="name a branch, a tag or a commit as `base:`"
         ) from error
 

@@ -229,8 +229,13 @@ def _named(tree: Tree, start: str, token: str, *, whole: bool, in_file: bool = F
     path = tree.resolve(start, token)
     if path in tree.files:
         yield path
-    elif path is not None and whole and not (in_file and f"{start}/".startswith(f"{path}/")):
+    elif path is not None and whole and not (in_file and _holds(path, start)):
         yield from tree.below(path)
+
+
+def _holds(folder: str, other: str) -> bool:
+    """Whether a directory is `other` or has it below itself."""
+    return folder == "." or f"{other}/".startswith(f"{folder}/")
 
 
 def _listed(name: str, patterns: Sequence[str]) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
+from typing import Literal
 
 from runner import names
 from runner.errors import Problem, TaskFileError, UsageError
 from runner.git import trusted
 from runner.tasks.plan import Plan
-from runner.tasks.planning import RepoFacts, make_plan, wanted_repos
+from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
 from runner.tasks.taskfile import TaskFile, load
 
 LARGEST = 64 * 1024 * 1024
+MOST_NAMES = 10_000
 
 
 def read(file: Path) -> TaskFile:
@@ -40,7 +43,7 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
     Args:
         file: The task file.
         taken: Names of runs that exist.
-        name: The run's name; by default made from the file's, or from the time.
+        name: The run's name; by default the file's `name:` or the time, with a number where it is taken.
 
     Raises:
         UsageError: The file, one of its repositories, or a branch in the way.
@@ -48,16 +51,34 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
     file = file.absolute()
     tasks = read(file)
     facts = {wanted: _facts(*wanted) for wanted in wanted_repos(tasks, file)}
-    made = make_plan(tasks, file, run_name(name or tasks.name, taken), facts)
-    for source in made.sources:
-        in_the_way = trusted.taken_branches(Path(source.git_dir), made.branch_prefix, made.run)
-        if in_the_way:
-            raise TaskFileError(file, [_in_the_way(in_the_way)])
-    return made
+    draft = make_plan(tasks, file, run_name(name, tasks.name, taken), facts)
+    for tries in range(MOST_NAMES):
+        in_the_way = _in_the_way(draft)
+        if not in_the_way:
+            return draft
+        if name is not None or tries == MOST_NAMES - 1 or not _only_below_the_run(draft, in_the_way):
+            break
+        taken = [*taken, draft.run]
+        draft = draft.model_copy(update={"run": run_name(None, tasks.name, taken)})
+    raise TaskFileError(
+        file,
+        [
+            Problem(
+                f"a branch is in the way of the run's branches: {', '.join(in_the_way[:5])}",
+                cure="delete or rename it, or set `branch_prefix:` to another name",
+            )
+        ],
+    )
 
 
-def run_name(wanted: str | None, taken: list[str], now: float | None = None) -> str:
+def run_name(wanted: str | None, stem: str | None, taken: list[str], now: float | None = None) -> str:
     """A name for a run that no other run has.
+
+    Args:
+        wanted: The name that a person asked for, which must be free.
+        stem: What to make a name from otherwise; the time, if None.
+        taken: Names of runs that exist.
+        now: The time, in seconds since the epoch.
 
     Raises:
         UsageError: The wanted name is taken, or can't be a part of a branch's name.
@@ -68,20 +89,31 @@ def run_name(wanted: str | None, taken: list[str], now: float | None = None) -> 
         if wanted in taken:
             raise UsageError(f"there is a run called {wanted!r}", cure="give another name")
         return wanted
-    stem = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    candidates = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
-    return next(name for name in candidates if name not in taken)
+    stem = stem or time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    candidates = itertools.chain((stem,), (f"{stem[:58]}-{number}" for number in itertools.count(2)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _facts(repo: Path, base: str) -> RepoFacts:
-    pinned = trusted.pin(repo, base)
+def _in_the_way(draft: Plan) -> list[str]:
+    found = (
+        trusted.taken_branches(Path(source.git_dir), draft.branch_prefix, draft.run)
+        for source in draft.sources
+    )
+    return list(dict.fromkeys(branch for branches in found for branch in branches))
+
+
+def _only_below_the_run(draft: Plan, branches: list[str]) -> bool:
+    """Whether another name for the run would free the way."""
+    run = f"{draft.branch_prefix}/{draft.run}"
+    return all(branch == run or branch.startswith(f"{run}/") for branch in branches)
+
+
+def _facts(repo: Path, base: str) -> RepoFacts | Unusable:
+    try:
+        pinned = trusted.pin(repo, base)
+    except UsageError as error:
+        about: Literal["repo", "base"] = "base" if isinstance(error, trusted.BaseError) else "repo"
+        return Unusable(error.message, error.cure, about)
     return RepoFacts(
         repo=pinned.repo, git_dir=pinned.git_dir, base=pinned.base, base_name=base, notes=pinned.notes
-    )
-
-
-def _in_the_way(branches: list[str]) -> Problem:
-    return Problem(
-        f"a branch is in the way of the run's branches: {', '.join(branches[:5])}",
-        cure="delete or rename it, or set `branch_prefix:` to another name",
     )

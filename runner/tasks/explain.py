@@ -12,7 +12,6 @@ from runner.errors import Problem
 from runner.tasks.models import keys_of, parts
 from runner.tasks.source import Document, Place, shown
 
-# Keys of later versions, and keys that people bring from elsewhere.
 _KINDS = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -32,7 +31,12 @@ _EXAMPLES = {
 
 def explain(error: ValidationError, document: Document) -> list[Problem]:
     """A problem for each error, with the line of the value that it is about."""
-    return [_problem(details, document) for details in error.errors(include_url=False)]
+    return [
+        _problem(details, document)
+        for details in error.errors(include_url=False)
+        # Items that are wrong don't count as items; what is written there is not empty for that.
+        if not (details["type"] == "too_short" and details["input"])
+    ]
 
 
 def meant(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
@@ -66,7 +70,11 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
 
 
 def _words(details: ErrorDetails, where: Place, document: Document) -> tuple[str, str | None]:
-    kind, place, last = details["type"], label(where, document), str(details["loc"][-1:] and details["loc"][-1])
+    kind, place, last = (
+        details["type"],
+        label(where, document),
+        str(details["loc"][-1:] and details["loc"][-1]),
+    )
     if kind == "extra_forbidden":
         inside = label(where[:-1], document)
         return f"unknown key {shown(last)}{f' in {inside}' if inside else ''}", _known_key(details["loc"])
@@ -79,7 +87,7 @@ def _words(details: ErrorDetails, where: Place, document: Document) -> tuple[str
         choices = str(details.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "")
         word = str(details["input"])
         return f"{place}: {shown(details['input'])} is not known", meant(word, choices.split(", "))
-    if kind in {"too_short"}:
+    if kind == "too_short":
         return f"{place or 'the file'} is empty", "add at least one"
     return _wrong_kind(details, place, where)
 
@@ -88,7 +96,7 @@ def _wrong_kind(details: ErrorDetails, place: str, where: Place) -> tuple[str, s
     wanted, given = _KINDS.get(details["type"]), details["input"]
     if wanted is None:
         return f"{place}: {details['msg']}", None
-    what = {dict: "a mapping", list: "a list"}.get(type(given)) or shown(given)
+    what = "a mapping" if isinstance(given, dict) else "a list" if isinstance(given, list) else shown(given)
     if not where:
         return f"the file holds {what}, not keys and values", "`corral init` writes a first one"
     cure = _EXAMPLES.get(str(where[-1]))

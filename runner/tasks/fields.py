@@ -40,7 +40,11 @@ _OWN_ARGS = {
     "--effort": "write it as `effort:`",
     "--fallback-model": "remove it: another model would do the profile's work",
     **dict.fromkeys(
-        ("-p", "--print", "-c", "--continue", "-r", "--resume", "--session-id", "--output-format", "--input-format"),
+        ("-p", "--print", "-c", "--continue", "-r", "--resume", "--session-id"),
+        "remove it: Corral sets it itself",
+    ),
+    **dict.fromkeys(
+        ("--output-format", "--input-format"),
         "remove it: Corral sets it itself",
     ),
 }  # fmt: skip
@@ -48,7 +52,7 @@ _OWN_ARGS = {
 Item = TypeVar("Item")
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A value that is not taken: why, and what to write instead."""
 
     def __init__(self, message: str, cure: str | None = None) -> None:
@@ -58,38 +62,46 @@ class Refused(ValueError):
 
 def _id(text: str) -> str:
     if not names.is_id(text):
-        raise Refused(f"{shown(text)} is not usable as a name", f"use {names.ID_RULE}")
+        raise RefusedError(f"{shown(text)} is not usable as a name", f"use {names.ID_RULE}")
     return text
 
 
 def _task_id(text: str) -> str:
     if text == BASE:
-        raise Refused(f"a task can't be called {BASE!r}: `from: {BASE}` means the base commit", "rename it")
+        raise RefusedError(
+            f"a task can't be called {BASE!r}: `from: {BASE}` means the base commit", "rename it"
+        )
     return _id(text)
 
 
 def _prefix(text: str) -> str:
     if not all(names.is_id(part) for part in text.split("/")):
-        raise Refused(f"{shown(text)} is not usable as a branch prefix", f"between its slashes, use {names.ID_RULE}")
+        raise RefusedError(
+            f"{shown(text)} is not usable as a branch prefix", f"between its slashes, use {names.ID_RULE}"
+        )
     return text
 
 
 def _filled(text: str) -> str:
     if not text.strip():
-        raise Refused("empty text", "write something, or remove the key")
+        raise RefusedError("empty text", "write something, or remove the key")
     return text
 
 
 def _without_key(text: str) -> str:
     if rule := key_text_rule(text):
-        raise Refused(f"it contains {rule}: keys never enter a box", "set it in the shell that starts Corral")
+        raise RefusedError(
+            f"it contains {rule}: keys never enter a box", "set it in the shell that starts Corral"
+        )
     return text
 
 
 def _argument(text: str) -> str:
     size = len(text.encode())
     if size > LONGEST_ARGUMENT:
-        raise Refused(f"{format_size(size)} are too long for an argument", "put it into a file of the repository")
+        raise RefusedError(
+            f"{format_size(size)} are too long for an argument", "put it into a file of the repository"
+        )
     return _without_key(text)
 
 
@@ -101,25 +113,25 @@ def _tree_path(text: str) -> str:
     """A path that stays inside the repository's tree, and does not mean the whole of it."""
     path = PurePosixPath(_within(text))
     if path == PurePosixPath("."):
-        raise Refused(f"{shown(text)} means the whole tree", "name files or directories in it")
+        raise RefusedError(f"{shown(text)} means the whole tree", "name files or directories in it")
     return text
 
 
 def _within(text: str) -> str:
     path = PurePosixPath(_filled(text))
     if path.is_absolute() or ".." in path.parts or text.startswith("~"):
-        raise Refused(f"{shown(text)} leaves the repository", "write a path relative to its top")
+        raise RefusedError(f"{shown(text)} leaves the repository", "write a path relative to its top")
     if any(part.lower() == ".git" for part in path.parts):
-        raise Refused(f"{shown(text)} lies in the git directory", "write a path in the tree")
+        raise RefusedError(f"{shown(text)} lies in the git directory", "write a path in the tree")
     if not text.isprintable():
-        raise Refused(f"{shown(text)} is not printable", "write one plain path")
+        raise RefusedError(f"{shown(text)} is not printable", "write one plain path")
     return text
 
 
 def _included(text: str) -> str:
     path = _tree_path(text)
     if rule := key_file_rule(path):
-        raise Refused(
+        raise RefusedError(
             f"{shown(path)} looks like a key (rule: {rule}): keys never enter a box",
             "leave it out; model keys stay with the gateway, tests need stand-ins",
         )
@@ -128,27 +140,29 @@ def _included(text: str) -> str:
 
 def _repository(text: str) -> str:
     if "://" in text or re.match(r"[\w.-]+@[\w.-]+:", text):
-        raise Refused(f"{shown(text)} is a URL", "clone it, and give the clone's directory")
+        raise RefusedError(f"{shown(text)} is a URL", "clone it, and give the clone's directory")
     if text.startswith("~"):
-        raise Refused(f"{shown(text)}: `~` is not expanded", "write a path relative to this file, or from /")
+        raise RefusedError(
+            f"{shown(text)}: `~` is not expanded", "write a path relative to this file, or from /"
+        )
     return _one_line(text)
 
 
 def _one_line(text: str) -> str:
     if not _filled(text).isprintable() or text.startswith("-"):
-        raise Refused(f"{shown(text)} is not usable here", "write one line that does not start with '-'")
+        raise RefusedError(f"{shown(text)} is not usable here", "write one line that does not start with '-'")
     return text
 
 
 def _image_name(text: str) -> str:
     if re.search(r"\s", _one_line(text)):
-        raise Refused(f"{shown(text)} is not an image's name", "write it like python:3.12-bookworm")
+        raise RefusedError(f"{shown(text)} is not an image's name", "write it like python:3.12-bookworm")
     return text
 
 
 def _upstream(text: str) -> str:
     if text != "service" and not (text.startswith("script:") and text[7:].strip() and text.isprintable()):
-        raise Refused(
+        raise RefusedError(
             f"{shown(text)} is not an upstream", "write `service`, or `script:PATH` for transcripts to play"
         )
     return text
@@ -156,22 +170,25 @@ def _upstream(text: str) -> str:
 
 def _variable(text: str) -> str:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is None:
-        raise Refused(f"{shown(text)} is not a variable's name", "use letters, digits and _")
+        raise RefusedError(f"{shown(text)} is not a variable's name", "use letters, digits and _")
     if text in _RESERVED_ENV or text.startswith("CORRAL_"):
-        raise Refused(f"{text} is set by Corral in every box", "remove it; keys and addresses are read on the host")
+        raise RefusedError(
+            f"{text} is set by Corral in every box", "remove it; keys and addresses are read on the host"
+        )
     return text
 
 
 def _claude_argument(text: str) -> str:
-    if cure := _OWN_ARGS.get(text.split("=")[0]):
-        raise Refused(f"{shown(text.split('=')[0])} can't be among `args`", cure)
+    option = text.partition("=")[0]
+    if cure := _OWN_ARGS.get(option):
+        raise RefusedError(f"{option} can't be among `args`", cure)
     return _argument(text)
 
 
 def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
     for index, item in enumerate(items):
         if item in items[:index]:
-            raise Refused(f"{shown(item)} is named twice", "name it once")
+            raise RefusedError(f"{shown(item)} is named twice", "name it once")
     return items
 
 
@@ -184,7 +201,7 @@ def _sized(low: int) -> Callable[[object], int]:
         size = units.parse_size(value)
         if not low <= size <= LARGEST_SIZE:
             span = f"from {format_size(low)} to {format_size(LARGEST_SIZE)}"
-            raise Refused(f"{format_size(size)} is out of range ({span})", "did you forget a unit?")
+            raise RefusedError(f"{format_size(size)} is out of range ({span})", "did you forget a unit?")
         return size
 
     return check
@@ -193,16 +210,18 @@ def _sized(low: int) -> Callable[[object], int]:
 def _lasting(value: object) -> float:
     seconds = units.parse_duration(value)
     if not 1 <= seconds <= LONGEST:
-        raise Refused(f"{format_duration(seconds)} is out of range (from 1s to {format_duration(LONGEST)})")
+        raise RefusedError(
+            f"{format_duration(seconds)} is out of range (from 1s to {format_duration(LONGEST)})"
+        )
     return seconds
 
 
 def _between(low: float, high: float, kinds: type | tuple[type, ...], noun: str) -> Callable[[Any], Any]:
     def check(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, kinds):
-            raise Refused(f"{shown(value)} is not {noun}", f"write one from {low:g} to {high:g}")
+            raise RefusedError(f"{shown(value)} is not {noun}", f"write one from {low:g} to {high:g}")
         if not low <= value <= high:  # type: ignore[operator]  # `kinds` are int and float only
-            raise Refused(f"{shown(value)} is out of range (from {low:g} to {high:g})")
+            raise RefusedError(f"{shown(value)} is out of range (from {low:g} to {high:g})")
         return value
 
     return check
@@ -259,14 +278,10 @@ Env = Annotated[
 ]
 Distinct = AfterValidator(_distinct)
 
-Memory = Annotated[
-    int, BeforeValidator(_sized(SMALLEST_MEMORY)), _unit_schema(units.SIZE_PATTERN, "integer")
-]
+Memory = Annotated[int, BeforeValidator(_sized(SMALLEST_MEMORY)), _unit_schema(units.SIZE_PATTERN, "integer")]
 Disk = Annotated[int, BeforeValidator(_sized(SMALLEST_DISK)), _unit_schema(units.SIZE_PATTERN, "integer")]
 Seconds = Annotated[float, BeforeValidator(_lasting), _unit_schema(units.DURATION_PATTERN)]
-Tokens = Annotated[
-    int, BeforeValidator(units.parse_count), _unit_schema(units.COUNT_PATTERN, "integer")
-]
+Tokens = Annotated[int, BeforeValidator(units.parse_count), _unit_schema(units.COUNT_PATTERN, "integer")]
 Cpus = Annotated[
     float,
     BeforeValidator(_between(0.01, 4096, (int, float), "a number of CPUs")),

@@ -6,6 +6,7 @@ Validation and the JSON Schema for editors both come from here. What concerns se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -34,7 +35,7 @@ from runner.tasks.fields import (
     Memory,
     Pids,
     Prefix,
-    Refused,
+    RefusedError,
     Repeats,
     Repository,
     RunCommand,
@@ -91,7 +92,7 @@ class DevcontainerPart(Part):
 
 def _devcontainer(value: object) -> object:
     if value is False:
-        raise Refused("devcontainer: false means nothing", "write true, or name another image")
+        raise RefusedError("false means nothing here", "write true, or name another image")
     return {} if value is True else value
 
 
@@ -122,9 +123,9 @@ class ImagePart(Part):
         given = [key for key in ("name", "build", "devcontainer") if getattr(self, key) is not None]
         if len(given) != 1:
             said = f"{' and '.join(given)} together" if given else "an image without a source"
-            raise Refused(said, "give one of `name:`, `build:` and `devcontainer: true`")
+            raise RefusedError(said, "give one of `name:`, `build:` and `devcontainer: true`")
         if self.ignore and self.devcontainer is None:
-            raise Refused("`ignore` is about a dev container", "remove it, or use `devcontainer: true`")
+            raise RefusedError("`ignore` is about a dev container", "remove it, or use `devcontainer: true`")
         return self
 
 
@@ -160,7 +161,7 @@ class CommandPart(Part):
     @model_validator(mode="after")
     def _names_a_program(self) -> CommandPart:
         if not self.run or not self.run[0].strip() or not self.run[-1].strip():
-            raise Refused("`run:` names no program", "write it like [ruff, check, --fix, .]")
+            raise RefusedError("`run:` names no program", "write it like [ruff, check, --fix, .]")
         return self
 
 
@@ -272,7 +273,11 @@ class TaskFile(Part):
     branch_prefix: Prefix = "corral"
     """What the names of all branches start with."""
 
-    _lines: dict[Place, int] = PrivateAttr(default_factory=dict)
+    _lines: Mapping[Place, int] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Mapping[Place, int] | None) -> None:
+        """Keep the lines, which come as the context of a validation."""
+        self._lines = context or {}
 
     @classmethod
     def of(cls, document: Document) -> TaskFile:
@@ -281,9 +286,7 @@ class TaskFile(Part):
         Raises:
             pydantic.ValidationError: Values of it are not what they must be.
         """
-        made = cls.model_validate(document.data)
-        made._lines.update(document.lines)
-        return made
+        return cls.model_validate(document.data, context=document.lines)
 
     def line(self, *place: str | int) -> int | None:
         """The line where the value at that place is written, or None where it is not written."""
@@ -310,7 +313,4 @@ def parts() -> dict[str, type[Part]]:
 
 def keys_of(part: type[Part]) -> dict[str, str]:
     """The keys of a mapping as they are written, each with its description."""
-    return {
-        field.alias or name: field.description or "" for name, field in part.model_fields.items()
-    }
-
+    return {field.alias or name: field.description or "" for name, field in part.model_fields.items()}

@@ -77,9 +77,13 @@ def outline(data: object) -> Outline:
     compare = top.get("compare")
     agents = top.get("agents")
     return Outline(
-        agents={str(name): _cli(agent) for name, agent in agents.items()} if isinstance(agents, dict) else None,
+        agents={str(name): _cli(agent) for name, agent in agents.items()}
+        if isinstance(agents, dict)
+        else None,
         tasks=tuple(
-            _task(index, task, top) for index, task in enumerate(_list(top.get("tasks"))) if isinstance(task, dict)
+            _task(index, task, top)
+            for index, task in enumerate(_list(top.get("tasks")))
+            if isinstance(task, dict)
         ),
         default=_text(top.get("default_agent")),
         has_compare=isinstance(compare, dict),
@@ -98,7 +102,10 @@ def _task(index: int, task: dict[str, object], top: dict[str, object]) -> TaskOu
         has_prompt=bool(prompt.strip()) if isinstance(prompt, str) else "prompt" in task,
         needs=_names(task.get("needs")),
         start=_text(task.get("from")),
-        source=(_same(task.get("repo", top.get("repo", "."))), _same(task.get("base", top.get("base", "HEAD")))),
+        source=(
+            _same(task.get("repo", top.get("repo", "."))),
+            _same(task.get("base", top.get("base", "HEAD"))),
+        ),
     )
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
-from runner.tasks.fields import BASE
 from runner.tasks.graph import topological
 from runner.tasks.models import AgentPart, ClaudePart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
@@ -58,17 +57,12 @@ class Unusable:
     about: Literal["repo", "base"] = "repo"
 
 
-Facts = Mapping[Wanted, RepoFacts | Unusable]
-
-
 def wanted_repos(taskfile: TaskFile, file: Path) -> list[Wanted]:
     """The repositories and bases that a plan needs facts about, each once."""
     return list(dict.fromkeys(_wanted(taskfile, task, file) for task in taskfile.tasks))
 
 
-def make_plan(
-    taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, RepoFacts] | Facts
-) -> Plan:
+def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, RepoFacts | Unusable]) -> Plan:
     """The plan of a run.
 
     Args:
@@ -83,7 +77,8 @@ def make_plan(
     problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile)]
     if problems:
         raise TaskFileError(file, problems)
-    sources, indices, notes = _sources(taskfile, file, facts)
+    usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
+    sources, indices, notes = _sources(taskfile, file, usable)
     return Plan(
         run=run,
         file=str(file),
@@ -104,7 +99,9 @@ def _wanted(taskfile: TaskFile, task: TaskPart, file: Path) -> Wanted:
     return file.parent / (task.repo or taskfile.repo or "."), task.base or taskfile.base or "HEAD"
 
 
-def _unusable(taskfile: TaskFile, file: Path, facts: Facts) -> Iterator[Problem]:
+def _unusable(
+    taskfile: TaskFile, file: Path, facts: Mapping[Wanted, RepoFacts | Unusable]
+) -> Iterator[Problem]:
     told: set[Wanted] = set()
     for index, task in enumerate(taskfile.tasks):
         wanted = _wanted(taskfile, task, file)
@@ -116,7 +113,7 @@ def _unusable(taskfile: TaskFile, file: Path, facts: Facts) -> Iterator[Problem]
 
 
 def _sources(
-    taskfile: TaskFile, file: Path, facts: Facts
+    taskfile: TaskFile, file: Path, facts: Mapping[Wanted, RepoFacts]
 ) -> tuple[tuple[Source, ...], dict[str, int], tuple[str, ...]]:
     """All different sources, the index of each task's, and what is to be said about them."""
     sources: list[Source] = []
@@ -124,7 +121,6 @@ def _sources(
     notes: dict[str, None] = {}
     for task in taskfile.tasks:
         fact = facts[_wanted(taskfile, task, file)]
-        assert isinstance(fact, RepoFacts)  # noqa: S101 - the unusable ones have ended the plan before
         source = _source(taskfile, task, fact)
         if source not in sources:
             sources.append(source)
@@ -232,7 +228,7 @@ def _is_compared(taskfile: TaskFile, task: TaskPart) -> bool:
 
 def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
     """A task's attempts, in profile order."""
-    repeats = taskfile.compare.repeats if taskfile.compare and task.agent is None else 1
+    repeats = taskfile.compare.repeats if taskfile.compare and _is_compared(taskfile, task) else 1
     return [
         AttemptKey(task.id, profile, n) for profile in _runs(taskfile, task) for n in range(1, repeats + 1)
     ]
@@ -244,16 +240,19 @@ def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
     total = compared * len(_compared(taskfile)) * repeats + len(taskfile.tasks) - compared
     if total > MOST_ATTEMPTS:
         line = taskfile.line("compare", "repeats") or taskfile.line("tasks")
-        yield Problem(f"{total} attempts; at most {MOST_ATTEMPTS}", line, "split the file, or lower `repeats`")
+        yield Problem(
+            f"{total} attempts; at most {MOST_ATTEMPTS}", line, "split the file, or lower `repeats`"
+        )
 
 
 def _attempts(taskfile: TaskFile) -> tuple[PlannedAttempt, ...]:
     """All attempts: the first repeat of every task before the second, profiles side by side."""
     lanes = {task.id: _lanes(taskfile, task) for task in taskfile.tasks}
+    compared = {task.id for task in taskfile.tasks if _is_compared(taskfile, task)}
     profile_rank = {name: rank for rank, name in enumerate(_compared(taskfile))}
     task_rank = {task.id: rank for rank, task in enumerate(taskfile.tasks)}
     planned = {
-        str(key): _planned(taskfile, task, key, lanes) for task in taskfile.tasks for key in lanes[task.id]
+        str(key): _planned(task, key, lanes, compared) for task in taskfile.tasks for key in lanes[task.id]
     }
     order = sorted(
         planned,
@@ -268,24 +267,23 @@ def _attempts(taskfile: TaskFile) -> tuple[PlannedAttempt, ...]:
 
 
 def _planned(
-    taskfile: TaskFile, task: TaskPart, key: AttemptKey, lanes: Mapping[str, list[AttemptKey]]
+    task: TaskPart, key: AttemptKey, lanes: Mapping[str, list[AttemptKey]], compared: Collection[str]
 ) -> PlannedAttempt:
-    groups = {need: _served_by(taskfile, task, key, lanes[need]) for need in task.needs}
+    groups = {
+        need: _served_by(key, lanes[need], lineage=task.id in compared and need in compared)
+        for need in task.needs
+    }
     start = starts_from(task.needs, task.from_)
     return PlannedAttempt(
         task=key.task,
         profile=key.profile,
         n=key.n,
         after=tuple(groups.values()),
-        start=groups[start] if start is not None and start != BASE else (),
+        start=groups[start] if start is not None else (),
     )
 
 
-def _served_by(
-    taskfile: TaskFile, task: TaskPart, key: AttemptKey, needed: list[AttemptKey]
-) -> tuple[str, ...]:
-    """Which attempts of a needed task can serve this one: that of its lineage, where both are compared."""
-    both = _is_compared(taskfile, task) and any(other.task == needed[0].task for other in needed)
-    own = [other for other in needed if (other.profile, other.n) == (key.profile, key.n)]
-    compared = {part.id for part in taskfile.tasks if _is_compared(taskfile, part)}
-    return tuple(str(other) for other in (own if both and needed[0].task in compared else needed))
+def _served_by(key: AttemptKey, needed: list[AttemptKey], lineage: bool) -> tuple[str, ...]:
+    """Which attempts of a needed task can serve this one: where both are compared, that of its lineage."""
+    same = (key.profile, key.n)
+    return tuple(str(other) for other in needed if not lineage or (other.profile, other.n) == same)

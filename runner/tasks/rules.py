@@ -40,7 +40,9 @@ def _needs(names: Outline, document: Document) -> Iterator[Problem]:
         for index, name in task.needs:
             if name not in members:
                 line = document.line((*task.place, "needs", index))
-                yield Problem(f"{_called(task)} needs {shown(name)}, which is no task", line, meant(name, known))
+                yield Problem(
+                    f"{_called(task)} needs {shown(name)}, which is no task", line, meant(name, known)
+                )
 
 
 def _cycles(names: Outline, document: Document) -> Iterator[Problem]:
@@ -70,10 +72,14 @@ def _compare(names: Outline, document: Document) -> Iterator[Problem]:
         return
     if names.default is not None:
         line = document.line(("default_agent",))
-        yield Problem("`default_agent` and `compare` both claim the tasks without agent", line, "remove one of them")
+        yield Problem(
+            "`default_agent` and `compare` both claim the tasks without agent", line, "remove one of them"
+        )
     if names.tasks and all(task.names_agent for task in names.tasks):
         cure = "remove `agent:` from the tasks to compare, or remove `compare:`"
-        yield Problem("`compare` covers no task: every task names its agent", document.line(("compare",)), cure)
+        yield Problem(
+            "`compare` covers no task: every task names its agent", document.line(("compare",)), cure
+        )
 
 
 def _assignment(names: Outline, document: Document) -> Iterator[Problem]:
@@ -106,10 +112,14 @@ def _starts(names: Outline, document: Document) -> Iterator[Problem]:
         line = document.line((*task.place, "from" if task.start is not None else "needs"))
         if task.start is None and len(needs) > 1:
             cure = f"add `from: {needs[0]}` (one of them), or `from: {BASE}`"
-            yield Problem(f"{_called(task)} needs several tasks, and does not say which to start from", line, cure)
+            yield Problem(
+                f"{_called(task)} needs several tasks, and does not say which to start from", line, cure
+            )
         elif task.start not in {None, BASE, *needs}:
             cure = meant(str(task.start), needs) or f"name it in `needs` too, or write `from: {BASE}`"
-            yield Problem(f"{_called(task)} starts from {shown(task.start)}, which it does not need", line, cure)
+            yield Problem(
+                f"{_called(task)} starts from {shown(task.start)}, which it does not need", line, cure
+            )
         elif (start := by_id.get(starts_from(needs, task.start))) and start.source != task.source:
             message = f"{_called(task)} starts from {shown(start.id)}, which has another repository or base"
             yield Problem(message, line, f"add `from: {BASE}`, or give both the same `repo` and `base`")

@@ -28,13 +28,15 @@ Place = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}\.[0-9]{0,15}|[-+]?[0-9]{1,15}(\.[0-9]{0,15})?[eE][-+]?[0-9]{1,2}")
-_CONSTANTS: dict[str, None | bool] = {
+_CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _CURES = {
-    "found character '\\t'": "indent with spaces: YAML takes no tabs there",
+    "cannot start any token": "indent with spaces, not tabs; put text that starts with @ ` or % into quotes",
+    "did not find expected ',' or": "put items that contain [ ] { } or , into quotes",
+    "did not find expected key": "look at the indentation and the quotes",
     "mapping values are not allowed": "put text that contains ': ' into quotes, or look at the indentation",
     "found unexpected end of stream": "close the quote or bracket that was opened",
     "found undefined alias": "define it with & further up",
@@ -60,7 +62,7 @@ class Document:
         return self.lines.get(place)
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """The text can't be taken any further; carries the one problem to report."""
 
     def __init__(self, message: str, line: int | None, cure: str | None = None) -> None:
@@ -84,32 +86,32 @@ def read(text: str) -> Document:
         _usable(text)
         node = _tree(text)
         return _Flattening().document(node)
-    except _Unreadable as stop:
+    except _UnreadableError as stop:
         return Document(None, {}, (stop.problem,))
 
 
 def _usable(text: str) -> None:
     if len(text) > LARGEST:
-        raise _Unreadable(f"larger than {LARGEST // 1024**2} MiB", None, "is it a task file?")
+        raise _UnreadableError(f"larger than {LARGEST // 1024**2} MiB", None, "is it a task file?")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
-        raise _Unreadable("not UTF-8 text", line, "save the file as UTF-8") from error
+        raise _UnreadableError("not UTF-8 text", line, "save the file as UTF-8") from error
 
 
 def _tree(text: str) -> _Node:
     try:
         return _Growing().grow(text)
     except yaml.reader.ReaderError as error:
-        raise _Unreadable(*_control_character(text), "remove it; YAML takes only text") from error
+        raise _UnreadableError(*_control_character(text), "remove it; YAML takes only text") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = " ".join(filter(None, (error.context, error.problem))) or "not YAML"
         cure = next((cure for start, cure in _CURES.items() if start in message), None)
-        raise _Unreadable(f"not YAML: {message}", mark.line + 1 if mark else None, cure) from error
+        raise _UnreadableError(f"not YAML: {message}", mark.line + 1 if mark else None, cure) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise _Unreadable(f"not YAML: {error}", None) from error
+        raise _UnreadableError(f"not YAML: {error}", None) from error
 
 
 def _control_character(text: str) -> tuple[str, int | None]:
@@ -130,21 +132,21 @@ class _Growing:
 
     def grow(self, text: str) -> _Node:
         for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if count > 2 * MOST_VALUES:
-                raise _Unreadable(f"more than {MOST_VALUES} values", line, "split the file")
+                raise _UnreadableError(f"more than {MOST_VALUES} values", line, "split the file")
             self._take(event, line)
         if self._root is None:
-            raise _Unreadable("the file is empty", None, "`corral init` writes a first one")
+            raise _UnreadableError("the file is empty", None, "`corral init` writes a first one")
         return self._root
 
     def _take(self, event: yaml.Event, line: int) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                raise _Unreadable("a second document starts here", line, "one file holds one document")
+                raise _UnreadableError("a second document starts here", line, "one file holds one document")
         elif isinstance(event, yaml.AliasEvent):
-            self._put(self._aliased(event.anchor, line))
+            self._put(self._aliased(event.anchor or "", line))
         elif isinstance(event, yaml.CollectionEndEvent):
             self._open.pop().complete = True
         elif isinstance(event, yaml.ScalarEvent):
@@ -158,7 +160,7 @@ class _Growing:
         if event.tag is not None:
             raise _tag(event.tag, line)
         if len(self._open) >= DEEPEST:
-            raise _Unreadable(f"nested more than {DEEPEST} deep", line, "is it a task file?")
+            raise _UnreadableError(f"nested more than {DEEPEST} deep", line, "is it a task file?")
         kind: Literal["map", "list"] = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
         node = _Node(kind, line, complete=False)
         self._put(node)
@@ -178,9 +180,11 @@ class _Growing:
     def _aliased(self, anchor: str, line: int) -> _Node:
         node = self._anchors.get(anchor)
         if node is None:
-            raise _Unreadable(f"there is no &{anchor} for the alias *{anchor}", line, "define it further up")
+            raise _UnreadableError(
+                f"there is no &{anchor} for the alias *{anchor}", line, "define it further up"
+            )
         if not node.complete:
-            raise _Unreadable(f"the alias *{anchor} contains itself", line, "write the value out")
+            raise _UnreadableError(f"the alias *{anchor} contains itself", line, "write the value out")
         return node
 
 
@@ -191,8 +195,11 @@ def _value(event: yaml.ScalarEvent, line: int) -> str | int | float | bool | Non
     if event.tag not in {None, "!"}:
         raise _tag(event.tag, line)
     if "\0" in text or not _encodable(text):
-        raise _Unreadable("text with a character that no command or file can hold", line, "remove the escape")
-    if event.style is not None and event.style in "'\"|>":
+        raise _UnreadableError(
+            "text with a character that no command or file can hold", line, "remove the escape"
+        )
+    # A plain scalar's style is empty in one parser and None in the other.
+    if event.style or event.tag is not None:
         return text
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -209,8 +216,8 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _tag(tag: str, line: int) -> _Unreadable:
-    return _Unreadable(f"the tag {tag!r}", line, "remove it: a task file takes plain values")
+def _tag(tag: str, line: int) -> _UnreadableError:
+    return _UnreadableError(f"the tag {tag!r} is not taken", line, "remove it: a task file holds plain values")
 
 
 class _Flattening:
@@ -223,7 +230,7 @@ class _Flattening:
 
     def document(self, node: _Node) -> Document:
         if node.kind == "scalar" and node.scalar is None:
-            raise _Unreadable("the file is empty", None, "`corral init` writes a first one")
+            raise _UnreadableError("the file is empty", None, "`corral init` writes a first one")
         data = self._plain(node, (), node.line)
         return Document(data, self._lines, tuple(self._problems))
 
@@ -231,9 +238,11 @@ class _Flattening:
         self._lines[place] = line
         self._characters += len(node.scalar) if isinstance(node.scalar, str) else 0
         if len(self._lines) > MOST_VALUES or self._characters > LARGEST:
-            raise _Unreadable("too many values, with its aliases written out", node.line, "use fewer aliases")
+            raise _UnreadableError(
+                "too many values, with its aliases written out", node.line, "use fewer aliases"
+            )
         if len(place) > DEEPEST:
-            raise _Unreadable(f"nested more than {DEEPEST} deep", line, "is it a task file?")
+            raise _UnreadableError(f"nested more than {DEEPEST} deep", line, "is it a task file?")
         if node.kind == "list":
             return self._list(node, place, line)
         return node.scalar if node.kind == "scalar" else dict(self._pairs(node, place, line))
@@ -271,5 +280,7 @@ class _Flattening:
 
 def shown(text: object) -> str:
     """A value out of a file, for a message: on one line, inert and short."""
+    if isinstance(text, bool):
+        return str(text).lower()
     plain = ascii(text) if isinstance(text, str) and not text.isprintable() else repr(text)
     return plain if len(plain) <= 60 else f"{plain[:57]}…"

@@ -1,6 +1,6 @@
 """Sizes, durations and counts as people write them: `4GiB`, `1h30min`, `40M`.
 
-Sizes are binary whatever the spelling: `512m`, `512M`, `512MB` and `512MiB` are all 512 × 2²⁰ bytes.
+Sizes are binary whatever the spelling: `512m`, `512M`, `512MB` and `512MiB` are all 512 · 2²⁰ bytes.
 In a duration `m` is a minute. Counts (of tokens) are decimal: `40M` is forty million.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -122,15 +122,14 @@ def granted(process: Gateway, upstream: Upstream) -> Iterator[Path]:
 def raw(folder: Path, data: bytes) -> bytes:
     """Send bytes, and return all that comes back until the gateway closes or falls silent."""
     with sockets.connect(folder, "gw.sock", 4) as made:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            made.sendall(data)  # who is refused early may find nobody reading, but still an answer
         got = b""
-        try:
-            made.sendall(data)
+        with suppress(ConnectionResetError):
             while more := made.recv(65536):
                 got += more
                 if b"\r\n\r\n" in got and _is_whole(got):
                     break
-        except (BrokenPipeError, ConnectionResetError):
-            return got
         return got
 
 

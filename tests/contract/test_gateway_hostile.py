@@ -9,11 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway_service import BOX, CANARY, OTHER, Upstream, granted, keys_of, playing, raw, running
 
 from runner.gateway import sockets
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Service
+from tests.contract.gateway_service import (
+    BOX,
+    CANARY,
+    OTHER,
+    Upstream,
+    granted,
+    keys_of,
+    playing,
+    raw,
+    running,
+)
 
 H = b"Host: x\r\nx-api-key: k\r\n"
 ASK = b"POST /v1/messages HTTP/1.1\r\n" + H

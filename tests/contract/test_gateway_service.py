@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_service import (
+
+from runner.gateway import sockets
+from runner.gateway.client import Gateway
+from runner.gateway.grants import Service
+from tests.contract.gateway_service import (
     BOX,
     CANARY,
     USAGE,
@@ -27,10 +31,6 @@ from gateway_service import (
     playing,
     running,
 )
-
-from runner.gateway import sockets
-from runner.gateway.client import Gateway
-from runner.gateway.grants import Service
 
 MIB = 1024**2
 START = (

@@ -33,7 +33,7 @@ def names(command: str, files: Mapping[str, str]) -> set[str]:
 
 
 PROJECT = {
-    "pyproject.toml": '[project]\nreadme = "README.md"\n[tool.setuptools.dynamic]\nversion = {file = "VERSION"}\n',
+    "pyproject.toml": '[project]\nreadme = "README.md"\ndynamic = {version = {file = "VERSION"}}\n',
     "README.md": "see docs/guide.md\n",
     "VERSION": "1\n",
     "docs/guide.md": "words\n",
@@ -130,7 +130,7 @@ def test_binary_huge_and_undecodable_files_are_not_searched_and_do_no_harm() -> 
     files = {"setup.py": "\0 other.txt", "Makefile": "x" * 2_000_000 + " other.txt", "other.txt": ""}
     assert names("make", files) == {"setup.py", "Makefile"}
     odd = [Row("100644", "1", b"caf\xe9/setup.py")]
-    assert seen_key(["true"], odd, lambda name: os.fsencode(name))
+    assert seen_key(["true"], odd, os.fsencode)
 
 
 def test_a_requirement_on_the_directory_itself_takes_all_of_it_unless_editable() -> None:

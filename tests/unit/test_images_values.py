@@ -68,14 +68,12 @@ SMALL = Pin(
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory for fake download clients, which is all of PATH; pip is a fake too."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv(
-        "PATH", f"{folder}:/usr/bin:/bin" if not Path("/usr/bin/npm").exists() else str(folder)
-    )
+    monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
     return folder
 

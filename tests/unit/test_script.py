@@ -115,8 +115,13 @@ def test_what_was_said_last(last: dict[str, Any], said: str) -> None:
 
 
 def test_results_are_read_in_the_order_in_which_the_tools_were_asked_for() -> None:
-    asked = {"role": "assistant", "content": [{"type": "tool_use", "id": name} for name in ("t2", "t1")]}
-    came = [{"type": "tool_result", "tool_use_id": name, "content": name} for name in ("new", "t1", "t2")]
+    asked: dict[str, Any] = {
+        "role": "assistant",
+        "content": [{"type": "tool_use", "id": name} for name in ("t2", "t1")],
+    }
+    came: list[Any] = [
+        {"type": "tool_result", "tool_use_id": name, "content": name} for name in ("new", "t1", "t2")
+    ]
     assert script.last_said([user("go"), asked, {"role": "user", "content": came}]) == "t2\nt1\nnew"
 
 
