@@ -49,7 +49,10 @@ app = typer.Typer(
 image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
 
-out = Console(highlight=False, markup=False)
+WIDE = 240
+"""Columns where nobody looks: in a file or a pipe nothing is cut or wrapped to fit a screen."""
+
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, markup=False)
 
 FileArgument = Annotated[Path, typer.Argument(help="The task file.")]

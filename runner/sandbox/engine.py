@@ -7,6 +7,7 @@ The API version is negotiated; nothing above 1.41 (engine 20.10) is used.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ from runner.errors import EngineError, ImageError
 from runner.sandbox.box import BoxSpec, create_arguments
 
 _NO_ENGINE = "install or start Docker 20.10 or newer, or join the `docker` group; `corral doctor` says which"
+_STEP = re.compile(r"^ ---> ([0-9a-f]{12})$")
+"""How the engine's builder names the image that a step made."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""The builder prints what a step writes to its standard error in red."""
 T = TypeVar("T")
 _MISSING = (docker.errors.NotFound, docker.errors.ImageNotFound)
 
@@ -145,10 +150,14 @@ class Engine:
     def attach(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Stream (stdout, stderr) chunks from now on, until the container ends. Attach before `start`."""
         with _asking("attach to a container"):
-            chunks = self._api.attach(
-                container, stdout=True, stderr=True, stream=True, logs=False, demux=True
+            response = self._api._post(  # noqa: SLF001 - `attach()` never closes its connection
+                self._api._url("/containers/{0}/attach", container),  # noqa: SLF001 - as above
+                params={"stream": 1, "stdout": 1, "stderr": 1, "logs": 0},
+                stream=True,
+                timeout=None,
             )
-        return _while_asking("read a container's output", chunks)
+            self._api._raise_for_status(response)  # noqa: SLF001 - as above
+        return _while_asking("read a container's output", _frames(response))
 
     def hold_stdin(self, container: str) -> IO[bytes]:
         """Keep a container's standard input open; closing what is returned, or dying, ends it there."""
@@ -301,7 +310,17 @@ class Engine:
                 decode=True,
                 timeout=24 * 3600,
             )
-        _relay(_while_asking(f"build the image {tag}", messages), f"building {tag} failed", on_line)
+        steps: list[str] = []
+
+        def note(line: str) -> None:
+            steps.extend(_STEP.findall(line))
+            on_line(line)
+
+        try:
+            _relay(_while_asking(f"build the image {tag}", messages), f"building {tag} failed", note)
+        except ImageError:
+            self._drop_unfinished(steps)
+            raise
         return self._built(tag)
 
     def import_tar(self, stream: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
@@ -340,6 +359,12 @@ class Engine:
         return True
 
     # -- inside
+
+    def _drop_unfinished(self, steps: list[str]) -> None:
+        """Remove what a failed build had made so far; its parent has a name, so it stays."""
+        made = self.image(steps[-1]) if steps else None
+        if made is not None and not made.tags:
+            self.remove_image(made.id)
 
     def _built(self, reference: str) -> str:
         facts = self.image(reference)
@@ -397,12 +422,14 @@ def _reason(error: Exception) -> str:
 
 def _relay(messages: Iterator[Mapping[str, Any]], failure: str, on_line: Callable[[str], None]) -> None:
     last: list[str] = []
-    for message in messages:
-        for line in str(message.get("stream") or message.get("status") or "").splitlines():
+    error: str | None = None
+    for message in messages:  # to the end, also after an error: only then is the connection given back
+        for line in _COLOUR.sub("", str(message.get("stream") or message.get("status") or "")).splitlines():
             last = [*last[-39:], line]
             on_line(line)
-        if "error" in message:
-            raise ImageError(f"{failure}: {message['error']}", log=tuple(last))
+        error = message.get("error", error)
+    if error is not None:
+        raise ImageError(f"{failure}: {error}", log=tuple(last))
 
 
 def _frames(response: requests.Response) -> Iterator[tuple[bytes | None, bytes | None]]:

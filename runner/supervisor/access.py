@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from runner.agents import catalog
 from runner.errors import UsageError
 from runner.gateway.grants import Access, Script, Service
+from runner.gateway.transcript import load as load_transcript
 from runner.settings import Settings
 from runner.tasks.plan import Plan, Profile
 
@@ -35,15 +38,13 @@ def check_access(plan: Plan, settings: Settings) -> None:
     """See that every attempt of a plan has who answers it.
 
     Raises:
-        UsageError: As `access_for`, and where a transcript is missing.
+        UsageError: As `access_for`, and where a transcript is missing or can't be played.
     """
     for planned in plan.attempts:
         profile = plan.profile(planned.profile)
         access = access_for(profile, planned.task, settings)
         if isinstance(access, Script) and catalog.layer(profile.settings) is not None:
-            file = Path(access.transcript)
-            if not file.is_file():
-                raise UsageError(f"there is no transcript {file}", cure="write it, or remove `upstream:`")
+            load_transcript(Path(access.transcript))
 
 
 def transcript(profile: Profile, task: str) -> Path:
@@ -53,6 +54,15 @@ def transcript(profile: Profile, task: str) -> Path:
 
 
 def _service(settings: Settings) -> Service | None:
+    try:
+        return _from_credentials(settings)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        cure = "look at the ANTHROPIC_* variables"
+        raise UsageError(f"the model service can't be used: {why}", cure=cure) from error
+
+
+def _from_credentials(settings: Settings) -> Service | None:
     url = settings.anthropic_base_url
     if settings.anthropic_api_key is not None:
         return Service(base_url=url, secret=settings.anthropic_api_key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 Node = TypeVar("Node", bound=str)
@@ -34,18 +34,17 @@ def topological(nodes: Sequence[Node], before: Mapping[Node, Collection[Node]]) 
     return tuple(order)
 
 
-def cycles(nodes: Sequence[Node], before: Mapping[Node, Collection[Node]]) -> list[tuple[Node, ...]]:
+def cycles(nodes: Sequence[Node], before: Mapping[Node, Collection[Node]]) -> Iterator[tuple[Node, ...]]:
     """Cycles that share no node, each as its nodes in the order in which one waits for the next.
 
-    Empty if and only if there is no cycle. A node that waits for itself is a cycle of one.
+    None if and only if there is no cycle. A node that waits for itself is a cycle of one.
     """
-    found: list[tuple[Node, ...]] = []
     left = list(nodes)
     while stuck := _stuck(left, before):
         cycle = _one_cycle(stuck, before)
-        found.append(cycle)
-        left = [node for node in stuck if node not in set(cycle)]
-    return found
+        yield cycle
+        named = set(cycle)
+        left = [node for node in stuck if node not in named]
 
 
 def _stuck(nodes: Sequence[Node], before: Mapping[Node, Collection[Node]]) -> list[Node]:

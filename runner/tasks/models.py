@@ -257,9 +257,9 @@ class TaskFile(Part):
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
     budget: BudgetPart | None = None
-    """Caps on what is spent. Not enforced by this version, therefore refused."""
+    """What may be spent by an attempt, a run and a day."""
     network: NetworkPart | None = None
-    """What may leave a box besides model calls."""
+    """Which hosts boxes may reach."""
     upstream: UpstreamText | None = None
     """What answers model calls: `service` (the default), or `script:PATH`: transcripts play the model."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]

@@ -115,6 +115,8 @@ class Task(Value):
     protect: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     may_be_empty: bool = False
+    compared: bool = False
+    """Whether the compared profiles are set side by side on it."""
     limits: Limits = Limits()
 
 

@@ -200,6 +200,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         protect=task.protect,
         needs=task.needs,
         may_be_empty=task.may_be_empty,
+        compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
     )
 

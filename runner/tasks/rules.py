@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from runner.errors import Problem
 from runner.tasks.explain import meant
@@ -10,6 +11,9 @@ from runner.tasks.fields import BASE
 from runner.tasks.graph import cycles
 from runner.tasks.outline import Outline, TaskOutline, outline, starts_from
 from runner.tasks.source import Document, shown
+
+MOST_CYCLES = 20
+"""More are not named: each one takes a walk through the whole graph."""
 
 
 def broken(document: Document) -> list[Problem]:
@@ -49,7 +53,7 @@ def _cycles(names: Outline, document: Document) -> Iterator[Problem]:
     tasks = {task.id: task for task in reversed(names.tasks) if task.id is not None}
     needs = {name: [needed for _, needed in task.needs] for name, task in tasks.items()}
     order = [task.id for task in names.tasks if task.id is not None and tasks[task.id] is task]
-    for cycle in cycles(order, needs):
+    for cycle in islice(cycles(order, needs), MOST_CYCLES):
         words = " needs ".join(shown(name) for name in (*cycle, cycle[0]))
         line = document.line((*tasks[cycle[0]].place, "needs"))
         yield Problem(f"a cycle: {words}", line, "take one `needs` out of it")
@@ -97,7 +101,7 @@ def _prompts(names: Outline, document: Document) -> Iterator[Problem]:
     for task in names.tasks:
         clis = {(names.agents or {}).get(name) for name in names.runs(task)}
         # An agent that is unknown, or has no known `cli`, is a problem of its own.
-        if not task.has_prompt and clis - {"command", None}:
+        if not task.has_prompt and "claude" in clis:
             yield Problem(
                 f"{_called(task)} has no prompt",
                 document.line((*task.place, "prompt")),

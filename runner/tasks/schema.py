@@ -20,7 +20,7 @@ class _AsWritten(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)
-        if made.get("default") in (None, [], {}):
+        if not isinstance(made.get("default"), str | int | float):
             made.pop("default", None)
         return made
 

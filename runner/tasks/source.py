@@ -217,7 +217,9 @@ def _encodable(text: str) -> bool:
 
 
 def _tag(tag: str, line: int) -> _UnreadableError:
-    return _UnreadableError(f"the tag {tag!r} is not taken", line, "remove it: a task file holds plain values")
+    return _UnreadableError(
+        f"the tag {tag!r} is not taken", line, "remove it: a task file holds plain values"
+    )
 
 
 class _Flattening:

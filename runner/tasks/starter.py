@@ -1,6 +1,6 @@
 """The first task file, which `corral init` writes: commented, and ready to plan as it is.
 
-Lines that begin with `# ` explain; lines that begin with `#` and no space are keys to switch on.
+Where a space follows the `#`, a line explains; where none does, it is a key to switch on by removing it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ limits: {cpus: 2, memory: 4GiB, pids: 512, disk: 10GiB, time: 45min, idle: 10min
 # Who does the work. Keys are read from your environment (ANTHROPIC_API_KEY, …) and never enter a box.
 agents:
   opus: {cli: claude, model: claude-opus-5-5, effort: high}
-#  opus-low: {cli: claude, model: claude-opus-5-5, effort: low}
-#  lint: {cli: command, run: [ruff, check, --fix, .]}
+  #opus-low: {cli: claude, model: claude-opus-5-5, effort: low}
+  #lint: {cli: command, run: [ruff, check, --fix, .]}
 
 # Who does the tasks that name no agent: one, or several side by side, each so often.
 default_agent: opus
@@ -49,14 +49,12 @@ tasks:
     prompt: |
       Find one thing in this repository that its README promises and the code does not do.
       Make the code do it, with a test, and commit.
-# Decides in a clean container, over a fresh checkout of the work: exit 0 accepts it.
-#    check: python -m pytest -q
-# Restored from the base before the check, so that nobody makes a test pass by changing it.
-#    protect: [tests/]
-#    limits: {time: 20min}
-#  - id: second
-#    needs: [first]
-#    agent: lint
+    # Decides in a clean container, over a fresh checkout of the work: exit 0 accepts it.
+    #check: python -m pytest -q
+    # Restored from the base before the check, so that no test passes because it was changed.
+    #protect: [tests/]
+    #limits: {time: 20min}
+  #- {id: second, needs: [first], agent: lint}
 """
 
 

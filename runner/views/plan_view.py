@@ -35,7 +35,9 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
         yield from _layers(forecast.images.get(index))
     yield Text()
     yield _attempt_table(plan)
+    yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
+    yield from _checks(plan)
     yield from _profiles(plan, forecast)
     yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
     for note in (*plan.notes, *forecast.weaker):
@@ -52,20 +54,24 @@ def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
 
 def _attempt_table(plan: Plan) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("attempt", "limits", "starts from", "check", "branch"):
-        table.add_column(name, header_style="dim")
+    for name in ("attempt", "starts from", "limits"):
+        table.add_column(name, header_style="dim", no_wrap=True, overflow="fold")
     for planned in plan.attempts:
-        task = plan.task(planned.task)
         start = "base" if not planned.start else " or ".join(planned.start)
         after = [" or ".join(group) for group in planned.after if group != planned.start]
         table.add_row(
             Text(str(planned.key)),
-            Text(limits_words(task.limits)),
             Text(start + (f" after {', '.join(after)}" if after else "")),
-            cell(task.check or "-"),
-            Text(plan.branch(planned.key)),
+            Text(limits_words(plan.task(planned.task).limits)),
         )
     return table
+
+
+def _checks(plan: Plan) -> Iterator[Text]:
+    for task in plan.tasks:
+        protected = f" (with {', '.join(task.protect)} as in the base)" if task.protect else ""
+        command = task.check or "none: it ends as `done`"
+        yield Text(f"check of {task.id}: ", "dim") + cell(command + protected)
 
 
 def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:

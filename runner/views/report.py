@@ -21,7 +21,7 @@ SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens",
 
 def terminal(state: RunState) -> RenderableType:
     """The report as tables."""
-    parts: list[RenderableType] = [headline(state), _attempts(state)]
+    parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state)]
     if state.plan.compared:
         parts += [Text(), *_compared(state)]
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
@@ -86,7 +86,7 @@ def headline(state: RunState) -> Text:
 def _attempts(state: RunState) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     for name in HEAD:
-        table.add_column(name, header_style="dim")
+        table.add_column(name, header_style="dim", no_wrap=True, overflow="fold")
     for attempt in state.attempts.values():
         table.add_row(
             Text(str(attempt.key)),
@@ -95,19 +95,18 @@ def _attempts(state: RunState) -> Table:
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
             Text(wording.size(attempt.peak_memory) if attempt.peak_memory else ""),
             Text("" if attempt.tokens is None else wording.tokens(attempt.tokens)),
-            _change(attempt),
+            Text(wording.diff_stat(attempt) if attempt.verdict else ""),
         )
     return table
 
 
-def _change(attempt: AttemptState) -> Text:
-    text = Text(wording.diff_stat(attempt) if attempt.verdict else "")
-    for words in (attempt.reason, *attempt.flags):
-        if words:
-            text.append_text(Text("\n") + cell(words, "dim"))
-    if attempt.kept:
-        text.append_text(Text("\n") + cell(f"its files are kept in {attempt.kept}", "dim"))
-    return text
+def _remarks(state: RunState) -> Iterator[Text]:
+    """What the table has no room for: why, what was noticed, where files are kept."""
+    for one in state.attempts.values():
+        kept = (f"its files are kept in {one.kept}",) if one.kept else ()
+        for words in (one.reason, *one.flags, *kept):
+            if words:
+                yield Text(f"  {one.key}: ", "dim") + cell(words)
 
 
 def _compared(state: RunState) -> Iterator[RenderableType]:

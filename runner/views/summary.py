@@ -74,7 +74,7 @@ def scored(state: RunState) -> list[Scored]:
     """
     rows = []
     for planned in state.plan.attempts:
-        if planned.profile not in state.plan.compared:
+        if not state.plan.task(planned.task).compared:
             continue
         attempt = state.tries(planned.key)[-1]
         if attempt.verdict is not None:

@@ -15,6 +15,7 @@ ROOT = Path(runner.__file__).parent
 
 # From the top down: a room may import itself and what stands below it, on a later line.
 LEVELS: tuple[set[str], ...] = (
+    {"__main__"},
     {"cli"},
     {"views"},
     {"supervisor"},

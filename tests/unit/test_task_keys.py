@@ -24,7 +24,9 @@ def test_key_files_are_known_by_a_rule(path: str, rule: str) -> None:
     assert key_file_rule(path) == rule
 
 
-@pytest.mark.parametrize("path", [".env.test", ".env", "keys.py", "id_rsa.pub", "docs/credentials-howto.md", ""])
+@pytest.mark.parametrize(
+    "path", [".env.test", ".env", "keys.py", "id_rsa.pub", "docs/credentials-howto.md", ""]
+)
 def test_other_files_are_not(path: str) -> None:
     assert key_file_rule(path) is None
 
@@ -47,6 +49,8 @@ def test_key_texts_are_known_without_being_repeated(text: str) -> None:
     assert text not in rule
 
 
-@pytest.mark.parametrize("text", ["", "sk-learn", "task-ant-hill", "https://example.org:8080/x", "ghp_", "risk-" + "a" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "sk-learn", "task-ant-hill", "https://example.org:8080/x", "ghp_", "risk-" + "a" * 9]
+)
 def test_other_texts_are_not(text: str) -> None:
     assert key_text_rule(text) is None

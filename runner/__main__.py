@@ -1,0 +1,5 @@
+"""`python -m runner` is `corral`."""
+
+from runner.cli import main
+
+main()

@@ -1,0 +1,278 @@
+"""From task files to plans: the matrix, lineages, the order, sources and hashes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.errors import TaskFileError
+from runner.tasks import planning
+from runner.tasks.plan import CommandSettings, ImageSpec, Limits, Plan
+from runner.tasks.planning import RepoFacts, Unusable, Wanted, make_plan, wanted_repos
+from runner.tasks.starter import starter
+from runner.tasks.taskfile import load
+
+FILE = Path("/somewhere/else/night.yaml")
+
+PROFILES = """\
+agents:
+  p1: {cli: claude, model: m1}
+  p2: {cli: claude, model: m2, effort: low}
+  own: {cli: command, run: make tidy}
+"""
+
+
+def fact(wanted: Wanted, notes: tuple[str, ...] = ()) -> RepoFacts:
+    repo, base = wanted
+    return RepoFacts(str(repo), f"{repo}/.git", "a" * 40, base, notes)
+
+
+def planned(text: str) -> Plan:
+    file = load(text, FILE)
+    return make_plan(file, FILE, "night", {wanted: fact(wanted) for wanted in wanted_repos(file, FILE)})
+
+
+def order(plan: Plan) -> list[str]:
+    return [str(attempt.key) for attempt in plan.attempts]
+
+
+def attempt(plan: Plan, name: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    found = next(attempt for attempt in plan.attempts if str(attempt.key) == name)
+    return found.after, found.start
+
+
+def test_profiles_are_interleaved_and_first_repeats_come_first() -> None:
+    plan = planned(
+        PROFILES + "tasks:\n  - {id: t1, prompt: p}\n  - {id: t2, prompt: p}\n"
+        "compare: {agents: [p2, p1], repeats: 2}\n"
+    )
+    assert order(plan) == [
+        "t1/p2/1", "t1/p1/1", "t2/p2/1", "t2/p1/1",
+        "t1/p2/2", "t1/p1/2", "t2/p2/2", "t2/p1/2",
+    ]  # fmt: skip
+    assert plan.compared == ("p2", "p1")
+    assert [profile.name for profile in plan.profiles] == ["p1", "p2"]
+    assert plan.notes == ("no task uses the agent 'own'",)
+
+
+def test_a_compared_dependent_stays_in_its_lineage() -> None:
+    plan = planned(
+        PROFILES + "tasks:\n  - {id: b, prompt: p, needs: [a]}\n  - {id: a, prompt: p}\n"
+        "compare: {agents: [p1, p2], repeats: 2}\n"
+    )
+    assert attempt(plan, "b/p2/2") == ((("a/p2/2",),), ("a/p2/2",))
+    assert attempt(plan, "b/p1/1") == ((("a/p1/1",),), ("a/p1/1",))
+    assert order(plan).index("a/p2/2") < order(plan).index("b/p2/2")
+
+
+def test_a_task_with_its_own_agent_takes_the_first_that_served_in_profile_order() -> None:
+    plan = planned(
+        PROFILES + "tasks:\n  - {id: a, prompt: p}\n  - {id: b, needs: [a], agent: own}\n"
+        "  - {id: c, needs: [b], prompt: p}\ncompare: {agents: [p2, p1], repeats: 2}\n"
+    )
+    candidates = ("a/p2/1", "a/p2/2", "a/p1/1", "a/p1/2")
+    assert attempt(plan, "b/own/1") == ((candidates,), candidates)
+    assert attempt(plan, "c/p1/2") == ((("b/own/1",),), ("b/own/1",))
+    assert order(plan)[4] == "b/own/1"
+
+
+def test_from_base_waits_but_starts_afresh() -> None:
+    plan = planned(
+        "agents: {p: {cli: claude, model: m}}\ntasks:\n  - {id: a, prompt: p}\n  - {id: b, prompt: p}\n"
+        "  - {id: c, prompt: p, needs: [a, b], from: base}\n  - {id: d, prompt: p, needs: [a, b], from: b}\n"
+    )
+    assert attempt(plan, "c/p/1") == ((("a/p/1",), ("b/p/1",)), ())
+    assert attempt(plan, "d/p/1") == ((("a/p/1",), ("b/p/1",)), ("b/p/1",))
+    assert plan.compared == ()
+
+
+def test_default_agent_and_own_agent() -> None:
+    plan = planned(PROFILES + "default_agent: p2\ntasks:\n  - {id: a, prompt: p}\n  - {id: b, agent: own}\n")
+    assert order(plan) == ["a/p2/1", "b/own/1"]
+
+
+def test_tasks_override_the_file_key_by_key() -> None:
+    plan = planned(
+        PROFILES + "default_agent: own\nrepo: ../one\nbase: main\nsetup: [make]\ninclude: [x.env]\n"
+        "image: {name: python}\nlimits: {memory: 1GiB, cpus: 1}\n"
+        "tasks:\n  - {id: a, limits: {memory: 2GiB}, check: make test, protect: [tests],"
+        " may_be_empty: true}\n"
+        "  - {id: b, repo: /two, base: v1, setup: [], include: [], image: {build: .}}\n  - {id: c}\n"
+        "  - {id: d, image: {devcontainer: {ignore: [features]}}}\n"
+        "  - {id: e, image: {devcontainer: true, ignore: [features]}}\n"
+    )
+    one, two, three = plan.sources
+    assert (one.repo, one.base_name, one.setup, one.include) == (
+        "/somewhere/else/../one",
+        "main",
+        ("make",),
+        ("x.env",),
+    )
+    assert (two.repo, two.base_name, two.setup, two.include) == ("/two", "v1", (), ())
+    assert [source.image for source in plan.sources] == [
+        ImageSpec(kind="name", name="python"),
+        ImageSpec(kind="build", path="."),
+        ImageSpec(kind="devcontainer", ignore=("features",)),
+    ]
+    assert three.repo == one.repo
+    assert [task.source for task in plan.tasks] == [0, 1, 0, 2, 2]
+    assert plan.task("a").limits == Limits(memory=2 * 1024**3, cpus=1)
+    assert plan.task("c").limits == Limits(memory=1024**3, cpus=1)
+    assert (plan.task("a").check, plan.task("a").protect, plan.task("a").may_be_empty) == (
+        "make test",
+        ("tests",),
+        True,
+    )
+    assert plan.profile("own").settings == CommandSettings(run=("sh", "-c", "make tidy"))
+    assert plan.file == str(FILE)
+
+
+def test_repositories_are_asked_for_once() -> None:
+    file = load(
+        "agents: {p: {cli: claude, model: m}}\ntasks:\n  - {id: a, prompt: p}\n  - {id: b, prompt: p}\n"
+        "  - {id: c, prompt: p, base: v1}\n",
+        FILE,
+    )
+    assert wanted_repos(file, FILE) == [(FILE.parent, "HEAD"), (FILE.parent, "v1")]
+
+
+def test_notes_are_said_once() -> None:
+    file = load(
+        "agents: {p: {cli: claude, model: m}}\ntasks: [{id: a, prompt: p}, {id: b, prompt: p, setup: [x]}]",
+        FILE,
+    )
+    facts = {wanted: fact(wanted, ("a dirty tree",)) for wanted in wanted_repos(file, FILE)}
+    assert make_plan(file, FILE, "night", facts).notes == ("a dirty tree",)
+
+
+def test_unusable_repositories_are_told_at_once_with_their_lines() -> None:
+    file = load(
+        "repo: x\nbase: gone\nagents: {p: {cli: claude, model: m}}\ntasks:\n  - {id: a, prompt: p}\n"
+        "  - {id: b, prompt: p}\n  - id: c\n    prompt: p\n    repo: y\n",
+        FILE,
+    )
+    first, second = wanted_repos(file, FILE)
+    facts = {first: Unusable("no commit 'gone'", "git branch", "base"), second: Unusable("not a repository")}
+    with pytest.raises(TaskFileError) as caught:
+        make_plan(file, FILE, "night", facts)
+    assert [(problem.line, problem.message) for problem in caught.value.problems] == [
+        (2, "no commit 'gone'"),
+        (9, "not a repository"),
+    ]
+    assert "git branch" in str(caught.value)
+
+
+def test_too_many_attempts_are_refused() -> None:
+    tasks = ", ".join(f"{{id: t{n}, prompt: p}}" for n in range(6))
+    text = f"{PROFILES}tasks: [{tasks}]\ncompare: {{agents: [p1, p2], repeats: 1000}}\n"
+    with pytest.raises(TaskFileError, match=r":6: 12000 attempts; at most 10000"):
+        planned(text)
+
+
+def test_the_hash_covers_all_settings_and_nothing_else() -> None:
+    def hashed(settings: str, name: str = "p", top: str = "") -> str:
+        text = f"{top}agents: {{{name}: {{{settings}}}}}\ntasks: [{{id: t, prompt: x}}]"
+        return planned(text).profiles[0].hash
+
+    plain = hashed("cli: claude, model: m")
+    assert len(plain) == 16
+    assert plain == hashed("model: m, cli: claude", name="other")
+    assert plain == hashed("cli: claude, model: m, upstream: service", top="upstream: script:x\n")
+    variants = {
+        hashed(f"cli: claude, model: m, {more}")
+        for more in ("effort: low", "args: [--x]", "args: [--x, y]", "env: {A: b}", "upstream: script:x")
+    } | {
+        plain,
+        hashed("cli: claude, model: n"),
+        hashed("cli: command, run: m"),
+        hashed("cli: command, run: [m]"),
+    }
+    assert len(variants) == 9
+    assert hashed("cli: claude, model: m", top="upstream: script:x\n") in variants
+
+
+def test_scripts_are_found_beside_the_task_file() -> None:
+    plan = planned(
+        "upstream: script:transcripts\nagents:\n  p: {cli: claude, model: m}\n"
+        "  q: {cli: claude, model: m, upstream: service}\n"
+        "tasks: [{id: a, prompt: p, agent: p}, {id: b, prompt: p, agent: q}]\n"
+    )
+    assert plan.profile("p").upstream.script == "/somewhere/else/transcripts"
+    assert plan.profile("p").upstream.kind == "script"
+    assert plan.profile("q").upstream.kind == "service"
+
+
+@pytest.mark.parametrize("devcontainer", [True, False])
+def test_the_starter_plans(devcontainer: bool) -> None:
+    plan = planned(starter(devcontainer=devcontainer))
+    assert order(plan) == ["first/opus/1"]
+    assert plan.sources[0].image.kind == ("devcontainer" if devcontainer else "default")
+
+
+def test_a_plan_survives_json() -> None:
+    plan = planned(
+        PROFILES
+        + "tasks:\n  - {id: a, prompt: p}\n  - {id: b, agent: own, needs: [a]}\ncompare: {agents: [p1, p2]}\n"
+    )
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+@st.composite
+def task_files(draw: st.DrawFn) -> str:
+    """Valid files: an acyclic graph in any file order, each task compared or with its own agent."""
+    count = draw(st.integers(1, 7))
+    repeats = draw(st.integers(1, 3))
+    tasks: list[dict[str, object]] = []
+    for index in range(count):
+        needs = draw(st.lists(st.integers(0, index - 1), unique=True, max_size=3)) if index else []
+        task: dict[str, object] = {"id": f"t{index}", "prompt": "p", "needs": [f"t{need}" for need in needs]}
+        if draw(st.booleans()):
+            task["agent"] = draw(st.sampled_from(["p1", "own"]))
+        if len(needs) > 1 or draw(st.booleans()):
+            task["from"] = draw(st.sampled_from(["base", *(f"t{need}" for need in needs)]))
+        tasks.append(task)
+    compare = {"agents": draw(st.permutations(["p1", "p2"])), "repeats": repeats}
+    if all("agent" in task for task in tasks):
+        del tasks[0]["agent"]
+    shuffled = draw(st.permutations(tasks))
+    return PROFILES + f"tasks: {json.dumps(shuffled)}\ncompare: {json.dumps(compare)}\n"
+
+
+@given(task_files())
+def test_any_graph_is_planned_soundly(text: str) -> None:
+    file = load(text, FILE)
+    assert file.compare is not None
+    plan = planned(text)
+    expected = {
+        f"{task.id}/{profile}/{n}"
+        for task in file.tasks
+        for profile, n in (
+            [(task.agent, 1)]
+            if task.agent
+            else [(profile, n) for profile in file.compare.agents for n in range(1, file.compare.repeats + 1)]
+        )
+    }
+    names = order(plan)
+    assert len(names) == len(set(names)) == len(expected)
+    assert set(names) == expected
+    for index, attempt_ in enumerate(plan.attempts):
+        needs = plan.task(attempt_.task).needs
+        assert len(attempt_.after) == len(needs)
+        for need, group in zip(needs, attempt_.after, strict=True):
+            assert group
+            assert set(group) <= set(names[:index])
+            assert {name.split("/")[0] for name in group} == {need}
+        assert not attempt_.start or attempt_.start in attempt_.after
+
+
+def test_the_largest_plan_is_made_in_time() -> None:
+    chain = [
+        {"id": f"t{n}", "prompt": "p", "needs": [f"t{n - 1}"] if n else []}
+        for n in range(planning.MOST_ATTEMPTS // 4)
+    ]
+    plan = planned(f"{PROFILES}tasks: {json.dumps(chain)}\ncompare: {{agents: [p1, p2], repeats: 2}}\n")
+    assert len(plan.attempts) == planning.MOST_ATTEMPTS

@@ -1,0 +1,220 @@
+"""Every refusal of a task file: its line, its cause and its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.errors import TaskFileError
+from runner.tasks.taskfile import load
+
+FILE = Path("/somewhere/night.yaml")
+
+ONE = "agents: {a: {cli: claude, model: m}}\n"
+TWO = "agents: {a: {cli: claude, model: m}, b: {cli: command, run: make}}\n"
+
+
+def problems(text: str) -> list[tuple[int | None, str, str]]:
+    with pytest.raises(TaskFileError) as caught:
+        load(text, FILE)
+    assert caught.value.exit_code == 2
+    return [(problem.line, problem.message, problem.cure or "") for problem in caught.value.problems]
+
+
+def task(keys: str, agents: str = ONE) -> str:
+    """A file of one task; the task's keys stand in line 4."""
+    return f"{agents}tasks:\n  - id: t\n    {keys}\n"
+
+
+REFUSALS = [
+    # the shape
+    ("- a\n", 1, "not keys and values", "corral init"),
+    (ONE, 1, "lacks `tasks:`", "what to do"),
+    ("tasks: [{id: t, prompt: p}]\n", 1, "lacks `agents:`", "profiles"),
+    (ONE + "tasks: []\n", 2, "tasks is empty", "at least one"),
+    ("agents: {}\ntasks: [{id: t, prompt: p}]\n", 1, "agents is empty", "at least one"),
+    (ONE + "tasks: {id: t}\n", 2, "tasks must be a list, not a mapping", ""),
+    (ONE + "taskz: []\ntasks: [{id: t, prompt: p}]\n", 2, "unknown key 'taskz'", "did you mean 'tasks'?"),
+    (ONE + "<<: {}\ntasks: [{id: t, prompt: p}]\n", 2, "unknown key '<<'", "merge keys"),
+    (task("prompt: p\n    chek: x"), 5, "unknown key 'chek' in task 't'", "did you mean 'check'?"),
+    (task("prompt: p\n    check:"), 5, "'check' has no value", "remove the line"),
+    # units and limits
+    (task("prompt: p\n    limits: {memory: 4 gigs}"), 5, "'4 gigs' is not a size", ""),
+    (task("prompt: p\n    limits: {memory: 4}"), 5, "4B is out of range (from 6MiB", "forget a unit"),
+    (task("prompt: p\n    limits: {memory: 5m}"), 5, "5MiB is out of range (from 6MiB", ""),
+    (task("prompt: p\n    limits: {disk: 1m}"), 5, "1MiB is out of range", ""),
+    (task("prompt: p\n    limits: {time: 45}"), 5, "45 has no unit: write 45s", ""),
+    (task("prompt: p\n    limits: {idle: 0s}"), 5, "0s is out of range", ""),
+    (task("prompt: p\n    limits: {cpus: 0}"), 5, "0 is out of range (from 0.01", ""),
+    (task("prompt: p\n    limits: {cpus: two}"), 5, "'two' is not a number of CPUs", ""),
+    (task("prompt: p\n    limits: {cpus: true}"), 5, "true is not a number of CPUs", ""),
+    (task("prompt: p\n    limits: {pids: 1}"), 5, "1 is out of range (from 2", ""),
+    (task("prompt: p\n    limits: {pids: 2.5}"), 5, "2.5 is not a number of processes", ""),
+    (task("prompt: p\n    limits: {cpu: 1}"), 5, "unknown key 'cpu' in task 't': limits", "'cpus'"),
+    # names
+    (ONE + "tasks:\n  - {id: ../x, prompt: p}\n", 3, "'../x' is not usable as a name", "lower-case"),
+    (ONE + 'tasks:\n  - {id: "x\\ny", prompt: p}\n', 3, "'x\\ny' is not usable as a name", ""),
+    (ONE + "tasks:\n  - {id: --flag, prompt: p}\n", 3, "'--flag' is not usable", ""),
+    (ONE + "tasks:\n  - {id: x.lock, prompt: p}\n", 3, "'x.lock' is not usable", ""),
+    (ONE + "tasks:\n  - {id: base, prompt: p}\n", 3, "can't be called 'base'", "rename"),
+    (ONE + "tasks:\n  - {id: 007, prompt: p}\n", 3, "id must be text, not 7", "quotes"),
+    (ONE + "tasks:\n  - {prompt: p}\n", 3, "task number 1 lacks `id:`", "the task's name"),
+    (
+        "agents:\n  Opus: {cli: claude, model: m}\ntasks: [{id: t, prompt: p}]\n",
+        2,
+        "'Opus' is not usable",
+        "",
+    ),
+    ("name: a/b\n" + task("prompt: p"), 1, "'a/b' is not usable as a name", ""),
+    ("branch_prefix: a//b\n" + task("prompt: p"), 1, "'a//b' is not usable as a branch prefix", ""),
+    (
+        ONE + "tasks:\n  - {id: t, prompt: p}\n  - {id: t, prompt: p}\n",
+        4,
+        "two tasks are called 't'",
+        "line 3",
+    ),
+    # references
+    (task("prompt: p\n    agent: aa", TWO), 5, "no agent 'aa'", "did you mean 'a'?"),
+    (task("prompt: p\n    agent: zz", TWO), 5, "no agent 'zz'", "known are: a, b"),
+    ("default_agent: zz\n" + task("prompt: p", TWO), 1, "no agent 'zz'", ""),
+    ("compare: {agents: [a, zz]}\n" + task("prompt: p", TWO), 1, "no agent 'zz'", ""),
+    (task("prompt: p\n    needs: [tt]"), 5, "task 't' needs 'tt', which is no task", "did you mean 't'?"),
+    (task("prompt: p\n    needs: [t]"), 5, "a cycle: 't' needs 't'", "take one `needs` out"),
+    (
+        ONE + "tasks:\n  - {id: x, prompt: p, needs: [y]}\n  - {id: y, prompt: p, needs: [x]}\n",
+        3,
+        "a cycle: 'x' needs 'y' needs 'x'",
+        "",
+    ),
+    (task("prompt: p\n    needs: t"), 5, "needs must be a list, not 't'", "write [t]"),
+    # who does it
+    (task("prompt: p", TWO), 3, "task 't' names no agent, and there are 2", "default_agent"),
+    (
+        "compare: {agents: [a]}\ndefault_agent: a\n" + task("prompt: p"),
+        2,
+        "`default_agent` and `compare` both",
+        "remove one",
+    ),
+    ("compare: {agents: [a]}\n" + task("prompt: p\n    agent: a"), 1, "`compare` covers no task", ""),
+    ("compare: {agents: [a, a]}\n" + task("prompt: p"), 1, "'a' is named twice", ""),
+    ("compare: {agents: []}\n" + task("prompt: p"), 1, "compare.agents is empty", ""),
+    ("compare: {agents: [a], repeats: 0}\n" + task("prompt: p"), 1, "0 is out of range (from 1", ""),
+    ("compare: [a]\n" + task("prompt: p"), 1, "compare must be a mapping", "agents: [one, other]"),
+    # prompts
+    (task("check: x"), 3, "task 't' has no prompt", "cli: command"),
+    (task("prompt: ''"), 4, "task 't' has no prompt", ""),
+    (task('prompt: " \\n "'), 4, "task 't' has no prompt", ""),
+    (task("prompt: 5"), 4, "prompt must be text, not 5", "quotes"),
+    # where it starts
+    (
+        ONE
+        + "tasks:\n  - {id: x, prompt: p}\n  - {id: y, prompt: p}\n  - {id: z, prompt: p, needs: [x, y]}\n",
+        5,
+        "task 'z' needs several tasks",
+        "`from: x`",
+    ),
+    (
+        ONE
+        + "tasks:\n  - {id: x, prompt: p}\n  - {id: y, prompt: p}\n"
+        + "  - {id: z, prompt: p, needs: [x], from: y}\n",
+        5,
+        "task 'z' starts from 'y', which it does not need",
+        "x",
+    ),
+    (
+        ONE + "tasks:\n  - {id: x, prompt: p}\n  - id: y\n    prompt: p\n    needs: [x]\n    repo: other\n",
+        6,
+        "starts from 'x', which has another repository or base",
+        "from: base",
+    ),
+    # paths
+    ("include: [../x]\n" + task("prompt: p"), 1, "'../x' leaves the repository", ""),
+    ("include: [/etc/passwd]\n" + task("prompt: p"), 1, "leaves the repository", ""),
+    ("include: [.git/config]\n" + task("prompt: p"), 1, "lies in the git directory", ""),
+    ("include: [certs/server.pem]\n" + task("prompt: p"), 1, "looks like a key (rule: *.pem)", "stand-ins"),
+    ("include: [.npmrc]\n" + task("prompt: p"), 1, "looks like a key (rule: .npmrc)", ""),
+    (task("prompt: p\n    protect: [.]"), 5, "means the whole tree", ""),
+    ("repo: https://example.org/x.git\n" + task("prompt: p"), 1, "is a URL", "clone it"),
+    ("repo: git@example.org:x.git\n" + task("prompt: p"), 1, "is a URL", "clone it"),
+    ("repo: ~/x\n" + task("prompt: p"), 1, "`~` is not expanded", ""),
+    ("base: --all\n" + task("prompt: p"), 1, "'--all' is not usable", ""),
+    ("base: 1234567\n" + task("prompt: p"), 1, "base must be text", "quotes"),
+    # images
+    ("image: python\n" + task("prompt: p"), 1, "image must be a mapping", "image: {name:"),
+    ("image: {}\n" + task("prompt: p"), 1, "an image without a source", "one of"),
+    ("image: {name: x, build: y}\n" + task("prompt: p"), 1, "name and build together", "one of"),
+    (
+        "image: {name: x, ignore: [features]}\n" + task("prompt: p"),
+        1,
+        "`ignore` is about a dev container",
+        "",
+    ),
+    ("image: {devcontainer: false}\n" + task("prompt: p"), 1, "false means nothing", "write true"),
+    ("image: {build: ../x}\n" + task("prompt: p"), 1, "leaves the repository", ""),
+    ("image: {name: 'a b'}\n" + task("prompt: p"), 1, "is not an image's name", ""),
+    ("setup: pip install x\n" + task("prompt: p"), 1, "setup must be a list", "[pip install x]"),
+    ("upstream: x\n" + task("prompt: p"), 1, "'x' is not an upstream", "script:PATH"),
+    ("upstream: 'script:'\n" + task("prompt: p"), 1, "is not an upstream", ""),
+    # agents
+    ("agents:\n  a: {model: m}\ntasks: [{id: t, prompt: p}]\n", 2, "agent 'a' lacks `cli:`", "cli: claude"),
+    (
+        "agents:\n  a: {cli: claude}\ntasks: [{id: t, prompt: p}]\n",
+        2,
+        "agent 'a' lacks `model:`",
+        "full name",
+    ),
+    (
+        "agents:\n  a: {cli: claude, model: m, effort: hi}\ntasks: [{id: t, prompt: p}]\n",
+        2,
+        "effort: 'hi' is not known",
+        "did you mean 'high'?",
+    ),
+    (
+        "agents:\n  a: {cli: claude, model: m, run: x}\ntasks: [{id: t, prompt: p}]\n",
+        2,
+        "unknown key 'run' in agent 'a'",
+        "known are: cli, model",
+    ),
+    (
+        "agents:\n  a: {cli: claude, model: m, args: ['--model=x']}\ntasks: [{id: t, prompt: p}]\n",
+        2,
+        "--model can't be among `args`",
+        "model:",
+    ),
+    ("agents:\n  a: {cli: command, run: []}\ntasks: [{id: t}]\n", 2, "`run:` names no program", ""),
+    ("agents:\n  a: {cli: command, run: ' '}\ntasks: [{id: t}]\n", 2, "`run:` names no program", ""),
+    (
+        "agents:\n  a: {cli: command, run: x, env: {A B: x}}\ntasks: [{id: t}]\n",
+        2,
+        "'A B' is not a variable",
+        "",
+    ),
+    (
+        "agents:\n  a: {cli: command, run: x, env: {HOME: x}}\ntasks: [{id: t}]\n",
+        2,
+        "HOME is set by Corral",
+        "",
+    ),
+    (
+        "agents:\n  a: {cli: command, run: x, env: {ANTHROPIC_API_KEY: x}}\ntasks: [{id: t}]\n",
+        2,
+        "ANTHROPIC_API_KEY is set by Corral",
+        "on the host",
+    ),
+    (
+        "agents:\n  a: {cli: command, run: x, env: {A: 1}}\ntasks: [{id: t}]\n",
+        2,
+        "env.A must be text",
+        "quotes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "message", "cure"), REFUSALS)
+def test_every_refusal_names_line_cause_and_cure(text: str, line: int, message: str, cure: str) -> None:
+    found = problems(text)
+    assert len(found) == 1, found
+    assert found[0][0] == line
+    assert message in found[0][1]
+    assert cure in found[0][2]
