@@ -73,7 +73,22 @@ def _open(path: Path) -> Iterator[git.Repo]:
         repo.git.update_environment(
             GIT_OPTIONAL_LOCKS="0", GIT_NO_LAZY_FETCH="1", GIT_TERMINAL_PROMPT="0", LC_ALL="C"
         )
+        repo.git.update_environment(**_running_nothing(repo))
         yield repo
+
+
+def _running_nothing(repo: git.Repo) -> dict[str, str]:
+    """Variables under which git runs none of the programs that the user's configuration names."""
+    with repo.config_reader() as config:
+        filters = [section.split('"')[1] for section in config.sections() if section.startswith('filter "')]
+    off = {"core.fsmonitor": "false", "core.hooksPath": "/dev/null"}
+    for name in filters:
+        off |= {f"filter.{name}.{key}": "" for key in ("clean", "smudge", "process")}
+        off[f"filter.{name}.required"] = "false"
+    variables = {"GIT_CONFIG_COUNT": str(len(off))}
+    for number, (key, value) in enumerate(off.items()):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
 
 
 def _usable_format(repo: git.Repo, path: Path) -> None:

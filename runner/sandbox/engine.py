@@ -7,12 +7,9 @@ The API version is negotiated; nothing above 1.41 (engine 20.10) is used.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 
 import docker
@@ -24,64 +21,15 @@ import urllib3.exceptions
 
 from runner.errors import EngineError, ImageError
 from runner.sandbox.box import BoxSpec, create_arguments
+from runner.sandbox.facts import BoxState as BoxState  # noqa: PLC0414 - callers find the values here too
+from runner.sandbox.facts import EngineFacts as EngineFacts  # noqa: PLC0414 - as above
+from runner.sandbox.facts import ImageFacts as ImageFacts  # noqa: PLC0414 - as above
+from runner.sandbox.facts import box_state, engine_facts, image_facts
+from runner.sandbox.progress import Progress
 
 _NO_ENGINE = "install or start Docker 20.10 or newer, or join the `docker` group; `corral doctor` says which"
-_STEP = re.compile(r"^ ---> ([0-9a-f]{12})$")
-"""How the engine's builder names the image that a step made."""
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-"""The builder prints what a step writes to its standard error in red."""
 T = TypeVar("T")
 _MISSING = (docker.errors.NotFound, docker.errors.ImageNotFound)
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    """What the engine says of itself. `cpus` and `memory` (bytes) are what containers can share."""
-
-    version: str
-    api: str
-    cgroup: str
-    storage: str
-    cpus: int
-    memory: int
-    root_dir: str
-    security: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class BoxState:
-    """A container as the engine sees it now. Times are seconds since the epoch."""
-
-    id: str
-    name: str
-    labels: Mapping[str, str]
-    status: str
-    exit_code: int | None
-    oom_killed: bool
-    error: str
-    pid: int
-    started: float | None
-    finished: float | None
-
-    @property
-    def alive(self) -> bool:
-        """Whether its processes may still run."""
-        return self.status in {"running", "paused", "restarting", "removing"}
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """An image that the engine holds. `created` is seconds since the epoch, `size` is bytes."""
-
-    id: str
-    tags: tuple[str, ...]
-    labels: Mapping[str, str]
-    created: float | None
-    size: int
-    env: tuple[str, ...]
-    user: str
-    volumes: tuple[str, ...]
 
 
 class Engine:
@@ -122,17 +70,7 @@ class Engine:
         with _asking("describe itself"):
             info = self._api.info()
             version = self._api.version()
-        return EngineFacts(
-            version=version.get("Version", ""),
-            api=version.get("ApiVersion", ""),
-            cgroup=str(info.get("CgroupVersion") or "1"),
-            storage=info.get("Driver", ""),
-            cpus=int(info.get("NCPU") or 0),
-            memory=int(info.get("MemTotal") or 0),
-            root_dir=info.get("DockerRootDir", ""),
-            security=tuple(info.get("SecurityOptions") or ()),
-            warnings=tuple(info.get("Warnings") or ()),
-        )
+        return engine_facts(info, version)
 
     # -- containers
 
@@ -189,7 +127,7 @@ class Engine:
         """The container's state, or None if the engine doesn't have it."""
         try:
             with _asking("inspect a container"):
-                return _box_state(self._api.inspect_container(container))
+                return box_state(self._api.inspect_container(container))
         except EngineError as error:
             if isinstance(error.__cause__, _MISSING):
                 return None
@@ -258,7 +196,7 @@ class Engine:
         """The image of that name or id, or None if the engine doesn't hold it."""
         try:
             with _asking(f"inspect the image {reference}"):
-                return _image_facts(self._api.inspect_image(reference))
+                return image_facts(self._api.inspect_image(reference))
         except EngineError as error:
             if isinstance(error.__cause__, _MISSING):
                 return None
@@ -310,17 +248,10 @@ class Engine:
                 decode=True,
                 timeout=24 * 3600,
             )
-        steps: list[str] = []
-
-        def note(line: str) -> None:
-            steps.extend(_STEP.findall(line))
-            on_line(line)
-
-        try:
-            _relay(_while_asking(f"build the image {tag}", messages), f"building {tag} failed", note)
-        except ImageError:
-            self._drop_unfinished(steps)
-            raise
+        progress = _relay(_while_asking(f"build the image {tag}", messages), on_line)
+        if progress.error is not None:
+            self._drop_unfinished(progress.step)
+            raise ImageError(f"building {tag} failed: {progress.error}", log=progress.last)
         return self._built(tag)
 
     def import_tar(self, stream: IO[bytes], repository: str, tag: str, changes: list[str]) -> str:
@@ -337,9 +268,11 @@ class Engine:
         """
         try:
             messages = self._api.pull(reference, stream=True, decode=True)
-            _relay(_while_asking(f"pull {reference}", messages), f"pulling {reference} failed", on_line)
+            progress = _relay(_while_asking(f"pull {reference}", messages), on_line)
         except (docker.errors.DockerException, requests.exceptions.RequestException, EngineError) as error:
             raise ImageError(f"can't pull {reference}: {_reason(error)}") from error
+        if progress.error is not None:
+            raise ImageError(f"pulling {reference} failed: {progress.error}", log=progress.last)
         return self._built(reference)
 
     def tag(self, image: str, repository: str, tag: str) -> None:
@@ -360,9 +293,9 @@ class Engine:
 
     # -- inside
 
-    def _drop_unfinished(self, steps: list[str]) -> None:
+    def _drop_unfinished(self, step: str | None) -> None:
         """Remove what a failed build had made so far; its parent has a name, so it stays."""
-        made = self.image(steps[-1]) if steps else None
+        made = self.image(step) if step else None
         if made is not None and not made.tags:
             self.remove_image(made.id)
 
@@ -420,16 +353,13 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _relay(messages: Iterator[Mapping[str, Any]], failure: str, on_line: Callable[[str], None]) -> None:
-    last: list[str] = []
-    error: str | None = None
-    for message in messages:  # to the end, also after an error: only then is the connection given back
-        for line in _COLOUR.sub("", str(message.get("stream") or message.get("status") or "")).splitlines():
-            last = [*last[-39:], line]
+def _relay(messages: Iterator[Mapping[str, Any]], on_line: Callable[[str], None]) -> Progress:
+    """Follow a build or a pull to its end, also after an error: only then is the connection given back."""
+    progress = Progress()
+    for message in messages:
+        for line in progress.take(message):
             on_line(line)
-        error = message.get("error", error)
-    if error is not None:
-        raise ImageError(f"{failure}: {error}", log=tuple(last))
+    return progress
 
 
 def _frames(response: requests.Response) -> Iterator[tuple[bytes | None, bytes | None]]:
@@ -444,44 +374,3 @@ def _frames(response: requests.Response) -> Iterator[tuple[bytes | None, bytes |
             yield (None, data) if header[0] == 2 else (data, None)
     finally:
         response.close()
-
-
-def _box_state(row: Mapping[str, Any]) -> BoxState:
-    state = row["State"]
-    ended = state["Status"] in {"exited", "dead"}
-    return BoxState(
-        id=row["Id"],
-        name=row["Name"].lstrip("/"),
-        labels=row["Config"].get("Labels") or {},
-        status=state["Status"],
-        exit_code=int(state["ExitCode"]) if ended else None,
-        oom_killed=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        pid=int(state.get("Pid") or 0),
-        started=_epoch(state.get("StartedAt")),
-        finished=_epoch(state.get("FinishedAt")) if ended else None,
-    )
-
-
-def _image_facts(row: Mapping[str, Any]) -> ImageFacts:
-    config = row.get("Config") or {}
-    return ImageFacts(
-        id=row["Id"],
-        tags=tuple(row.get("RepoTags") or ()),
-        labels=config.get("Labels") or {},
-        created=_epoch(row.get("Created")),
-        size=int(row.get("Size") or 0),
-        env=tuple(config.get("Env") or ()),
-        user=config.get("User") or "",
-        volumes=tuple(config.get("Volumes") or ()),
-    )
-
-
-def _epoch(text: str | None) -> float | None:
-    """Seconds since the epoch of the engine's RFC 3339 time with nanoseconds; its year 1 means never."""
-    if not text or text.startswith("0001-"):
-        return None
-    whole, _, rest = text.rstrip("Z").partition(".")
-    fraction = rest[:6].rstrip("+-:") or "0"
-    moment = datetime.strptime(whole[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    return moment.timestamp() + float(f"0.{fraction}" if fraction.isdigit() else 0)

@@ -168,9 +168,11 @@ class Images:
         return self._build(layer, files, on_line)
 
     def _build(self, layer: Layer, files: CommitFiles | None, on_line: OnLine) -> str:
+        own = self._own_files(layer)
+        program = self._program(layer, on_line)
         try:
             return self._engine.build(
-                self._context(layer, files, on_line),
+                _context(layer, own, program, files),
                 layer.tag,
                 dockerfile=DOCKERFILE,
                 labels=layer.labels,
@@ -186,22 +188,19 @@ class Images:
                 cure="`git fsck` in the repository says what is wrong with it",
             ) from error
 
-    def _context(self, layer: Layer, files: CommitFiles | None, on_line: OnLine) -> Iterator[bytes]:
-        own, text = list(layer.files), layer.dockerfile
+    def _own_files(self, layer: Layer) -> list[File]:
+        """The layer's own files and its Dockerfile, with the CA bundle where there is one."""
+        text, bundle = layer.dockerfile, []
         if layer.network and self._ca_bundle is not None:
             text = dockerfile.with_bundle(text)
-            own.append(File(dockerfile.BUNDLE, self._ca_bundle.read_bytes()))
-        own.append(File(DOCKERFILE, text.encode("utf-8", "surrogateescape")))
-        with ExitStack() as stack:
-            parts = []
-            if layer.export is not None and files is not None:
-                archive = stack.enter_context(files.export(layer.export.path))
-                parts.append(context.of_archive(archive, layer.export.prefix, _sent(layer, files)))
-            if layer.agent is not None:
-                wanted = binaries.pin(layer.agent, self._choices.platform)
-                program = binaries.fetch(wanted, self._home / "cache" / "cli", on_line)
-                parts.append(context.of_disk(program, layer.agent))
-            yield from context.pack(*parts, context.of_files(own))
+            bundle.append(File(dockerfile.BUNDLE, _certificates(self._ca_bundle)))
+        return [*layer.files, *bundle, File(DOCKERFILE, text.encode("utf-8", "surrogateescape"))]
+
+    def _program(self, layer: Layer, on_line: OnLine) -> Path | None:
+        if layer.agent is None:
+            return None
+        wanted = binaries.pin(layer.agent, self._choices.platform)
+        return binaries.fetch(wanted, self._home / "cache" / "cli", on_line)
 
     def _check(self, reference: str) -> None:
         facts = self._engine.image(reference)
@@ -246,6 +245,29 @@ class Images:
             (folder / "Dockerfile").read_text(),
             tuple(File(file.name, file.read_bytes(), 0o755) for file in others),
         )
+
+
+def _context(
+    layer: Layer, own: list[File], program: Path | None, files: CommitFiles | None
+) -> Iterator[bytes]:
+    with ExitStack() as stack:
+        parts = []
+        if layer.export is not None and files is not None:
+            archive = stack.enter_context(files.export(layer.export.path))
+            parts.append(context.of_archive(archive, layer.export.prefix, _sent(layer, files)))
+        if program is not None:
+            parts.append(context.of_disk(program, program.name))
+        yield from context.pack(*parts, context.of_files(own))
+
+
+def _certificates(bundle: Path) -> bytes:
+    try:
+        return bundle.read_bytes()
+    except OSError as error:
+        raise HostError(
+            f"the certificates in {bundle} can't be read: {error.strerror}",
+            cure="point CORRAL_CA_BUNDLE at a readable PEM file",
+        ) from error
 
 
 def host_platform() -> str:

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -207,6 +207,8 @@ class _Life:
             raise AssertionError("a watch ends with an exit")
         ended, reason = how_it_ended(seen.exit)
         flags = ("oom-killed-child",) if seen.exit.oom_killed and ended != "oom" else ()
+        if ended == "oom":  # it died between two readings, and at its limit
+            seen.measured = replace(seen.measured, peak_memory=self._spec.task.limits.memory)
         return self._end_event(ended, seen, reason or self._limit(ended), seen.exit.code, flags)
 
     def _limit(self, ended: Ended) -> str:

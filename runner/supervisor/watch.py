@@ -85,7 +85,7 @@ class Watch:
                     yield seen
                 reason = self._must_end(now - started, now - last_sign)
                 if reason is not None:
-                    self.end()
+                    self._end(seen)
                     seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
                     break
             if output.fault is not None:
@@ -93,13 +93,18 @@ class Watch:
             seen.seconds = time.monotonic() - started
             if seen.exit is None:
                 seen.exit = self._observe(output)
+                self._revoke(seen)
         yield seen
 
-    def end(self) -> None:
+    def _end(self, seen: Watched) -> None:
         """End the box: what it may ask for is revoked before it is killed."""
-        if self.gateway is not None and self.grant is not None:
-            self.gateway.revoke(self.grant)
+        self._revoke(seen)
         self.engine.kill(self.container)
+
+    def _revoke(self, seen: Watched) -> None:
+        """Take the grant back; what it was used for in the end is the count that holds."""
+        if self.gateway is not None and self.grant is not None:
+            seen.model = self.gateway.revoke(self.grant)
 
     def _must_end(self, age: float, silence: float) -> Stop | None:
         if self.stop.is_set():

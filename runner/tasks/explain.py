@@ -12,6 +12,9 @@ from runner.errors import Problem
 from runner.tasks.models import keys_of, parts
 from runner.tasks.source import Document, Place, shown
 
+MOST_CHOICES = 1000
+"""Among more, the closest one is not looked for: comparing a word with each takes too long."""
+
 _KINDS = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -42,7 +45,7 @@ def explain(error: ValidationError, document: Document) -> list[Problem]:
 def meant(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
     """A cure for a word that is not among the known ones: the closest of them, or all if they are few."""
     choices = list(known)
-    close = get_close_matches(word, choices, n=1, cutoff=0.6)
+    close = get_close_matches(word, choices, n=1, cutoff=0.6) if len(choices) <= MOST_CHOICES else []
     if close:
         return f"did you mean {close[0]!r}?"
     if otherwise is None and 0 < len(choices) <= 30:

@@ -186,9 +186,11 @@ def _claude_argument(text: str) -> str:
 
 
 def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    for index, item in enumerate(items):
-        if item in items[:index]:
+    seen: set[Item] = set()
+    for item in items:
+        if item in seen:
             raise RefusedError(f"{shown(item)} is named twice", "name it once")
+        seen.add(item)
     return items
 
 

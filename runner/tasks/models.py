@@ -243,7 +243,7 @@ class TaskFile(Part):
     """A task file: what to do, who does it, and within which limits."""
 
     name: Id | None = None
-    """The run's name; made from the time by default."""
+    """The run's name, numbered where it is taken; made from the time by default."""
     repo: Repository | None = None
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None

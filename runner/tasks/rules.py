@@ -12,6 +12,8 @@ from runner.tasks.graph import cycles
 from runner.tasks.outline import Outline, TaskOutline, outline, starts_from
 from runner.tasks.source import Document, shown
 
+MOST_PROBLEMS = 100
+"""More are counted, not told; and one rule does not look for more than that."""
 MOST_CYCLES = 20
 """More are not named: each one takes a walk through the whole graph."""
 
@@ -22,7 +24,7 @@ def broken(document: Document) -> list[Problem]:
     return [
         problem
         for rule in (_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts)
-        for problem in rule(names, document)
+        for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
     ] + list(_unsupported(document))
 
 

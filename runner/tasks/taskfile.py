@@ -9,12 +9,10 @@ from pydantic import ValidationError
 from runner.errors import Problem, TaskFileError
 from runner.tasks.explain import explain
 from runner.tasks.models import TaskFile
-from runner.tasks.rules import broken
+from runner.tasks.rules import MOST_PROBLEMS, broken
 from runner.tasks.source import Document, read
 
 __all__ = ["TaskFile", "load"]
-
-MOST_PROBLEMS = 100
 
 
 def load(text: str, file: Path) -> TaskFile:
@@ -51,4 +49,4 @@ def _sorted(problems: list[Problem]) -> list[Problem]:
     unique = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
     if len(unique) <= MOST_PROBLEMS:
         return unique
-    return [*unique[:MOST_PROBLEMS], Problem(f"and {len(unique) - MOST_PROBLEMS} problems more")]
+    return [*unique[:MOST_PROBLEMS], Problem(f"and at least {len(unique) - MOST_PROBLEMS} problems more")]

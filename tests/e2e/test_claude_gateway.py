@@ -14,8 +14,6 @@ import pytest
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Script
 
-pytestmark = pytest.mark.e2e
-
 BOX = "c1a0dec0de00"
 TRANSCRIPT = """
 turns:
@@ -32,15 +30,6 @@ turns:
   - text: Done, the file is written.
     usage: {input: 90, output: 12, cache_read: 6000, cache_write: 11}
 """
-
-
-@pytest.fixture
-def claude_binary() -> Path:
-    """Where the real CLI lies."""
-    named = os.environ.get("CORRAL_TEST_CLAUDE")
-    if not named:
-        pytest.fail("set CORRAL_TEST_CLAUDE to the claude binary")
-    return Path(named)
 
 
 @pytest.fixture

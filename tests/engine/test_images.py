@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 import uuid
@@ -216,7 +217,8 @@ def test_what_git_ignores_is_kept_with_its_links_and_the_rest_goes(
     test "$(ls -A /workspace | wc -l)" = 0; test ! -e setup; test ! -e build-ca.crt
     """
     found = succeed(engine, image, script)
-    assert found.split() == ["kept", "kept/deep", "kept/deep/er", "kept/deep/er/kept", "kept/kept-link", "odd"]
+    kept = ["kept", "kept/deep", "kept/deep/er", "kept/deep/er/kept", "kept/kept-link", "odd"]
+    assert found.split() == kept
     assert any("left-behind, which git does not ignore" in line for line in said)
 
 
@@ -330,6 +332,31 @@ def test_callers_side_by_side_build_once(engine: Engine, home: Path, repository:
     assert len(made) == 3
     assert len(set(made)) == 1
     assert sum(line.startswith("building corral-setup:") for line in said) == 1
+
+
+def test_an_image_in_use_is_not_removed_and_a_failed_build_leaves_nothing(
+    engine: Engine, images: Images, repository: Any
+) -> None:
+    source = repository(PLAIN, setup=(f"echo {uuid.uuid4().hex}",))
+    images.prepare(source, None)
+    tag = str(images.describe(source, None)[-1].tag)
+    box = engine.create(
+        BoxSpec(f"corral-test-{uuid.uuid4().hex[:12]}", tag, ("true",), {}, 1, 1.0, 64 * MIB, 8)
+    )
+    try:
+        assert not engine.remove_image(tag)
+    finally:
+        engine.remove(box)
+    assert engine.remove_image(tag)
+    assert not engine.remove_image(tag)
+    steps: list[str] = []
+    with pytest.raises(ImageError):
+        images.prepare(repository(PLAIN, setup=(f"false {uuid.uuid4().hex}",)), None, steps.append)
+    made = [line.removeprefix(" ---> ") for line in steps if re.match(" ---> [0-9a-f]{12}$", line)]
+    assert made
+    left = [facts for step in made if (facts := engine.image(step))]
+    assert all(facts.tags for facts in left[:1])
+    assert left[1:] == []
 
 
 def test_node_modules_in_the_tree_are_kept(

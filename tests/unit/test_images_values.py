@@ -9,16 +9,20 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from runner.errors import ImageError, UsageError
+from runner.errors import HostError, ImageError, UsageError
 from runner.sandbox import binaries
 from runner.sandbox.binaries import PINS, Pin, fetch, pin
-from runner.sandbox.engine import ImageFacts
-from runner.sandbox.images import check_fit, explained, removal_order
-from runner.sandbox.layers import LABEL_KEY, LABEL_PARENT, Layer
+from runner.sandbox.chain import Choices, steward_chain
+from runner.sandbox.engine import Engine
+from runner.sandbox.facts import ImageFacts
+from runner.sandbox.images import RECIPES, Images, check_fit, explained, host_platform, removal_order
+from runner.sandbox.layers import LABEL_KEY, LABEL_LAYER, LABEL_PARENT, File, Layer, Recipe
 from runner.sandbox.mirrors import MAIN, SECURITY, Mirrors, mirrors
+from runner.sandbox.progress import Progress
 
 DEB822 = """\
 # a remark
@@ -180,6 +184,75 @@ def test_an_image_with_volumes_or_a_redirected_git_is_refused() -> None:
             check_fit(facts(env=(f"{name}=1",)), "x")
 
 
+class FakeEngine:
+    """An engine that holds images; what is in `used` can't be removed."""
+
+    def __init__(self, held: list[ImageFacts], used: set[str]) -> None:
+        self.held = held
+        self.used = used
+
+    def images(self, label: str) -> list[ImageFacts]:
+        assert label == LABEL_LAYER
+        return list(self.held)
+
+    def remove_image(self, reference: str) -> bool:
+        if reference in self.used:
+            return False
+        self.held = [image for image in self.held if image.tags != (reference,)]
+        return True
+
+
+def test_pruning_leaves_what_is_current_wanted_used_and_what_these_stand_on(tmp_path: Path) -> None:
+    current = [layer.key for layer in steward_chain(Choices(recipe, 1, host_platform())).layers]
+    held = [
+        *(facts(key) for key in current),
+        *(
+            facts("dev-a"),
+            facts("tools-a", "dev-a"),
+            facts("setup-a", "tools-a"),
+            facts("agent-a", "setup-a"),
+        ),
+        *(facts("dev-b"), facts("tools-b", "dev-b"), facts("agent-b", "tools-b")),
+        *(facts("dev-c", current[0]), facts("tools-c", "dev-c")),
+    ]
+    engine = FakeEngine(held, used={"corral-x:setup-a"})
+    images = Images(cast(Engine, engine), tmp_path, 1, lambda _: pytest.fail("no source is asked for"))
+    removed = images.prune(keep=["sha256:tools-b"])
+    assert removed == ["corral-x:agent-a", "corral-x:agent-b", "corral-x:tools-c", "corral-x:dev-c"]
+    left = {image.labels[LABEL_KEY] for image in engine.held}
+    assert left == {*current, "dev-a", "tools-a", "setup-a", "dev-b", "tools-b"}
+    assert images.prune(keep=["sha256:tools-b"]) == []
+
+
+def recipe(name: str) -> Recipe:
+    folder = RECIPES / name
+    others = sorted(file for file in folder.iterdir() if file.name != "Dockerfile")
+    return Recipe(
+        (folder / "Dockerfile").read_text(), tuple(File(f.name, f.read_bytes(), 0o755) for f in others)
+    )
+
+
+def test_an_installation_without_its_images_is_said(tmp_path: Path) -> None:
+    images = Images(
+        cast(Engine, FakeEngine([], set())), tmp_path, 1, lambda _: pytest.fail("no"), None, tmp_path
+    )
+    with pytest.raises(HostError, match="no .*steward/Dockerfile"):
+        images.steward()
+
+
+def test_progress_keeps_the_last_lines_without_colours_the_error_and_the_last_step() -> None:
+    progress = Progress()
+    assert progress.take({"stream": "Step 1/2 : FROM x\n"}) == ["Step 1/2 : FROM x"]
+    progress.take({"stream": " ---> 0123456789ab\n"})
+    progress.take({"stream": " ---> Running in ba9876543210\n"})
+    assert progress.take({"stream": "\x1b[91mcorral: no\n\x1b[0m"}) == ["corral: no"]
+    progress.take({"errorDetail": {}, "error": "non-zero code: 1"})
+    for number in range(50):
+        progress.take({"status": f"line {number}"})
+    assert (progress.step, progress.error) == ("0123456789ab", "non-zero code: 1")
+    assert progress.last == tuple(f"line {number}" for number in range(10, 50))
+
+
 def test_images_go_before_what_they_stand_on() -> None:
     held = [
         facts("base"),
@@ -212,7 +285,5 @@ def test_other_failures_keep_the_builder_s_words(layer: str) -> None:
 
 
 def test_the_scripts_that_images_copy_are_executable() -> None:
-    from runner.sandbox.images import RECIPES  # noqa: PLC0415 - only this test looks at the repository
-
     for script in ("tools/enter", "tools/prepare", "setup/run", "steward/gather.sh", "steward/steward.sh"):
         assert os.access(RECIPES / script, os.X_OK), script

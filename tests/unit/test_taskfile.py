@@ -106,7 +106,7 @@ def test_a_flood_of_problems_is_cut_and_counted() -> None:
         ONE + "tasks:\n" + "".join(f"  - {{id: t{n}, promt: p, prompt: p}}\n" for n in range(300))
     )
     assert len(found) == 101
-    assert found[-1][1] == "and 200 problems more"
+    assert found[-1][1] == "and at least 200 problems more"
 
 
 def test_a_prompt_of_a_megabyte() -> None:
@@ -195,3 +195,12 @@ def test_no_text_raises_anything_but_task_file_errors(text: str) -> None:
 def test_no_slip_in_a_good_file_raises_anything_else(start: int, length: int, put: str) -> None:
     text = EXAMPLE[:start] + put + EXAMPLE[start + length :]
     assert refused_well(text) != is_good(text)
+
+
+def test_thousands_of_slips_take_no_longer_than_a_look() -> None:
+    tasks = "".join(
+        f"  - {{id: t{n}, prompt: p, needs: [x{n}, y{n}, t{n}], from: z}}\n" for n in range(2_000)
+    )
+    started = time.monotonic()
+    assert len(problems(f"{ONE}tasks:\n{tasks}")) == 101
+    assert time.monotonic() - started < 10

@@ -1,0 +1,76 @@
+"""The reference of the task file, made from the models, so that it can't lag behind them.
+
+`python -m runner.tasks.reference > docs/task-file.md` writes it.
+"""
+
+from __future__ import annotations
+
+from runner.tasks.models import (
+    ClaudePart,
+    CommandPart,
+    ComparePart,
+    ImagePart,
+    LimitsPart,
+    Part,
+    TaskFile,
+    TaskPart,
+    keys_of,
+)
+
+_HEAD = """\
+# The task file
+
+YAML, checked before anything starts: what is wrong is reported at once, each with its line and a cure, and
+exit code 2. `corral init` writes a commented first one; `corral schema` prints the JSON Schema for editors.
+
+```yaml
+repo: .
+base: main
+setup: [pip install -e '.[test]']
+limits: {cpus: 2, memory: 4GiB, time: 45min, idle: 10min}
+agents:
+  opus-high: {cli: claude, model: claude-opus-5-5, effort: high}
+  opus-low:  {cli: claude, model: claude-opus-5-5, effort: low}
+  lint:      {cli: command, run: [ruff, check, --fix, .]}
+tasks:
+  - id: fix-parser
+    prompt: The parser drops trailing commas. Find out why and fix it.
+    check: pytest -q tests/test_parser.py
+    protect: [tests/]
+  - id: lint-it
+    needs: [fix-parser]
+    agent: lint
+compare: {agents: [opus-high, opus-low], repeats: 3}
+```
+
+Sizes are binary: `512m` and `512MiB` are the same. Times need a unit: `90s`, `45min`, `1h30min`. Ids are
+lower-case letters, digits, `.`, `_` and `-`, and become parts of branch names.
+
+Where several profiles are compared, a task that needs a compared one runs once for each of its attempts;
+a task with an `agent` of its own starts from the first attempt that served, in the order of the profiles.
+A task whose needs did not serve is held, not failed.
+"""
+
+_PARTS: tuple[tuple[str, type[Part]], ...] = (
+    ("The file", TaskFile),
+    ("A task", TaskPart),
+    ("An agent: `cli: claude`", ClaudePart),
+    ("An agent: `cli: command`", CommandPart),
+    ("`limits`", LimitsPart),
+    ("`image`", ImagePart),
+    ("`compare`", ComparePart),
+)
+
+
+def markdown() -> str:
+    """The whole reference."""
+    return "\n".join((_HEAD, *(_table(title, part) for title, part in _PARTS)))
+
+
+def _table(title: str, part: type[Part]) -> str:
+    rows = "\n".join(f"| `{key}` | {words} |" for key, words in keys_of(part).items())
+    return f"## {title}\n\n| Key | Meaning |\n|---|---|\n{rows}\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
