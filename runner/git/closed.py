@@ -107,6 +107,7 @@ def git(
             capture_output=True,
             timeout=bounds.seconds,
             check=False,
+            process_group=0,  # a Ctrl-C at the terminal is for Corral to hear, not for git to die of
         )
     except subprocess.TimeoutExpired as error:
         raise GitError(arguments[0], -9, f"took more than {bounds.seconds:.0f} s") from error
@@ -149,6 +150,7 @@ def streaming(
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        process_group=0,  # as above
     )
     with process:
         try:

@@ -79,10 +79,13 @@ def _open(path: Path) -> Iterator[git.Repo]:
 
 def _running_nothing(repo: git.Repo) -> dict[str, str]:
     """Variables under which git runs none of the programs that the user's configuration names."""
-    with repo.config_reader() as config:
-        filters = [section.split('"')[1] for section in config.sections() if section.startswith('filter "')]
+    try:
+        keys = repo.git.config("--null", "--name-only", "--get-regexp", r"^filter\.").split("\0")
+    except GitCommandError:  # there is none; or the repository can't be read, which is said elsewhere
+        keys = []
+    filters = {key.removeprefix("filter.").rpartition(".")[0] for key in keys if key}
     off = {"core.fsmonitor": "false", "core.hooksPath": "/dev/null"}
-    for name in filters:
+    for name in sorted(filters):
         off |= {f"filter.{name}.{key}": "" for key in ("clean", "smudge", "process")}
         off[f"filter.{name}.required"] = "false"
     variables = {"GIT_CONFIG_COUNT": str(len(off))}

@@ -26,7 +26,7 @@ exit code 2. `corral init` writes a commented first one; `corral schema` prints 
 ```yaml
 repo: .
 base: main
-setup: [pip install -e '.[test]']
+setup: ["pip install -e '.[test]'"]
 limits: {cpus: 2, memory: 4GiB, time: 45min, idle: 10min}
 agents:
   opus-high: {cli: claude, model: claude-opus-5-5, effort: high}

@@ -236,7 +236,7 @@ def test_an_installation_without_its_images_is_said(tmp_path: Path) -> None:
     images = Images(
         cast(Engine, FakeEngine([], set())), tmp_path, 1, lambda _: pytest.fail("no"), None, tmp_path
     )
-    with pytest.raises(HostError, match="no .*steward/Dockerfile"):
+    with pytest.raises(HostError, match=r"no .*steward/Dockerfile"):
         images.steward()
 
 

@@ -1,0 +1,219 @@
+"""Ctrl-C once, twice, and a termination, on a live run: work comes home, and nothing stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests.support import CORRAL, Corral, git, write_tasks
+
+LIVE = "echo begun > made; sleep {}; echo ended >> made"
+TRANSCRIPT = {"turns": [{"text": "hello"}]}
+
+
+@pytest.fixture(autouse=True)
+def scripted(corral: Corral, tmp_path: Path) -> Path:
+    """A transcript, so that the run has a gateway, which must leave with it."""
+    file = tmp_path / "transcript.yaml"
+    file.write_text(yaml.safe_dump(TRANSCRIPT))
+    return file
+
+
+def tasks(repo: Path, seconds: float, transcript: Path) -> Path:
+    """Two tasks that live at once, and one that waits for a place."""
+    file = write_tasks(repo.parent / "t.yaml", repo, dict.fromkeys("abc", LIVE.format(seconds)))
+    text = yaml.safe_load(file.read_text())
+    for agent in text["agents"].values():
+        agent["upstream"] = f"script:{transcript}"
+    file.write_text(yaml.safe_dump(text))
+    return file
+
+
+class Live:
+    """A run under way, heard through its events."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        self._lines = self._read()
+
+    def until(self, kind: str, times: int = 1) -> None:
+        """Listen until this kind of event happened so many times."""
+        while sum(event["kind"] == kind for event in self.events) < times:
+            self.events.append(next(self._lines))
+
+    def end(self) -> int:
+        """Listen to the end; returns the exit code."""
+        self.events.extend(self._lines)
+        _, complaints = self.process.communicate(timeout=60)
+        assert "Traceback" not in complaints, complaints
+        return self.process.returncode
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The summary's row of each task."""
+        assert self.events[-1]["kind"] == "run.summary"
+        return {row["task"]: row for row in self.events[-1]["attempts"]}
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield json.loads(line)
+
+
+@pytest.fixture
+def live(corral: Corral, repo: Path, scripted: Path, request: pytest.FixtureRequest) -> Iterator[Live]:
+    """A run in which two attempts live; they last as long as the test's parameter says."""
+    run = Live(corral.start("run", tasks(repo, request.param, scripted), "--json", "--jobs", "2"))
+    try:
+        run.until("attempt.running", 2)
+        assert gateway_processes(corral.home)
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.communicate()
+
+
+def gateway_processes(home: Path) -> list[int]:
+    """The gateway's processes of this state directory."""
+    return [
+        process.info["pid"]
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(home) in (process.info["cmdline"] or [])
+    ]
+
+
+def made(repo: Path, row: dict[str, Any]) -> str:
+    """What the attempt's branch holds."""
+    return git(repo, "cat-file", "blob", f"{row['branch']}:made")
+
+
+@pytest.mark.parametrize("live", [5], indirect=True)
+def test_one_interrupt_lets_what_runs_end_and_starts_nothing_new(
+    corral: Corral, repo: Path, live: Live
+) -> None:
+    live.process.send_signal(signal.SIGINT)
+    assert live.end() == 130
+    rows = live.rows()
+    assert [rows[task]["verdict"] for task in "abc"] == ["done", "done", None]
+    assert made(repo, rows["a"]) == made(repo, rows["b"]) == "begun\nended"
+    assert rows["c"]["phase"] == "queued"
+    assert gateway_processes(corral.home) == []
+
+
+@pytest.mark.parametrize("live", [300], indirect=True)
+def test_two_interrupts_stop_what_runs_and_bring_its_work_home(
+    corral: Corral, repo: Path, live: Live
+) -> None:
+    live.process.send_signal(signal.SIGINT)
+    live.until("run.draining")
+    live.process.send_signal(signal.SIGINT)
+    assert live.end() == 130
+    assert_stopped(repo, live)
+    assert gateway_processes(corral.home) == []
+
+
+@pytest.mark.parametrize("live", [300], indirect=True)
+def test_a_termination_stops_what_runs_and_brings_its_work_home(
+    corral: Corral, repo: Path, live: Live
+) -> None:
+    live.process.send_signal(signal.SIGTERM)
+    assert live.end() == 143
+    assert_stopped(repo, live)
+    assert gateway_processes(corral.home) == []
+
+
+def assert_stopped(repo: Path, live: Live) -> None:
+    rows = live.rows()
+    assert [rows[task]["verdict"] for task in "abc"] == ["cancelled", "cancelled", None]
+    assert made(repo, rows["a"]) == made(repo, rows["b"]) == "begun"
+
+
+@pytest.mark.parametrize("live", [300], indirect=True)
+def test_a_stopped_run_can_be_resumed(corral: Corral, repo: Path, live: Live) -> None:
+    live.process.send_signal(signal.SIGTERM)
+    live.end()
+    file = corral.home.parent / "t.yaml"
+    assert "sleep 300" in file.read_text()
+    assert live.rows()["c"]["phase"] == "queued"
+    again = Live(corral.start("resume", "--json"))
+    again.until("attempt.running")
+    again.process.send_signal(signal.SIGTERM)
+    assert again.end() == 143
+    rows = again.rows()
+    assert [rows[task]["verdict"] for task in "abc"] == ["cancelled"] * 3
+    assert made(repo, rows["c"]) == "begun"
+
+
+def test_ctrl_c_at_a_terminal(corral: Corral, repo: Path, scripted: Path) -> None:
+    screen = Screen([*CORRAL, "run", str(tasks(repo, 300, scripted)), "--jobs", "2"], corral.environment)
+    try:
+        screen.until("2 running")
+        screen.press("\x03")
+        screen.until("interrupt again")
+        screen.press("\x03")
+        assert screen.end() == 130
+    finally:
+        screen.close()
+    assert "cancelled" in screen.text
+    assert "Traceback" not in screen.text
+    branches = git(repo, "branch", "--list", "corral/*").split()
+    assert len(branches) == 2
+    assert gateway_processes(corral.home) == []
+
+
+class Screen:
+    """A command at a terminal of its own, in which Ctrl-C is typed."""
+
+    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
+        self.text = ""
+        self._terminal, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", *argv],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"},
+        )
+        os.close(theirs)
+
+    def press(self, key: str) -> None:
+        """Type something."""
+        os.write(self._terminal, key.encode())
+
+    def until(self, words: str) -> None:
+        """Read on until these words appear."""
+        start = len(self.text)
+        while words not in self.text[start:]:
+            assert self._more(), self.text
+
+    def end(self) -> int:
+        """Read to the end; returns the exit code."""
+        while self._more():
+            pass
+        return self._process.wait(timeout=60)
+
+    def close(self) -> None:
+        """End the command, if it has not ended, and give the terminal back."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._terminal)
+
+    def _more(self) -> bool:
+        try:
+            data = os.read(self._terminal, 65536)
+        except OSError:  # how Linux tells that nobody has the terminal open any more
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
