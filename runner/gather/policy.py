@@ -22,7 +22,11 @@ class Refused(Exception):  # noqa: N818 - it is a finding, not a fault
 
 @dataclass(frozen=True)
 class Policy:
-    """The bounds on one commit's tree. The source of the figures is the threat model's test packs."""
+    """The bounds on work. The source of the figures is the threat model's test packs.
+
+    `tree_object` and `commit_object` bound single objects, which are read into memory: half a million
+    entries with names of common length, and a message of a megabyte.
+    """
 
     depth: int = 64
     path: int = 1024
@@ -31,6 +35,8 @@ class Policy:
     total: int = 1024 * MIB
     commits: int = 1000
     parents: int = 8
+    tree_object: int = 32 * MIB
+    commit_object: int = MIB
 
 
 @dataclass(frozen=True)

@@ -178,9 +178,10 @@ def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> Non
     with closed.streaming(
         quarantine.path, "cat-file", "--batch", alternates=quarantine.alternates, stdin=True
     ) as batch:
-        walk = TreeWalk(lambda oid: _object(batch, oid), policy)
+        walk = TreeWalk(lambda oid: _object(batch, oid, policy.tree_object), policy)
         for commit in commits:
-            walk.shape(_object(batch, commit)[5:45].decode("ascii", errors="replace"))
+            body = _object(batch, commit, policy.commit_object)
+            walk.shape(body[5:45].decode("ascii", errors="replace"))
     listing = closed.git(
         quarantine.path,
         *("rev-list", "--objects", "--no-object-names", quarantine.commit, f"^{quarantine.base.commit}"),
@@ -199,7 +200,7 @@ def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> Non
         raise Refused(f"more than {policy.total // 1024**2} MiB of new files")
 
 
-def _object(batch: subprocess.Popen[bytes], oid: str) -> bytes:
+def _object(batch: subprocess.Popen[bytes], oid: str, largest: int) -> bytes:
     if batch.stdin is None or batch.stdout is None:
         raise AssertionError("both ends are pipes")
     batch.stdin.write(f"{oid}\n".encode())
@@ -207,6 +208,9 @@ def _object(batch: subprocess.Popen[bytes], oid: str) -> bytes:
     header = batch.stdout.readline().split()
     if len(header) != 3:
         raise Refused("an object that it names is not there")
+    if int(header[2]) > largest:
+        kind = header[1].decode("ascii", errors="replace")
+        raise Refused(f"a {kind} object of more than {largest // 1024**2} MiB")
     body = batch.stdout.read(int(header[2]) + 1)
     return body[:-1]
 

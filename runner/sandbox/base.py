@@ -20,7 +20,6 @@ OnLine = Callable[[str], None]
 
 _APT = Path("/etc/apt")
 _SEARCH = os.pathsep.join(("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"))
-_BOOTSTRAP_SECONDS = 1800
 _IMAGE = "corral.base.image"
 
 

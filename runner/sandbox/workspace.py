@@ -14,6 +14,7 @@ git works inside as usual. The host writes here only before the box exists; afte
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ GIT_CONFIG = """\
 """
 
 
+AUTHOR = ("Corral agent", "agent@corral.invalid")
+"""Name and mail address of commits made inside, where nobody says otherwise."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a workspace is seeded with.
@@ -56,7 +61,7 @@ class Inputs:
     home: Mapping[str, bytes]
     include: Mapping[str, bytes]
     protect: tuple[str, ...]
-    author: tuple[str, str] = ("Corral agent", "agent@corral.invalid")
+    author: tuple[str, str] = AUTHOR
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,11 @@ class Workspace:
     def home(self) -> Path:
         """HOME in the box."""
         return self.root / "home"
+
+    @property
+    def note(self) -> Path:
+        """The file beside the workspaces that says whose this one is."""
+        return self.root.parent / f"{self.id}.json"
 
     def agent_mounts(self, base: BaseStore, sockets: Path | None) -> tuple[Mount, ...]:
         """What the agent's box sees; `sockets` holds the gateway's socket, if a model is reachable."""
@@ -135,12 +145,21 @@ def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, input
     space.root.mkdir(parents=True)
     worktree.add(git_dir, space.tree, base.commit, locks)
     (space.tree / ".git").chmod(0o400)
-    _git_directory(space.root, base, ("/base/objects",), inputs)
-    _folder(space.home)
+    _git_directory(space.root, base, ("/base/objects",), inputs.author)
+    _folder(space.home, mode=0o700)
     for path, content in inputs.home.items():
         _write(space.home / path, content)
     _inputs(space.root / "in", inputs)
-    _check_place(space.root / "check", base, inputs)
+    _check_place(space.root / "check", base, inputs.author)
+
+
+def renew_check(space: Workspace, base: BaseStore) -> None:
+    """Put the check's place aside, in which a check may have run, and make it anew.
+
+    The steward must own it over next; it removes what was put aside with all the rest.
+    """
+    (space.root / "check").rename(space.root / f"check-{os.urandom(4).hex()}")
+    _check_place(space.root / "check", base, AUTHOR)
 
 
 def take_down(space: Workspace, git_dir: Path, locks: Path) -> None:
@@ -152,14 +171,13 @@ def take_down(space: Workspace, git_dir: Path, locks: Path) -> None:
 
 def remember(space: Workspace, run: str, git_dir: Path) -> None:
     """Note, beside the workspaces, whose worktree this is, so that a later process can clean up."""
-    note = space.root.parent / f"{space.id}.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps({"run": run, "git_dir": str(git_dir)}))
+    space.note.parent.mkdir(parents=True, exist_ok=True)
+    space.note.write_text(json.dumps({"run": run, "git_dir": str(git_dir)}))
 
 
 def forget(space: Workspace) -> None:
     """Remove the note that `remember` made."""
-    (space.root.parent / f"{space.id}.json").unlink(missing_ok=True)
+    space.note.unlink(missing_ok=True)
 
 
 def remembered(workspaces: Path) -> list[tuple[Workspace, str, Path]]:
@@ -172,11 +190,13 @@ def remembered(workspaces: Path) -> list[tuple[Workspace, str, Path]]:
     return found
 
 
-def _git_directory(parent: Path, base: BaseStore, alternates: tuple[str, ...], inputs: Inputs) -> None:
+def _git_directory(
+    parent: Path, base: BaseStore, alternates: tuple[str, ...], author: tuple[str, str]
+) -> None:
     gitdir = parent / "gitdir"
     for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
         (gitdir / folder).mkdir(parents=True)
-    name, email = inputs.author
+    name, email = author
     (gitdir / "config").write_text(GIT_CONFIG.format(name=name, email=email))
     (gitdir / "HEAD").write_text("ref: refs/heads/work\n")
     (gitdir / "refs" / "heads" / "work").write_text(f"{base.commit}\n")
@@ -196,16 +216,16 @@ def _inputs(folder: Path, inputs: Inputs) -> None:
         _write(folder / "include" / path, content)
 
 
-def _check_place(check: Path, base: BaseStore, inputs: Inputs) -> None:
+def _check_place(check: Path, base: BaseStore, author: tuple[str, str]) -> None:
     _folder(check)
     _folder(check / "tree")
-    _folder(check / "home")
-    _git_directory(check, base, ("/base/objects", "/quarantine/objects"), inputs)
+    _folder(check / "home", mode=0o700)
+    _git_directory(check, base, ("/base/objects", "/quarantine/objects"), author)
 
 
-def _folder(path: Path) -> None:
+def _folder(path: Path, mode: int = 0o755) -> None:
     path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o755)
+    path.chmod(mode)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -32,7 +32,7 @@ from runner.git.base_store import BaseStore, base_store
 from runner.names import AttemptKey
 from runner.sandbox import workspace
 from runner.sandbox.box import MIB, BoxSpec, Mount, Role
-from runner.sandbox.engine import Engine
+from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.steward import Steward
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import events as e
@@ -95,28 +95,55 @@ class Rooms:
         return log_file(self.home, run, key, what)
 
 
-def drive(spec: AttemptSpec, rooms: Rooms, stop: threading.Event) -> Iterator[e.Event]:
+def drive(
+    spec: AttemptSpec, rooms: Rooms, stop: threading.Event, told: tuple[e.Event, ...] = ()
+) -> Iterator[e.Event]:
     """Live one attempt through to its verdict.
+
+    Nothing is destroyed before the event that tells what it was is taken: whoever consumes the events
+    may die at any instant, and a later call with what was `told` until then goes on from there.
 
     Args:
         spec: The attempt.
         rooms: What it works with.
         stop: Set when a person wants it ended; its work still comes home.
+        told: What an earlier process noted of this attempt, in order.
     """
-    life = _Life(spec, rooms, stop)
+    life = _Life(spec, rooms, stop, Known.of(told))
     yield from life.run()
     yield from life.gather()
     yield from life.check()
     yield from life.finish()
 
 
+@dataclass(frozen=True)
+class Known:
+    """What an earlier process noted of an attempt: how far it came, and what was found."""
+
+    running: bool = False
+    ended: e.AttemptEnded | None = None
+    gathered: e.AttemptGathered | None = None
+    checked: e.AttemptChecked | None = None
+
+    @classmethod
+    def of(cls, told: tuple[e.Event, ...]) -> Known:
+        """The latest of each kind."""
+        return cls(
+            running=any(isinstance(event, e.BoxStarted) for event in told),
+            ended=next((event for event in reversed(told) if isinstance(event, e.AttemptEnded)), None),
+            gathered=next((event for event in reversed(told) if isinstance(event, e.AttemptGathered)), None),
+            checked=next((event for event in reversed(told) if isinstance(event, e.AttemptChecked)), None),
+        )
+
+
 class _Life:
     """The stages of `drive`, and what they have to tell each other."""
 
-    def __init__(self, spec: AttemptSpec, rooms: Rooms, stop: threading.Event) -> None:
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, stop: threading.Event, known: Known) -> None:
         self._spec = spec
         self._rooms = rooms
         self._stop = stop
+        self._known = known
         self._name = str(spec.key)
         self._space = Workspace(spec.box, rooms.home / "w" / spec.box)
         self._git_dir = Path(spec.source.git_dir)
@@ -132,14 +159,15 @@ class _Life:
 
     def run(self) -> Iterator[e.Event]:
         """Prepare the workspace, start the box, watch it to its end, and see it gone."""
+        if self._known.ended is not None:
+            self._ended, self._box_existed = self._known.ended, self._known.running
+            return
         seen = Watched()
         try:
-            self._store = base_store(self._rooms.home / "bases", self._git_dir, self._spec.base)
             container = self._adopt() or self._start(self._prepare())
             yield e.BoxStarted(at=time.time(), attempt=self._name, container=container)
             for seen in self._watch(container).signs():
                 yield self._signs("running", seen)
-            self._gone(container)
         except FAULTS as fault:
             self._ended = self._end_event("infrastructure", seen, _words(fault))
         else:
@@ -152,16 +180,29 @@ class _Life:
         Raises:
             EngineError: There was one, and it is lost: what it left can still be gathered.
         """
-        if not self._space.root.exists():
+        boxes = [box for box in self._boxes() if box.labels.get(names.LABEL_ROLE) == "agent"]
+        started = [box for box in boxes if box.started is not None]
+        self._box_existed = bool(started) or (self._known.running and self._space.root.exists())
+        if not started and self._box_existed:
+            raise EngineError("its box was lost while Corral did not run")
+        if not started:
+            self._clear_half_made(boxes)
             return None
-        self._box_existed = True
+        self._grant()
+        return started[0].id
+
+    def _clear_half_made(self, boxes: list[BoxState]) -> None:
+        """Remove what an earlier process left of a box in which nothing ever ran."""
+        for box in boxes:
+            self._gone(box.id)
+        if self._space.root.exists():
+            self._rooms.steward.empty(self._spec.box)
+            workspace.take_down(self._space, self._git_dir, self._rooms.locks)
+
+    def _boxes(self) -> list[BoxState]:
+        """All containers of this attempt."""
         filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
-        boxes = [
-            box for box in self._rooms.engine.find(filters) if box.labels.get(names.LABEL_ROLE) == "agent"
-        ]
-        if not boxes or boxes[0].started is None:
-            raise EngineError("its box was lost when Corral was ended")
-        return boxes[0].id
+        return self._rooms.engine.find(filters)
 
     def _prepare(self) -> Launch:
         spec, rooms = self._spec, self._rooms
@@ -174,9 +215,7 @@ class _Life:
 
     def _start(self, launch: Launch) -> str:
         spec, rooms = self._spec, self._rooms
-        sockets = None
-        if spec.access is not None and rooms.gateway is not None:
-            sockets = rooms.gateway.grant(spec.box, spec.access)
+        sockets = self._grant()
         env = dict(launch.env)
         if launch.prompt_on_stdin:
             env["CORRAL_STDIN"] = PROMPT_FILE
@@ -188,6 +227,11 @@ class _Life:
         self._box_existed = True
         rooms.engine.start(container)
         return container
+
+    def _grant(self) -> Path | None:
+        """Let the box reach its model, if it has one; granting again changes nothing."""
+        spec, gateway = self._spec, self._rooms.gateway
+        return None if spec.access is None or gateway is None else gateway.grant(spec.box, spec.access)
 
     def _watch(self, container: str) -> Watch:
         spec, rooms = self._spec, self._rooms
@@ -226,6 +270,10 @@ class _Life:
 
     def gather(self) -> Iterator[e.Event]:
         """Bring the work home: out of the workspace, through the quarantine, onto a branch."""
+        known = self._known.gathered
+        if known is not None and self._known.checked is not None:
+            self._work, self._leave_in_place = known.work, known.kept == str(self._space.root)
+            return
         if not self._box_existed:
             yield e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
             return
@@ -244,13 +292,13 @@ class _Life:
     def _nothing_runs(self) -> None:
         """End whatever container of this attempt is left, and revoke what it was granted."""
         self._revoke()
-        filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
-        for box in self._rooms.engine.find(filters):
+        for box in self._boxes():
             self._gone(box.id)
         if not self._space.mask_holds:
             raise Refused("the mask over its .git was changed from outside")
 
     def _bring_home(self) -> e.AttemptGathered:
+        shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
         work, found, left_out = self._take_in()
         if found.is_empty:
             return e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
@@ -310,6 +358,9 @@ class _Life:
 
     def check(self) -> Iterator[e.Event]:
         """Run the task's check on the gathered commit, in a clean container."""
+        if self._known.checked is not None:
+            self._check = self._known.checked.check
+            return
         command = self._spec.task.check
         done = Checked("none" if command is None else "not-run")
         if command is not None and self._quarantine is not None and not self._stop.is_set():
@@ -330,6 +381,9 @@ class _Life:
 
     def _run_check(self, command: str, found: Quarantine) -> Checked:
         spec, rooms = self._spec, self._rooms
+        if self._known.gathered is not None:
+            workspace.renew_check(self._space, self._base)
+            rooms.steward.own(spec.box, rooms.uid)
         argv = ("/opt/corral/enter", "check", found.commit, spec.base, "sh", "-c", command)
         mounts = self._space.check_mounts(self._base, found.path)
         box = self._box("check", argv, environment("", {}), mounts)
@@ -353,7 +407,7 @@ class _Life:
         rooms, box = self._rooms, self._spec.box
         self._revoke()
         shutil.rmtree(rooms.home / "q" / box, ignore_errors=True)
-        if self._leave_in_place or not self._space.root.exists():
+        if self._leave_in_place or not (self._space.root.exists() or self._space.note.exists()):
             return
         rooms.steward.empty(box)
         workspace.take_down(self._space, self._git_dir, rooms.locks)
@@ -368,7 +422,7 @@ class _Life:
     @property
     def _base(self) -> BaseStore:
         if self._store is None:
-            raise AssertionError("nothing comes before the base store")
+            self._store = base_store(self._rooms.home / "bases", self._git_dir, self._spec.base)
         return self._store
 
     def _box(

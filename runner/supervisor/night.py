@@ -31,6 +31,7 @@ from runner.supervisor.state import RunState, apply, begin, fold
 from runner.tasks.plan import Plan, Profile, Source
 
 TICK = 0.2
+PATIENCE = 120.0
 
 
 class ImageMaker(Protocol):
@@ -67,9 +68,10 @@ class Night:
     def __init__(self, means: Means, watcher: Callable[[Row, RunState], None]) -> None:
         self._means = means
         self._watcher = watcher
-        self._happened: queue.Queue[e.Event] = queue.Queue()
+        self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._stop = threading.Event()
+        self._deaf = threading.Event()
         self._interruptions = 0
         self._bug: str | None = None
         self._state: RunState
@@ -98,12 +100,13 @@ class Night:
             HostError: As `start`.
         """
         with self._owned(run):
-            rows = self._means.journal.events(run)
+            rows = list(self._means.journal.events(run))
             self._state = fold((row.run, row.event) for row in rows)
             self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs))
             for attempt in list(self._state.attempts.values()):
                 if attempt.phase not in {"queued", "final"} and attempt.base is not None:
-                    self._begin(attempt.key, attempt.base)
+                    told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
+                    self._launch(attempt.key, attempt.base, told)
             return self._live()
 
     @contextlib.contextmanager
@@ -117,8 +120,16 @@ class Night:
     # -- the loop
 
     def _live(self) -> RunState:
-        builder = threading.Thread(target=self._prepare_images, name="images", daemon=True)
-        builder.start()
+        threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        try:
+            self._loop()
+        except BaseException:
+            self._stop_everything()
+            raise
+        self._note(e.RunEnded(at=time.time(), exit_code=exit_code(self._state, bug=self._bug is not None)))
+        return self._state
+
+    def _loop(self) -> None:
         while True:
             self._heed_interruptions()
             for decision in decide(self._state, self._means.jobs):
@@ -127,9 +138,16 @@ class Night:
             if not self._threads and self._happened.empty() and finished(self._state):
                 break
             with contextlib.suppress(queue.Empty):
-                self._note(self._happened.get(timeout=TICK))
-        self._note(e.RunEnded(at=time.time(), exit_code=exit_code(self._state, bug=self._bug is not None)))
-        return self._state
+                event, noted = self._happened.get(timeout=TICK)
+                self._note(event)
+                noted.set()
+
+    def _stop_everything(self) -> None:
+        """The journal can't be kept any more: end what runs, and leave its work where `resume` finds it."""
+        self._deaf.set()
+        self._stop.set()
+        for thread in self._threads.values():
+            thread.join(timeout=PATIENCE)
 
     def _heed_interruptions(self) -> None:
         if self._interruptions >= 1 and not self._state.draining:
@@ -146,10 +164,12 @@ class Night:
                 self._note(event)
 
     def _begin(self, key: AttemptKey, base: str) -> None:
-        thread = threading.Thread(target=self._attempt, args=(key, base), name=str(key), daemon=True)
+        self._note(e.AttemptStarted(at=time.time(), attempt=str(key), box=self._box(key), base=base))
+        self._launch(key, base, ())
+
+    def _launch(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
+        thread = threading.Thread(target=self._attempt, args=(key, base, told), name=str(key), daemon=True)
         self._threads[key] = thread
-        starting = e.AttemptStarted(at=time.time(), attempt=str(key), box=self._box(key), base=base)
-        self._note(starting)
         thread.start()
 
     def _note(self, event: e.Event) -> None:
@@ -162,35 +182,47 @@ class Night:
 
     # -- in threads of their own
 
-    def _attempt(self, key: AttemptKey, base: str) -> None:
+    def _tell(self, event: e.Event) -> None:
+        """Hand an event over, and go on once it is written down: what follows may destroy its evidence."""
+        noted = threading.Event()
+        self._happened.put((event, noted))
+        if isinstance(event, e.PASSING):
+            return
+        while not noted.wait(TICK):
+            if self._deaf.is_set() and not isinstance(event, e.BoxStarted):  # a box that runs is to be ended
+                raise _Unheard
+
+    def _attempt(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
+        with contextlib.suppress(_Unheard):
+            self._drive(key, base, told)
+
+    def _drive(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
         try:
-            for event in drive(self._spec(key, base), self._means.rooms, self._stop):
-                self._happened.put(event)
+            for event in drive(self._spec(key, base), self._means.rooms, self._stop, told):
+                self._tell(event)
         except FAULTS as fault:
             for event in _never_started(str(key), str(fault)):
-                self._happened.put(event)
+                self._tell(event)
         except Exception as error:
             self._bug = _report(self._means.rooms.home, self._state.name, error)
             for event in _never_started(str(key), f"a bug in Corral; the report is {self._bug}"):
-                self._happened.put(event)
+                self._tell(event)
 
     def _prepare_images(self) -> None:
         for source, cli in images_of(self._state.plan):
 
             def show(line: str, source: int = source, cli: str | None = cli) -> None:
-                self._happened.put(e.ImageLine(at=time.time(), source=source, cli=cli, line=line))
+                self._tell(e.ImageLine(at=time.time(), source=source, cli=cli, line=line))
 
             try:
                 image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
-                self._happened.put(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
+                self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
             except FAULTS as fault:
-                self._happened.put(
-                    e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault))
-                )
+                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault)))
             except Exception as error:
                 self._bug = _report(self._means.rooms.home, self._state.name, error)
                 reason = f"a bug in Corral; the report is {self._bug}"
-                self._happened.put(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
+                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
@@ -214,6 +246,10 @@ class Night:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
 
 
+class _Unheard(Exception):  # noqa: N818 - not an error: it ends a thread whose news nobody takes any more
+    pass
+
+
 def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:
     """The run's exit code, interruption by a signal aside; the highest of what applies."""
     if bug:
@@ -235,6 +271,10 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
         e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
         e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
     )
+
+
+def _is_of(event: e.Event, key: AttemptKey) -> bool:
+    return isinstance(event, e.OfAttempt) and event.attempt == str(key)
 
 
 def _image_words(fault: Exception) -> str:

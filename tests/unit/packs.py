@@ -41,7 +41,8 @@ class Objects:
 
     def tree(self, *entries: Entry) -> str:
         return self.add(
-            "tree", b"".join(f"{mode} ".encode() + name + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries)
+            "tree",
+            b"".join(f"{mode} ".encode() + name + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries),
         )
 
     def commit(self, tree: str, *parents: str, message: str = "m") -> str:
