@@ -356,7 +356,7 @@ def image_prune() -> None:
     """Remove images of ours that nothing uses any more."""
     settings = configuration.load()
     with Engine(configuration.environment()) as engine:
-        for tag in image_maker(engine, settings).prune():
+        for tag in image_maker(engine, settings).prune(keep=_wanted_images(settings)):
             out.print(f"removed {tag}", soft_wrap=True)
 
 
@@ -381,6 +381,15 @@ def _taken(settings: Settings) -> list[str]:
         return []
     with journal(settings) as book:
         return book.runs()
+
+
+def _wanted_images(settings: Settings) -> set[str]:
+    """The images of runs that have not ended."""
+    if not (settings.home / "journal.db").exists():
+        return set()
+    with journal(settings) as book:
+        states = [fold((row.run, row.event) for row in book.events(run)) for run in book.runs()]
+    return {image for state in states if state.ended is None for image in state.images.values()}
 
 
 def _state(settings: Settings, name: str) -> RunState:

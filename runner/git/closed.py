@@ -207,7 +207,13 @@ def _command(git_dir: Path, arguments: Sequence[str], bounds: Bounds) -> list[st
 def _environment(alternates: Sequence[Path]) -> dict[str, str]:
     if not alternates:
         return ENVIRONMENT
-    return {**ENVIRONMENT, "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(str(path) for path in alternates)}
+    listed = ":".join(_quoted(path) for path in alternates)
+    return {**ENVIRONMENT, "GIT_ALTERNATE_OBJECT_DIRECTORIES": listed}
+
+
+def _quoted(path: Path) -> str:
+    """A path in git's quotes, within which a colon does not end it."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _ending(code: int) -> str:

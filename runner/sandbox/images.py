@@ -33,7 +33,9 @@ from runner.tasks.plan import Source
 
 OnLine = Callable[[str], None]
 
-RECIPES = Path(__file__).resolve().parents[2] / "images"
+_CHECKOUT = Path(__file__).resolve().parents[2] / "images"
+RECIPES = _CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).resolve().parents[1] / "recipes"
+"""The recipes of the images: beside the package in a checkout, inside it where it was installed."""
 
 _GIT_SETTINGS = re.compile(
     r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|NAMESPACE"

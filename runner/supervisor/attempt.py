@@ -120,6 +120,7 @@ def drive(
 class Known:
     """What an earlier process noted of an attempt: how far it came, and what was found."""
 
+    begun: bool = False
     running: bool = False
     ended: e.AttemptEnded | None = None
     gathered: e.AttemptGathered | None = None
@@ -129,6 +130,7 @@ class Known:
     def of(cls, told: tuple[e.Event, ...]) -> Known:
         """The latest of each kind."""
         return cls(
+            begun=bool(told),
             running=any(isinstance(event, e.BoxStarted) for event in told),
             ended=next((event for event in reversed(told) if isinstance(event, e.AttemptEnded)), None),
             gathered=next((event for event in reversed(told) if isinstance(event, e.AttemptGathered)), None),
@@ -180,6 +182,8 @@ class _Life:
         Raises:
             EngineError: There was one, and it is lost: what it left can still be gathered.
         """
+        if not self._known.begun:
+            return None
         boxes = [box for box in self._boxes() if box.labels.get(names.LABEL_ROLE) == "agent"]
         started = [box for box in boxes if box.started is not None]
         self._box_existed = bool(started) or (self._known.running and self._space.root.exists())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 import time
 import traceback
@@ -190,13 +191,9 @@ class Night:
             return
         while not noted.wait(TICK):
             if self._deaf.is_set() and not isinstance(event, e.BoxStarted):  # a box that runs is to be ended
-                raise _Unheard
+                sys.exit()  # ends this thread alone
 
     def _attempt(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
-        with contextlib.suppress(_Unheard):
-            self._drive(key, base, told)
-
-    def _drive(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
         try:
             for event in drive(self._spec(key, base), self._means.rooms, self._stop, told):
                 self._tell(event)
@@ -244,10 +241,6 @@ class Night:
 
     def _box(self, key: AttemptKey) -> str:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
-
-
-class _Unheard(Exception):  # noqa: N818 - not an error: it ends a thread whose news nobody takes any more
-    pass
 
 
 def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:

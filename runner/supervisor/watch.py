@@ -69,6 +69,7 @@ class Watch:
         seen = Watched()
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
+        alive = state is not None and state.alive  # else it ended by itself while nobody watched
         started = time.monotonic() - _age(state)
         last_sign = ticked = time.monotonic()
         with Output(self.engine, self.container, self.log) as output:
@@ -83,7 +84,7 @@ class Watch:
                     ticked = now
                     seen.seconds = now - started
                     yield seen
-                reason = self._must_end(now - started, now - last_sign)
+                reason = self._must_end(now - started, now - last_sign) if alive else None
                 if reason is not None:
                     self._end(seen)
                     seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
@@ -92,7 +93,7 @@ class Watch:
                 raise output.fault
             seen.seconds = time.monotonic() - started
             if seen.exit is None:
-                seen.exit = self._observe(output)
+                seen.exit = self._observe(seen, output)
                 self._revoke(seen)
         yield seen
 
@@ -134,8 +135,10 @@ class Watch:
         before, seen.model = seen.model, self.gateway.usage(self.grant)
         return seen.model.in_flight > 0 or before is None or before.last_activity != seen.model.last_activity
 
-    def _observe(self, output: Output) -> Exit:
+    def _observe(self, seen: Watched, output: Output) -> Exit:
         state = self.engine.wait_ended(self.container)
+        if state is not None and state.started is not None and state.finished is not None:
+            seen.seconds = max(0.0, state.finished - state.started)
         return Exit(
             code=None if state is None or state.error else state.exit_code,
             oom_killed=state is not None and state.oom_killed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -11,18 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
+from tests.engine.living import Live, gateway_processes, living
 from tests.support import CORRAL, Corral, git, write_tasks
 
 LIVE = "echo begun > made; sleep {}; echo ended >> made"
 TRANSCRIPT = {"turns": [{"text": "hello"}]}
 
 
-@pytest.fixture(autouse=True)
-def scripted(corral: Corral, tmp_path: Path) -> Path:
+@pytest.fixture
+def scripted(tmp_path: Path) -> Path:
     """A transcript, so that the run has a gateway, which must leave with it."""
     file = tmp_path / "transcript.yaml"
     file.write_text(yaml.safe_dump(TRANSCRIPT))
@@ -39,58 +38,13 @@ def tasks(repo: Path, seconds: float, transcript: Path) -> Path:
     return file
 
 
-class Live:
-    """A run under way, heard through its events."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.events: list[dict[str, Any]] = []
-        self._lines = self._read()
-
-    def until(self, kind: str, times: int = 1) -> None:
-        """Listen until this kind of event happened so many times."""
-        while sum(event["kind"] == kind for event in self.events) < times:
-            self.events.append(next(self._lines))
-
-    def end(self) -> int:
-        """Listen to the end; returns the exit code."""
-        self.events.extend(self._lines)
-        _, complaints = self.process.communicate(timeout=60)
-        assert "Traceback" not in complaints, complaints
-        return self.process.returncode
-
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The summary's row of each task."""
-        assert self.events[-1]["kind"] == "run.summary"
-        return {row["task"]: row for row in self.events[-1]["attempts"]}
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            yield json.loads(line)
-
-
 @pytest.fixture
 def live(corral: Corral, repo: Path, scripted: Path, request: pytest.FixtureRequest) -> Iterator[Live]:
     """A run in which two attempts live; they last as long as the test's parameter says."""
-    run = Live(corral.start("run", tasks(repo, request.param, scripted), "--json", "--jobs", "2"))
-    try:
+    with living(corral, "run", tasks(repo, request.param, scripted), "--jobs", "2") as run:
         run.until("attempt.running", 2)
         assert gateway_processes(corral.home)
         yield run
-    finally:
-        if run.process.poll() is None:
-            run.process.kill()
-            run.process.communicate()
-
-
-def gateway_processes(home: Path) -> list[int]:
-    """The gateway's processes of this state directory."""
-    return [
-        process.info["pid"]
-        for process in psutil.process_iter(["pid", "cmdline"])
-        if str(home) in (process.info["cmdline"] or [])
-    ]
 
 
 def made(repo: Path, row: dict[str, Any]) -> str:
@@ -143,14 +97,12 @@ def assert_stopped(repo: Path, live: Live) -> None:
 def test_a_stopped_run_can_be_resumed(corral: Corral, repo: Path, live: Live) -> None:
     live.process.send_signal(signal.SIGTERM)
     live.end()
-    file = corral.home.parent / "t.yaml"
-    assert "sleep 300" in file.read_text()
     assert live.rows()["c"]["phase"] == "queued"
-    again = Live(corral.start("resume", "--json"))
-    again.until("attempt.running")
-    again.process.send_signal(signal.SIGTERM)
-    assert again.end() == 143
-    rows = again.rows()
+    with living(corral, "resume") as again:
+        again.until("attempt.running")
+        again.process.send_signal(signal.SIGTERM)
+        assert again.end() == 143
+        rows = again.rows()
     assert [rows[task]["verdict"] for task in "abc"] == ["cancelled"] * 3
     assert made(repo, rows["c"]) == "begun"
 

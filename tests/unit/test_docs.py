@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,9 @@ def test_the_service_mounts_host_paths_at_the_same_place() -> None:
     for volume in service["volumes"]:
         source, target = re.sub(r":\?[^}]*", "", volume).rsplit(":", 1)
         assert source == target
+
+
+def test_the_distribution_holds_every_package_and_the_recipes() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    found = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "runner").rglob("__init__.py")}
+    assert listed == found | {"runner.recipes"}

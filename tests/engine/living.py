@@ -1,0 +1,77 @@
+"""A run under way, for tests that interrupt, kill or resume it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.support import Corral
+
+
+class Live:
+    """A run under way, heard through its events."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        self._lines = self._read()
+
+    def until(self, kind: str, times: int = 1) -> None:
+        """Listen until this kind of event happened so many times."""
+        while self.count(kind) < times:
+            event = next(self._lines, None)
+            assert event is not None, f"it ended: {self.process.communicate()[1]}"
+            self.events.append(event)
+
+    def count(self, kind: str) -> int:
+        """How many events of a kind were heard."""
+        return sum(event["kind"] == kind for event in self.events)
+
+    def end(self) -> int:
+        """Listen to the end; returns the exit code."""
+        self.events.extend(self._lines)
+        _, complaints = self.process.communicate(timeout=60)
+        assert "Traceback" not in complaints, complaints
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """Kill the command, as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate(timeout=60)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The summary's row of each task's last try."""
+        assert self.events[-1]["kind"] == "run.summary"
+        return {row["task"]: row for row in self.events[-1]["attempts"]}
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield json.loads(line)
+
+
+@contextmanager
+def living(corral: Corral, *arguments: str | Path) -> Iterator[Live]:
+    """A command that prints events; it is killed on leaving if it still runs."""
+    live = Live(corral.start(*arguments, "--json"))
+    try:
+        yield live
+    finally:
+        if live.process.poll() is None:
+            live.kill()
+
+
+def gateway_processes(home: Path) -> list[int]:
+    """The gateway's processes of this state directory."""
+    return [
+        process.info["pid"]
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(home) in (process.info["cmdline"] or [])
+    ]
