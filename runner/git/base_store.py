@@ -105,7 +105,10 @@ def base_store(bases: Path, git_dir: Path, commit: str) -> BaseStore:
 
 
 def _make(store: BaseStore, git_dir: Path) -> None:
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=store.path.parent))
+    unfinished = f".new-{store.commit}-"
+    for left in store.path.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
+        shutil.rmtree(left)
+    fresh = Path(tempfile.mkdtemp(prefix=unfinished, dir=store.path.parent))
     try:
         closed.init_bare(fresh)
         boundary = git_dir / "shallow"

@@ -17,6 +17,7 @@ from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 from runner.errors import UsageError
 
 SHOWN = 5
+OTHER_BASE = "name that as `base:`"
 
 
 class BaseError(UsageError):
@@ -54,10 +55,11 @@ def pin(path: Path, base: str) -> Pinned:
 
 def taken_branches(git_dir: Path, prefix: str, run: str) -> list[str]:
     """Refs that stand in the way of branches below `prefix/run/`: one of its parents, or below it."""
+    parts = [*prefix.split("/"), run]
+    parents = {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
     with _open(git_dir) as repo:
-        names = repo.git.for_each_ref("--format=%(refname:short)", f"refs/heads/{prefix}").splitlines()
-    parents = {prefix, f"{prefix}/{run}"}
-    parents |= {"/".join(prefix.split("/")[:n]) for n in range(1, prefix.count("/") + 1)}
+        below = f"refs/heads/{parts[0]}"
+        names = repo.git.for_each_ref("--format=%(refname:lstrip=2)", below).splitlines()
     return [name for name in names if name in parents or name.startswith(f"{prefix}/{run}/")]
 
 
@@ -144,14 +146,18 @@ def _plain_content(repo: git.Repo, path: Path, commit: str) -> None:
     rows = repo.git.ls_tree("-r", "-z", "--full-tree", commit, stdout_as_string=False).split(b"\0")
     modules = [row.partition(b"\t")[2] for row in rows if row.startswith(b"160000 ")]
     if modules:
-        raise UsageError(f"{path} has submodules at its base ({_some(modules)}), which are not supported yet")
+        raise UsageError(
+            f"{path} has submodules at its base ({_some(modules)}), which are not supported yet",
+            cure=f"take out the submodules on a branch of their own, and {OTHER_BASE}",
+        )
     for row in rows:
         head, _, name = row.partition(b"\t")
         if name.rpartition(b"/")[2] == b".gitattributes":
             text = repo.git.cat_file("blob", head.split()[2].decode(), stdout_as_string=False)
             if b"filter=lfs" in text:
                 raise UsageError(
-                    f"{path} uses Git LFS at its base ({_some([name])}), which is not supported yet"
+                    f"{path} uses Git LFS at its base ({_some([name])}), which is not supported yet",
+                    cure=f"take out the `filter=lfs` lines on a branch of their own, and {OTHER_BASE}",
                 )
 
 

@@ -7,6 +7,7 @@ gone, by itself, when the supervisor is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -44,13 +45,10 @@ class Steward:
     ) -> None:
         if self._container is None:
             return
-        try:
-            self._lifeline.close()
+        self._lifeline.close()
+        with contextlib.suppress(EngineError):  # it ends by itself, and the run's own outcome counts for more
             self._engine.remove(self._container)
             self._engine.wait_gone(self._container)
-        except EngineError:
-            if error is None:
-                raise
 
     def own(self, workspace: str, uid: int) -> None:
         """Give an attempt's directories to the box's uid."""

@@ -288,8 +288,8 @@ class _Life:
         except Refused as refused:
             home = self._keep("refused", str(refused))
         except FAULTS as fault:
-            yield self._fault(fault)
             home = self._keep("none", "")
+            yield self._fault(fault, f"; its files are in {home.kept}")
         self._work = home.work
         yield home
 
@@ -460,10 +460,10 @@ class _Life:
             tokens=seen.tokens,
         )
 
-    def _fault(self, fault: Exception) -> e.AttemptEnded:
+    def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
         """The end, told again: a fault of ours came after it."""
         self._ended = self._ended.model_copy(
-            update={"at": time.time(), "ended": "infrastructure", "reason": _words(fault)}
+            update={"at": time.time(), "ended": "infrastructure", "reason": _words(fault) + more}
         )
         return self._ended
 

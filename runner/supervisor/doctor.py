@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -131,7 +132,29 @@ def _kernel() -> Finding:
         return Finding(
             "kernel", "weaker", f"{system.system} {system.release} is not tested", "run Corral on Linux"
         )
-    return Finding("kernel", "ok", f"Linux {system.release} on {system.machine}")
+    found = f"Linux {system.release} on {system.machine}"
+    features = kernel_features(Path("/proc"), system.release)
+    have = [name for name, there in features.items() if there]
+    lack = [name for name, there in features.items() if not there]
+    return Finding(
+        "kernel", "ok", f"{found}; has {', '.join(have)}" + (f"; lacks {', '.join(lack)}" if lack else "")
+    )
+
+
+def kernel_features(proc: Path, release: str) -> dict[str, bool]:
+    """What of the kernel Corral uses where it is there: each with whether it is.
+
+    `openat2` came with Linux 5.6 (openat2(2)); the others show themselves in /proc.
+    """
+    numbers = [int(part) for part in re.findall(r"\d+", release)[:2]]
+    status = (proc / "self" / "status").read_text()
+    filesystems = (proc / "filesystems").read_text().split()
+    return {
+        "seccomp": "Seccomp:" in status,
+        "overlayfs": "overlay" in filesystems,
+        "openat2": numbers >= [5, 6],
+        "pressure figures": (proc / "pressure").is_dir(),
+    }
 
 
 def _credentials(settings: Settings) -> Finding:

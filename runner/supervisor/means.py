@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from runner.errors import HostError
 from runner.gateway.client import Gateway
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox.engine import Engine
@@ -20,8 +21,25 @@ from runner.tasks.plan import Plan, Source
 
 
 def journal(settings: Settings) -> Journal:
-    """The journal of the state directory."""
+    """The journal of the state directory.
+
+    Raises:
+        HostError: The directory, or the journal in it, can't be made or opened.
+    """
+    try:
+        _make_home(settings.home)
+    except OSError as error:
+        cure = "set CORRAL_HOME to a directory of yours"
+        raise HostError(f"{settings.home} can't hold state: {error.strerror}", cure=cure) from error
     return Journal(settings.home / "journal.db")
+
+
+def _make_home(home: Path) -> None:
+    """Make the state directory; where it lies in a repository, git sees nothing of it."""
+    home.mkdir(parents=True, exist_ok=True)
+    ignore = home / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
 
 
 def images(engine: Engine, settings: Settings) -> Images:

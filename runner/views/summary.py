@@ -19,6 +19,8 @@ def summary(state: RunState) -> Json:
         "run": state.name,
         "exit_code": state.exit_code,
         "scripted": scripted(state),
+        "notes": list(state.plan.notes),
+        "weaker": list(state.weaker),
         "attempts": [attempt_row(state, attempt) for attempt in state.attempts.values()],
     }
 

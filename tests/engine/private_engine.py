@@ -1,0 +1,110 @@
+"""An engine of a test's own, to be killed: away from the machine's network, containers and images."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from runner.sandbox.engine import Engine
+
+
+class PrivateEngine:
+    """A container engine in a folder, in a network namespace of its own (a second one would otherwise
+    take the machine's bridge away)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """For `DOCKER_HOST`."""
+        return f"unix://{self._folder}/sock"
+
+    def start(self) -> None:
+        """Start it, also again, and wait until it answers."""
+        (self._folder / "pid").unlink(missing_ok=True)
+        name = self._folder.name
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("unshare", "--net", "dockerd", "--host", self.address),
+                    *("--data-root", f"{self._folder}/data", "--exec-root", f"{self._folder}/exec"),
+                    *("--pidfile", f"{self._folder}/pid", "--bridge=none", "--iptables=false"),
+                    *("--ip-forward=false", "--ip-masq=false", "--userland-proxy=false"),
+                    *("--containerd-namespace", name, "--containerd-plugins-namespace", f"{name}-plugins"),
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+
+    def take_images(self, names: list[str]) -> None:
+        """Copy images from the machine's engine."""
+        with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as saving:
+            loading = ["docker", "--host", self.address, "load", "--quiet"]
+            subprocess.run(loading, stdin=saving.stdout, stdout=subprocess.DEVNULL, check=True)
+
+    def kill(self) -> None:
+        """Kill the daemon as a crash would; what runs in containers goes on."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+    def containers(self) -> list[str]:
+        """The names of all containers."""
+        with Engine({"DOCKER_HOST": self.address}) as engine:
+            return [box.name for box in engine.find(["corral.home"])]
+
+    def clear(self) -> None:
+        """End the daemon and everything it started, and remove all its files."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=30)
+            self._process.kill()
+            self._process.wait()
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._unmount()
+        shutil.rmtree(self._folder)
+
+    def _wait(self) -> None:
+        until = time.monotonic() + 60
+        while subprocess.run(["docker", "--host", self.address, "version"], capture_output=True).returncode:  # noqa: PLW1510 - its exit code is the answer
+            assert time.monotonic() < until, (self._folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def _processes(self) -> list[psutil.Process]:
+        """What it left running: its own helpers by their command lines, and what these started."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self._folder) in " ".join(process.info["cmdline"] or []):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found += [*process.children(recursive=True), process]
+        return found
+
+    def _unmount(self) -> None:
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in sorted((m for m in mounts if m.startswith(f"{self._folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", mount], check=True)
+
+
+@contextmanager
+def private_engine() -> Iterator[PrivateEngine]:
+    """An engine that runs; it and all it started are gone on leaving."""
+    engine = PrivateEngine(Path(tempfile.mkdtemp(prefix="corral-engine-")))
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.clear()
