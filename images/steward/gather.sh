@@ -1,19 +1,35 @@
 #!/bin/sh
-# Brings an attempt's work home as objects: prints "COMMIT KIND\n", then a thin pack of BASE..COMMIT.
+# Brings an attempt's work home as objects: prints "COMMIT KIND LEFT\n", then a thin pack of BASE..COMMIT.
 #
 #   gather.sh BASE all    the tip of HEAD, with uncommitted and untracked work as one more commit
 #   gather.sh BASE tip    the tip of HEAD alone
 #
-# KIND is committed (HEAD held everything), snapshot (a commit was added) or salvaged (HEAD was
-# unreadable, so the files were taken on top of BASE). Runs in a container of its own in which
-# everything that a box wrote is mounted read-only. No configuration, index or hook of the box is read;
-# of its git directory only HEAD and the object store are.
+# KIND is committed (HEAD held everything), snapshot (a commit was added) or salvaged (HEAD or what it
+# names was unreadable, so the files were taken on top of BASE). LEFT says what COMMIT lacks, joined by
+# commas, or is "-": commits (a branch, a tag or a stash holds some), files (some can't be read, or lie in
+# a repository without a commit), nested (of repositories in the tree it has the id alone).
+#
+# Runs in a container of its own in which everything that a box wrote is mounted read-only. No index, hook
+# or attribute of the box's git directory is used; of that, only HEAD, the refs and the objects are.
 set -u
 
-base=$1 what=$2 kind=committed
-tip=$(timeout 10 git --git-dir=/gitdir rev-parse -q --verify 'HEAD^{commit}' 2>/dev/null) || {
-    tip=$base kind=salvaged
+base=$1 what=$2 kind=committed left=
+
+lacks() {
+    left=${left:+$left,}$1
 }
+
+# Whether all objects of a tip are there, and its tree can be held.
+sound() {
+    timeout 60 git rev-list --objects --quiet "$1" "^$base" 2>/dev/null &&
+        timeout 60 git read-tree "$1" 2>/dev/null
+}
+
+# A question to the box's own git directory, with its configuration: for reading refs alone.
+box_git() {
+    GIT_ALTERNATE_OBJECT_DIRECTORIES=/base/objects timeout 10 git --git-dir=/gitdir "$@" 2>/dev/null
+}
+
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1 \
     GIT_AUTHOR_NAME=Corral GIT_AUTHOR_EMAIL=corral@localhost \
     GIT_COMMITTER_NAME=Corral GIT_COMMITTER_EMAIL=corral@localhost
@@ -25,16 +41,37 @@ git config core.bare false
 git config gc.auto 0
 git config core.fsyncMethod batch
 
+tip=$(box_git rev-parse -q --verify 'HEAD^{commit}') || tip=
+if [ -z "$tip" ] || ! sound "$tip"; then
+    tip=$base kind=salvaged
+    git read-tree "$tip" || exit 1
+fi
+
 out=$tip
 if [ "$what" = all ]; then
-    git read-tree "$tip" || exit 1
     cd /workspace || exit 1
-    timeout 120 git add -A --ignore-errors -- . ':(exclude,top,literal).git' >/dev/null 2>&1
+    # 1 says that single files could not be added. Anything else, and all of them would be missing.
+    timeout 120 git add -A --ignore-errors -- . ':(exclude,top,literal).git' >/dev/null 2>/tmp/complaints
+    added=$?
+    if [ "$added" -gt 1 ]; then
+        tail -n 1 /tmp/complaints >&2
+        exit 1
+    fi
+    if [ "$added" = 1 ] || grep -q '^warning: could not open' /tmp/complaints; then
+        lacks files
+    fi
     tree=$(git write-tree) || exit 1
     if [ "$tree" != "$(git rev-parse "$tip^{tree}")" ]; then
         out=$(echo "Work that was not committed" | git commit-tree "$tree" -p "$tip") || exit 1
         [ "$kind" = salvaged ] || kind=snapshot
     fi
 fi
-printf '%s %s\n' "$out" "$kind"
+if git ls-files -s | grep -q '^160000 '; then
+    lacks nested
+fi
+other=$(box_git rev-list --all --max-count=1 --not "$tip" "$base") || other=unknown
+if [ -n "$other" ] || [ "$kind" = salvaged ]; then
+    lacks commits
+fi
+printf '%s %s %s\n' "$out" "$kind" "${left:--}"
 printf '%s\n^%s\n' "$out" "$base" | git pack-objects -q --revs --thin --stdout --delta-base-offset

@@ -14,7 +14,13 @@ from runner.sandbox.engine import Engine
 
 LARGEST = 1024 * MIB
 SECONDS = 300.0
-HEADER = 60
+HEADER = 90
+LEFT = {
+    "commits": "commits that HEAD does not hold (another branch, a tag, a stash)",
+    "files": "files that could not be read, or that lie in a repository without a commit",
+    "nested": "the files of repositories inside of the tree",
+}
+"""What may be left behind, by the words of `gather.sh`."""
 
 
 class GatherError(CorralError):
@@ -29,11 +35,13 @@ class RawWork:
         tip: The commit it names, 40 hex digits.
         kind: How the tip came about, in the words of `gather.sh`.
         pack: The file that holds the pack.
+        left: What the tip lacks, as keys of `LEFT`.
     """
 
     tip: str
     kind: Literal["committed", "snapshot", "salvaged"]
     pack: Path
+    left: tuple[str, ...] = ()
 
 
 def read_out(engine: Engine, spec: BoxSpec, target: Path) -> RawWork:
@@ -84,10 +92,11 @@ def _save(chunks: Iterator[tuple[bytes | None, bytes | None]], target: Path) -> 
 
 def _parse(header: bytes, pack: Path) -> RawWork:
     words = header.decode("ascii", errors="replace").split(" ")
-    if len(words) == 2:
-        tip, kind = words
-        if len(tip) == 40 and set(tip) <= set("0123456789abcdef"):
+    if len(words) == 3:
+        tip, kind, named = words
+        left = () if named == "-" else tuple(named.split(","))
+        if len(tip) == 40 and set(tip) <= set("0123456789abcdef") and set(left) <= set(LEFT):
             for known in ("committed", "snapshot", "salvaged"):
                 if kind == known:
-                    return RawWork(tip, known, pack)
+                    return RawWork(tip, known, pack, left)
     raise GatherError("the gather container printed a malformed header")

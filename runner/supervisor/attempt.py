@@ -24,7 +24,7 @@ from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment
 from runner.errors import CorralError, EngineError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Access
-from runner.gather.pack import read_out
+from runner.gather.pack import LEFT, read_out
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine, take_in
 from runner.git import worktree
@@ -303,9 +303,10 @@ class _Life:
 
     def _bring_home(self) -> e.AttemptGathered:
         shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
-        work, found, left_out = self._take_in()
+        work, found, left = self._take_in()
+        kept = self._save() if left else None
         if found.is_empty:
-            return e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
+            return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept, flags=left)
         base, commit, branch = self._spec.base, found.commit, self._spec.branch
         worktree.import_commits(self._git_dir, found.path, found.alternates, commit, base)
         if worktree.has_tree(self._git_dir, branch, commit):
@@ -323,21 +324,21 @@ class _Life:
             files=change.files,
             insertions=change.insertions,
             deletions=change.deletions,
-            flags=left_out + found.links_and_submodules(),
+            kept=kept,
+            flags=left + found.links_and_submodules(),
         )
 
     def _take_in(self) -> tuple[Work, Quarantine, tuple[str, ...]]:
-        """All of the work, or else what was committed; with a flag for what was left out."""
+        """All of the work, or else what was committed; with flags for what is left behind."""
         try:
-            work, found = self._read_out("all")
+            return self._read_out("all")
         except Refused as refused:
-            _, found = self._read_out("tip")
+            _, found, left = self._read_out("tip")
             if found.commit == self._spec.base:
                 raise
-            return "salvaged", found, (f"uncommitted work was left out: {refused}",)
-        return work, found, ()
+            return "salvaged", found, (f"uncommitted work was left out: {refused}", *left)
 
-    def _read_out(self, what: Literal["all", "tip"]) -> tuple[Work, Quarantine]:
+    def _read_out(self, what: Literal["all", "tip"]) -> tuple[Work, Quarantine, tuple[str, ...]]:
         place = self._rooms.home / "q" / self._spec.box / what
         place.mkdir(parents=True)
         argv = ("/opt/corral/gather.sh", self._spec.base, what)
@@ -346,17 +347,22 @@ class _Life:
             self._rooms.engine, self._box("gather", argv, {"HOME": "/nonexistent"}, mounts), place / "pack"
         )
         found = take_in(place / "git", raw, self._base)
-        return ("salvaged" if raw.kind == "salvaged" else "gathered"), found
+        left = tuple(f"not in the branch: {LEFT[word]}" for word in raw.left)
+        return ("salvaged" if raw.kind == "salvaged" else "gathered"), found, left
 
     def _keep(self, work: Work, reason: str) -> e.AttemptGathered:
-        """Save the files that could not come home; failing that, leave them where they are."""
+        """What is told of work that could not come home: where its files are."""
+        kept = self._save()
+        return e.AttemptGathered(at=time.time(), attempt=self._name, work=work, reason=reason, kept=kept)
+
+    def _save(self) -> str:
+        """Save all files of the attempt in an archive; failing that, leave them where they are."""
         name = f"{self._spec.run}+{self._name.replace('/', '+')}"
         try:
-            kept = self._rooms.steward.keep(self._spec.box, name)
+            return str(self._rooms.steward.keep(self._spec.box, name))
         except FAULTS:
             self._leave_in_place = True
-            kept = self._space.root
-        return e.AttemptGathered(at=time.time(), attempt=self._name, work=work, reason=reason, kept=str(kept))
+            return str(self._space.root)
 
     # -- the check
 

@@ -26,6 +26,7 @@ from runner.locks import try_locked
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt import FAULTS, AttemptSpec, Rooms, drive
+from runner.supervisor.includes import read_includes
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.schedule import Decision, decide, finished, images_of
 from runner.supervisor.state import RunState, apply, begin, fold
@@ -236,7 +237,7 @@ class Night:
             branch=plan.branch(key),
             image=self._state.images[(task.source, catalog.layer(profile.settings))],
             access=self._means.access(profile, task.id),
-            include={path: (Path(source.repo) / path).read_bytes() for path in source.include},
+            include=read_includes(source),
         )
 
     def _box(self, key: AttemptKey) -> str:

@@ -10,12 +10,13 @@ from typing import Literal
 from runner import names
 from runner.errors import Problem, TaskFileError, UsageError
 from runner.git import trusted
+from runner.supervisor.includes import read_includes
 from runner.tasks.plan import Plan
 from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
 from runner.tasks.taskfile import TaskFile, load
 
 LARGEST = 64 * 1024 * 1024
-MOST_NAMES = 10_000
+MOST_NAMES = 1000
 
 
 def read(file: Path) -> TaskFile:
@@ -52,23 +53,28 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
     tasks = read(file)
     facts = {wanted: _facts(*wanted) for wanted in wanted_repos(tasks, file)}
     draft = make_plan(tasks, file, run_name(name, tasks.name, taken), facts)
-    for tries in range(MOST_NAMES):
+    if name is None:
+        draft = _renamed(draft, tasks.name, taken)
+    in_the_way = _in_the_way(draft)
+    if in_the_way:
+        said = f"a branch is in the way of the run's branches: {', '.join(in_the_way[:5])}"
+        cure = "delete or rename it, or set `branch_prefix:` to another name"
+        raise TaskFileError(file, [Problem(said, cure=cure)])
+    for source in draft.sources:
+        read_includes(source)
+    return draft
+
+
+def _renamed(draft: Plan, stem: str | None, taken: list[str]) -> Plan:
+    """The plan under the next name whose branches are free, if another name is all that it takes."""
+    for _ in range(MOST_NAMES):
         in_the_way = _in_the_way(draft)
-        if not in_the_way:
-            return draft
-        if name is not None or tries == MOST_NAMES - 1 or not _only_below_the_run(draft, in_the_way):
+        run = f"{draft.branch_prefix}/{draft.run}"
+        if not in_the_way or not all(name == run or name.startswith(f"{run}/") for name in in_the_way):
             break
         taken = [*taken, draft.run]
-        draft = draft.model_copy(update={"run": run_name(None, tasks.name, taken)})
-    raise TaskFileError(
-        file,
-        [
-            Problem(
-                f"a branch is in the way of the run's branches: {', '.join(in_the_way[:5])}",
-                cure="delete or rename it, or set `branch_prefix:` to another name",
-            )
-        ],
-    )
+        draft = draft.model_copy(update={"run": run_name(None, stem, taken)})
+    return draft
 
 
 def run_name(wanted: str | None, stem: str | None, taken: list[str], now: float | None = None) -> str:
@@ -100,12 +106,6 @@ def _in_the_way(draft: Plan) -> list[str]:
         for source in draft.sources
     )
     return list(dict.fromkeys(branch for branches in found for branch in branches))
-
-
-def _only_below_the_run(draft: Plan, branches: list[str]) -> bool:
-    """Whether another name for the run would free the way."""
-    run = f"{draft.branch_prefix}/{draft.run}"
-    return all(branch == run or branch.startswith(f"{run}/") for branch in branches)
 
 
 def _facts(repo: Path, base: str) -> RepoFacts | Unusable:

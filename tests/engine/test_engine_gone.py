@@ -21,13 +21,12 @@ TASKS = dict.fromkeys("abc", "echo begun > made; sleep 300")
 
 @pytest.fixture
 def engine(corral: Corral, repo: Path) -> Iterator[PrivateEngine]:
-    """An engine of the test's own, which the command uses, and which has the images it needs."""
+    """An engine of the test's own, which has the images that the command needs."""
     file = write_tasks(repo.parent / "t.yaml", repo, TASKS)
     image = corral("image", "build", file).out.split()[-1]  # and the steward's
     with Engine(dict(os.environ)) as main, private_engine() as private:
         held = main.images(LABEL_LAYER)
         private.take_images([tag for facts in held for tag in facts.tags if needed(tag, facts.id, image)])
-        corral.env["DOCKER_HOST"] = private.address
         yield private
 
 
@@ -39,16 +38,17 @@ def needed(tag: str, id_: str, image: str) -> bool:
 @pytest.fixture
 def run(corral: Corral, repo: Path, engine: PrivateEngine) -> Iterator[Live]:
     """A run of which two attempts live on that engine, and one waits."""
+    corral.env["DOCKER_HOST"] = engine.address
+    before = host_git_hashes(repo)
     with living(corral, "run", repo.parent / "t.yaml", "--jobs", "2") as live:
         live.until("attempt.running", 2)
         yield live
-    assert engine.containers() == []
+    assert host_git_hashes(repo) == before
 
 
 def test_work_is_kept_where_the_reason_says_and_reap_saves_it(
     corral: Corral, repo: Path, engine: PrivateEngine, run: Live
 ) -> None:
-    before = host_git_hashes(repo)
     engine.kill()
     assert run.end() == 3
     rows = run.events[-1]["attempts"]
@@ -62,8 +62,8 @@ def test_work_is_kept_where_the_reason_says_and_reap_saves_it(
     assert corral("reap").code == 0
     saved = [next((corral.home / "kept").glob(f"*{Path(row['kept']).name}*")) for row in first]
     assert [text_in(archive) for archive in saved] == ["begun\n"] * 2
+    assert engine.containers() == []
     assert "nothing is left over" in corral("reap").out
-    assert host_git_hashes(repo) == before
 
 
 def text_in(archive: Path) -> str:
@@ -89,3 +89,4 @@ def test_a_run_whose_engine_and_supervisor_died_can_be_resumed(
     for task in "ab":
         assert git(repo, "cat-file", "blob", f"{rows[task]['branch']}:made") == "begun"
         assert (rows[task]["ended"], rows[task]["try"]) == ("agent-error", 1)
+    assert engine.containers() == []

@@ -16,7 +16,8 @@ FILES = {"a.txt": "one\n", "dir/b.txt": "two\n", ".gitignore": "*.log\nbuild/\n"
 TASKS: dict[str, str] = {
     "unstaged": "echo two > a.txt",
     "untracked": "mkdir -p 'new dir/x' && echo n > 'new dir/x/n'",
-    "staged": "echo s > s && git add s && rm s && git update-index --chmod=+x a.txt",
+    "staged": "echo s > s && git add s && echo two > a.txt && git add a.txt",
+    "staged-and-removed": "echo s > s && git add s && rm s; echo n > n",
     "committed": f"echo c > c; {COMMIT} 'the message'",
     "committed-and-more": f"echo c > c; {COMMIT} first; echo d > d; echo e >> c",
     "amended": f"echo c > c; {COMMIT} first; echo d > d; git add d; git commit -q --amend -m 'second thoughts'",
@@ -33,7 +34,7 @@ TASKS: dict[str, str] = {
     "only-stashed": "echo two > a.txt; git stash -q",
     "deleted": "rm -rf ./* .gitignore",
     "deleted-even-git": "rm -rf ./* .gitignore /gitdir/* 2>/dev/null; true",
-    "nested": f"mkdir sub; cd sub; git init -q; echo x > x; {COMMIT} x",
+    "nested": f"git init -q sub; cd sub; git config user.name x; git config user.email x@y; echo x > x; {COMMIT} x",
     "nested-empty": "git init -q sub; echo x > sub/x; echo y > y",
     "locked": "touch /gitdir/index.lock /gitdir/HEAD.lock; echo n > n",
     "garbage-index": "head -c 900 /dev/urandom > /gitdir/index; echo n > n",
@@ -44,6 +45,10 @@ TASKS: dict[str, str] = {
     "fifo-config": "rm /gitdir/config; mkfifo /gitdir/config; echo n > n",
     "hostile-config": "git config core.fsmonitor 'touch /workspace/ran'; git config filter.x.clean 'tr a-z A-Z'; "
     "git config core.worktree /; echo '* filter=x' > .gitattributes; echo lower > n",
+    "lost-objects": f"echo c > c; {COMMIT} c; rm -r /gitdir/objects/$(git rev-parse HEAD^{{tree}} | cut -c-2); "
+    "echo n > n",
+    "lost-file": f"echo c > c; {COMMIT} c; rm -r /gitdir/objects/$(git rev-parse HEAD:c | cut -c-2); rm c; echo n > n",
+    "no-alternates": "rm /gitdir/objects/info/alternates; echo n > n",
     "no-objects": f"echo c > c; {COMMIT} c; rm -rf /gitdir/objects; echo n > n",
     "modes": "printf '#!/bin/sh\\n' > tool; chmod 755 tool; ln -s a.txt link; ln -s /etc/passwd out; chmod 600 a.txt",
     "special": "mkfifo pipe; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"sock\")'; echo n > n",
@@ -93,6 +98,8 @@ def messages(done: Done, task: str) -> list[str]:
 
 SNAPSHOT = "Work that was not committed"
 EXPECTED: dict[str, tuple[dict[str, str], list[str]]] = {
+    "staged": ({"a.txt": "M", "s": "A"}, [SNAPSHOT]),
+    "staged-and-removed": ({"n": "A"}, [SNAPSHOT]),
     "unstaged": ({"a.txt": "M"}, [SNAPSHOT]),
     "untracked": ({"new dir/x/n": "A"}, [SNAPSHOT]),
     "committed": ({"c": "A"}, ["the message"]),
@@ -114,6 +121,9 @@ EXPECTED: dict[str, tuple[dict[str, str], list[str]]] = {
     "garbage-config": ({"n": "A"}, [SNAPSHOT]),
     "fifo-config": ({"n": "A"}, [SNAPSHOT]),
     "hostile-config": ({".gitattributes": "A", "n": "A"}, [SNAPSHOT]),
+    "lost-objects": ({"c": "A", "n": "A"}, [SNAPSHOT]),
+    "lost-file": ({"n": "A"}, [SNAPSHOT]),
+    "no-alternates": ({"n": "A"}, [SNAPSHOT]),
     "no-objects": ({"c": "A", "n": "A"}, [SNAPSHOT]),
     "modes": ({"tool": "A", "link": "A", "out": "A"}, [SNAPSHOT]),
     "special": ({"n": "A"}, [SNAPSHOT]),
@@ -130,16 +140,84 @@ def test_comes_home(done: Done, task: str) -> None:
 
 
 SALVAGED = {"garbage-head", "fifo-head", "directory-head", "garbage-config", "fifo-config", "no-objects",
-            "deleted-even-git", "large"}  # fmt: skip
+            "lost-objects", "lost-file", "deleted-even-git", "large"}  # fmt: skip
+BEHIND = {
+    "branch-not-checked-out": "commits that HEAD does not hold",
+    "stashed": "a stash",
+    "only-stashed": "a stash",
+    "conflicted": "another branch",
+    "rebasing": "another branch",
+    "nested": "repositories inside",
+    "nested-empty": "a repository without a commit",
+    "unreadable": "files that could not be read",
+    "large": "a file of more than 50 MiB",
+    "large-alone": "a file of more than 50 MiB",
+    **dict.fromkeys(SALVAGED - {"large"}, "commits"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_the_branch_lacks_is_said_and_all_files_are_kept(done: Done, task: str) -> None:
+    row = done.attempt(task)
+    if task in BEHIND:
+        assert BEHIND[task] in " ".join((row["reason"] or "", *row["flags"]))
+        assert tarfile.is_tarfile(row["kept"])
+    else:
+        assert row["kept"] is None, row
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_work_that_could_not_be_taken_as_it_was_is_said_to_be_salvaged(done: Done, task: str) -> None:
-    expected = "none" if task in {"only-stashed"} else "refused" if task == "large-alone" else "gathered"
-    assert done.attempt(task)["work"] == ("salvaged" if task in SALVAGED else expected), done.attempt(task)
+    special = {"only-stashed": "none", "large-alone": "refused"}
+    expected = "salvaged" if task in SALVAGED else special.get(task, "gathered")
+    assert done.attempt(task)["work"] == expected, done.attempt(task)
+
+
+def kept(done: Done, task: str) -> set[str]:
+    """The files in the archive of a task, without the folder of its work tree or git directory."""
+    with tarfile.open(done.attempt(task)["kept"]) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+@pytest.mark.parametrize(
+    ("task", "file"),
+    [("large", "large"), ("large-alone", "large"), ("unreadable", "s"), ("unreadable", "d/d"), ("nested", "sub/x"),
+     ("nested-empty", "sub/x"), ("stashed", "refs/stash"), ("garbage-head", "HEAD"), ("fifo-head", "HEAD")],
+)  # fmt: skip
+def test_the_archive_holds_what_the_branch_lacks(done: Done, task: str, file: str) -> None:
+    assert file in kept(done, task)
 
 
 def test_a_merge_keeps_both_sides(done: Done) -> None:
     assert changed(done, "merged") == {"x": "A", "y": "A"}
     row, repo = at_home(done, "merged")
     assert len(git(repo, "rev-list", "--parents", "-1", row["branch"]).split()) == 3
+
+
+def test_modes_and_links_are_kept(done: Done) -> None:
+    row, repo = at_home(done, "modes")
+    rows = git(repo, "ls-tree", row["branch"], "tool", "link", "out", "a.txt").splitlines()
+    assert {line.split("\t")[1]: line[:6] for line in rows} == {
+        "tool": "100755",
+        "link": "120000",
+        "out": "120000",
+        "a.txt": "100644",
+    }
+    assert row["flags"] == ["symlink 'out' leads out of the tree"]
+
+
+def test_files_are_taken_byte_by_byte(done: Done) -> None:
+    assert blob(done, "hostile-config", "n") == "lower"
+    assert blob(done, "case", "crlf") == "a\r"
+    assert (blob(done, "case", "README"), blob(done, "case", "readme")) == ("1", "2")
+
+
+def test_five_thousand_files_come_home(done: Done) -> None:
+    assert len(changed(done, "many")) == 5000
+    assert blob(done, "many", "many/4999") == "4999"
+
+
+def test_commits_keep_their_authors(done: Done) -> None:
+    row, repo = at_home(done, "committed-and-more")
+    authors = git(repo, "log", "--format=%an", f"{row['base']}..{row['branch']}").splitlines()
+    assert authors == ["Corral", "Corral agent"]
