@@ -26,12 +26,12 @@ from runner.settings import Settings
 from runner.supervisor import access, prepare
 from runner.supervisor import doctor as doctoring
 from runner.supervisor import reap as reaping
-from runner.supervisor.attempt import log_file
 from runner.supervisor.forecast import Forecast, forecast
 from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import journal, means
 from runner.supervisor.night import Night
 from runner.supervisor.schedule import images_of
+from runner.supervisor.spec import log_file
 from runner.supervisor.state import RunState, find_attempt, fold
 from runner.tasks.plan import Plan
 from runner.tasks.schema import json_schema

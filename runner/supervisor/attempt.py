@@ -9,12 +9,11 @@ there is any, the check is run on it. A fault of ours or of the engine's makes t
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,77 +21,23 @@ from runner import names
 from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment
 from runner.errors import CorralError, EngineError
-from runner.gateway.client import Gateway
-from runner.gateway.grants import Access
 from runner.gather.pack import LEFT, read_out
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine, take_in
 from runner.git import worktree
 from runner.git.base_store import BaseStore, base_store
-from runner.names import AttemptKey
 from runner.sandbox import workspace
-from runner.sandbox.box import MIB, BoxSpec, Mount, Role
-from runner.sandbox.engine import BoxState, Engine
-from runner.sandbox.steward import Steward
+from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import events as e
 from runner.supervisor.check import Checked, run_check
+from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
 from runner.supervisor.watch import Watch, Watched
-from runner.tasks.plan import Profile, Source, Task
 from runner.tasks.units import format_duration
 
 FAULTS = (CorralError, OSError)
 """What can fail around an attempt without being a bug of ours."""
-
-GATHER_MEMORY = 2048 * MIB
-
-
-@dataclass(frozen=True)
-class AttemptSpec:
-    """All that an attempt is: what to do, by whom, from where, and as which box.
-
-    `image` is the prepared image's id; `access` is who answers its model calls, if anyone does;
-    `include` holds the ignored files of the user's work tree that the task needs.
-    """
-
-    run: str
-    key: AttemptKey
-    box: str
-    task: Task
-    profile: Profile
-    source: Source
-    base: str
-    branch: str
-    image: str
-    access: Access | None
-    include: dict[str, bytes]
-
-
-def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
-    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""
-    return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
-
-
-@dataclass(frozen=True)
-class Rooms:
-    """What an attempt works with: the host's parts, shared by all attempts of a run."""
-
-    engine: Engine
-    steward: Steward
-    steward_image: str
-    gateway: Gateway | None
-    home: Path
-    uid: int
-
-    @property
-    def locks(self) -> Path:
-        """Where lock files lie."""
-        return self.home / "locks"
-
-    def log(self, run: str, key: AttemptKey, what: str = "log") -> Path:
-        """The file that holds an attempt's output, or its check's."""
-        return log_file(self.home, run, key, what)
 
 
 def drive(
@@ -114,28 +59,6 @@ def drive(
     yield from life.gather()
     yield from life.check()
     yield from life.finish()
-
-
-@dataclass(frozen=True)
-class Known:
-    """What an earlier process noted of an attempt: how far it came, and what was found."""
-
-    begun: bool = False
-    running: bool = False
-    ended: e.AttemptEnded | None = None
-    gathered: e.AttemptGathered | None = None
-    checked: e.AttemptChecked | None = None
-
-    @classmethod
-    def of(cls, told: tuple[e.Event, ...]) -> Known:
-        """The latest of each kind."""
-        return cls(
-            begun=bool(told),
-            running=any(isinstance(event, e.BoxStarted) for event in told),
-            ended=next((event for event in reversed(told) if isinstance(event, e.AttemptEnded)), None),
-            gathered=next((event for event in reversed(told) if isinstance(event, e.AttemptGathered)), None),
-            checked=next((event for event in reversed(told) if isinstance(event, e.AttemptChecked)), None),
-        )
 
 
 class _Life:
@@ -227,7 +150,7 @@ class _Life:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
         mounts = self._space.agent_mounts(self._base, sockets)
         argv = ("/opt/corral/enter", "work", spec.base, *launch.argv)
-        container = rooms.engine.create(self._box("agent", argv, env, mounts))
+        container = rooms.engine.create(box_spec(self._spec, self._rooms, "agent", argv, env, mounts))
         self._box_existed = True
         rooms.engine.start(container)
         return container
@@ -344,7 +267,9 @@ class _Life:
         argv = ("/opt/corral/gather.sh", self._spec.base, what)
         mounts = self._space.gather_mounts(self._base)
         raw = read_out(
-            self._rooms.engine, self._box("gather", argv, {"HOME": "/nonexistent"}, mounts), place / "pack"
+            self._rooms.engine,
+            box_spec(self._spec, self._rooms, "gather", argv, {"HOME": "/nonexistent"}, mounts),
+            place / "pack",
         )
         found = take_in(place / "git", raw, self._base)
         left = tuple(f"not in the branch: {LEFT[word]}" for word in raw.left)
@@ -396,7 +321,7 @@ class _Life:
             rooms.steward.own(spec.box, rooms.uid)
         argv = ("/opt/corral/enter", "check", found.commit, spec.base, "sh", "-c", command)
         mounts = self._space.check_mounts(self._base, found.path)
-        box = self._box("check", argv, environment("", {}), mounts)
+        box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
         log = rooms.log(spec.run, spec.key, "check.log")
         return run_check(rooms.engine, box, log, spec.task.limits.time, self._stop)
 
@@ -434,25 +359,6 @@ class _Life:
         if self._store is None:
             self._store = base_store(self._rooms.home / "bases", self._git_dir, self._spec.base)
         return self._store
-
-    def _box(
-        self, role: Role, argv: tuple[str, ...], env: Mapping[str, str], mounts: tuple[Mount, ...]
-    ) -> BoxSpec:
-        spec, rooms = self._spec, self._rooms
-        limits = spec.task.limits
-        return BoxSpec(
-            name=f"corral-{role}-{spec.box}-{os.urandom(3).hex()}",
-            image=rooms.steward_image if role == "gather" else spec.image,
-            argv=argv,
-            labels=names.labels(names.home_id(str(rooms.home)), spec.run, spec.key, role),
-            user=rooms.uid,
-            cpus=limits.cpus,
-            memory=GATHER_MEMORY if role == "gather" else limits.memory,
-            pids=limits.pids,
-            mounts=mounts,
-            env=dict(env),
-            keep_output=role != "gather",
-        )
 
     def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
         seen = seen or Watched()

@@ -14,9 +14,9 @@ from runner.sandbox.images import Images
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import access_for
-from runner.supervisor.attempt import Rooms
 from runner.supervisor.journal import Journal
 from runner.supervisor.night import Means
+from runner.supervisor.spec import Rooms
 from runner.tasks.plan import Plan, Source
 
 

@@ -25,10 +25,11 @@ from runner.gateway.grants import Access
 from runner.locks import try_locked
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.attempt import FAULTS, AttemptSpec, Rooms, drive
+from runner.supervisor.attempt import FAULTS, drive
 from runner.supervisor.includes import read_includes
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.spec import AttemptSpec, Rooms
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.tasks.plan import Plan, Profile, Source
 

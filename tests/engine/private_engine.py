@@ -31,7 +31,8 @@ class PrivateEngine:
 
     def start(self) -> None:
         """Start it, also again, and wait until it answers."""
-        (self._folder / "pid").unlink(missing_ok=True)
+        for stale in ("pid", "exec/containerd/containerd.pid"):  # a killed process may stay as a zombie
+            (self._folder / stale).unlink(missing_ok=True)
         name = self._folder.name
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

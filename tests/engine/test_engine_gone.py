@@ -47,7 +47,7 @@ def run(corral: Corral, repo: Path, engine: PrivateEngine) -> Iterator[Live]:
 
 
 def test_work_is_kept_where_the_reason_says_and_reap_saves_it(
-    corral: Corral, repo: Path, engine: PrivateEngine, run: Live
+    corral: Corral, engine: PrivateEngine, run: Live
 ) -> None:
     engine.kill()
     assert run.end() == 3

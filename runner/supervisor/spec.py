@@ -1,0 +1,114 @@
+"""What one attempt is, and what it works with: the values that `attempt.drive` takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import names
+from runner.gateway.client import Gateway
+from runner.gateway.grants import Access
+from runner.names import AttemptKey
+from runner.sandbox.box import MIB, BoxSpec, Mount, Role
+from runner.sandbox.engine import Engine
+from runner.sandbox.steward import Steward
+from runner.supervisor import events as e
+from runner.tasks.plan import Profile, Source, Task
+
+GATHER_MEMORY = 2048 * MIB
+
+
+@dataclass(frozen=True)
+class AttemptSpec:
+    """All that an attempt is: what to do, by whom, from where, and as which box.
+
+    `image` is the prepared image's id; `access` is who answers its model calls, if anyone does;
+    `include` holds the ignored files of the user's work tree that the task needs.
+    """
+
+    run: str
+    key: AttemptKey
+    box: str
+    task: Task
+    profile: Profile
+    source: Source
+    base: str
+    branch: str
+    image: str
+    access: Access | None
+    include: dict[str, bytes]
+
+
+def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
+    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""
+    return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What an attempt works with: the host's parts, shared by all attempts of a run."""
+
+    engine: Engine
+    steward: Steward
+    steward_image: str
+    gateway: Gateway | None
+    home: Path
+    uid: int
+
+    @property
+    def locks(self) -> Path:
+        """Where lock files lie."""
+        return self.home / "locks"
+
+    def log(self, run: str, key: AttemptKey, what: str = "log") -> Path:
+        """The file that holds an attempt's output, or its check's."""
+        return log_file(self.home, run, key, what)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an earlier process noted of an attempt: how far it came, and what was found."""
+
+    begun: bool = False
+    running: bool = False
+    ended: e.AttemptEnded | None = None
+    gathered: e.AttemptGathered | None = None
+    checked: e.AttemptChecked | None = None
+
+    @classmethod
+    def of(cls, told: tuple[e.Event, ...]) -> Known:
+        """The latest of each kind."""
+        return cls(
+            begun=bool(told),
+            running=any(isinstance(event, e.BoxStarted) for event in told),
+            ended=next((event for event in reversed(told) if isinstance(event, e.AttemptEnded)), None),
+            gathered=next((event for event in reversed(told) if isinstance(event, e.AttemptGathered)), None),
+            checked=next((event for event in reversed(told) if isinstance(event, e.AttemptChecked)), None),
+        )
+
+
+def box_spec(
+    spec: AttemptSpec,
+    rooms: Rooms,
+    role: Role,
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
+) -> BoxSpec:
+    """A container of an attempt: its agent's, its gathering's or its check's."""
+    limits = spec.task.limits
+    return BoxSpec(
+        name=f"corral-{role}-{spec.box}-{os.urandom(3).hex()}",
+        image=rooms.steward_image if role == "gather" else spec.image,
+        argv=argv,
+        labels=names.labels(names.home_id(str(rooms.home)), spec.run, spec.key, role),
+        user=rooms.uid,
+        cpus=limits.cpus,
+        memory=GATHER_MEMORY if role == "gather" else limits.memory,
+        pids=limits.pids,
+        mounts=mounts,
+        env=dict(env),
+        keep_output=role != "gather",
+    )
