@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
 import runner
@@ -73,7 +75,11 @@ def init(
     """Write a commented first task file."""
     if file.exists():
         raise UsageError(f"{file} exists", cure="name another file; nothing is overwritten")
-    file.write_text(starter(devcontainer=_has_devcontainer(file.absolute().parent)), encoding="utf-8")
+    text = starter(devcontainer=_has_devcontainer(file.absolute().parent))
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} can't be written: {error.strerror}", cure="name another file") from error
     out.print(f"wrote {file}; next: edit it, then `corral plan {file}`", soft_wrap=True)
 
 
@@ -143,6 +149,7 @@ def _work(
     made: Plan, settings: Settings, expected: Forecast, as_json: bool, do: Callable[[Night], RunState]
 ) -> int:
     """Do a run while showing it; returns the exit code."""
+    expected.require_sound()
     watcher = _watcher(as_json)
     environment = configuration.environment()
     with (
@@ -152,36 +159,27 @@ def _work(
         ) as has,
     ):
         night = Night(has, watcher)
-        with _interruptions(night) as caught:
+        with _interruptions(night):
             state = do(night)
     if not as_json:
-        out.print()
-        out.print(report.terminal(state))
-        out.print(report.next_steps(state))
-    return caught.exit_code or state.exit_code or 0
-
-
-class _Caught:
-    """The signal that interrupted a run, if one did."""
-
-    exit_code = 0
+        with suppress(OSError):  # whoever looked may have left
+            out.print(Group(Text(), report.terminal(state), report.next_steps(state)))
+    return state.exit_code or 0
 
 
 @contextmanager
-def _interruptions(night: Night) -> Iterator[_Caught]:
+def _interruptions(night: Night) -> Iterator[None]:
     """Let Ctrl-C drain and then stop the run, and a termination stop it at once."""
-    caught = _Caught()
 
     def interrupted(number: int, _: object) -> None:
-        caught.exit_code = 128 + number
-        night.interrupt(1 if number == signal.SIGINT else 2)
+        night.interrupt(128 + number, times=1 if number == signal.SIGINT else 2)
 
     before = {
         number: signal.signal(number, interrupted)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
-        yield caught
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -267,6 +265,9 @@ def diff(
         raise UsageError(f"{found.key} has no branch", cure="corral status")
     source = state.plan.sources[state.plan.task(found.key.task).source]
     text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
+    if not out.is_terminal:
+        sys.stdout.buffer.write(text)  # a patch for programs, to the byte
+        return
     out.print(report.diff(block(text.decode(errors="replace"), 20_000_000)), soft_wrap=True)
 
 
@@ -428,6 +429,22 @@ def main() -> None:
     configuration.forget_git_environment()
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except CorralError as error:
-        err.print(Text("error: ", "bold red") + Text(block(str(error))), soft_wrap=True)
+        _complain(str(error))
         sys.exit(error.exit_code)
+    except Exception as error:
+        _complain(f"a bug in Corral: {error!r}\n  → please report it, with {_report_of(error)}")
+        sys.exit(CorralError.exit_code)
+
+
+def _complain(text: str) -> None:
+    err.print(Text("error: ", "bold red") + Text(block(text)), soft_wrap=True)
+
+
+def _report_of(error: Exception) -> str:
+    """Write down where an unexpected error comes from; returns the file's path."""
+    with tempfile.NamedTemporaryFile("w", prefix="corral-bug-", suffix=".txt", delete=False) as file:
+        file.writelines(traceback.format_exception(error))
+    return file.name

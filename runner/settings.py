@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runner.errors import UsageError
@@ -24,7 +25,9 @@ def _default_home() -> Path:
 class Settings(BaseSettings):
     """Corral's settings; each is a `CORRAL_*` variable."""
 
-    model_config = SettingsConfigDict(env_prefix="CORRAL_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CORRAL_", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     home: Path = Field(default_factory=_default_home)
     """Where state lies: journal, workspaces, logs, caches."""
@@ -57,7 +60,7 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        return home.expanduser().resolve()
 
     @property
     def credentials_found(self) -> tuple[str, ...]:
@@ -78,8 +81,17 @@ def load() -> Settings:
     """
     try:
         return Settings()
-    except ValueError as error:
-        raise UsageError(f"a CORRAL_* variable can't be used: {error}") from error
+    except ValidationError as error:
+        raise UsageError(
+            "; ".join(_wrong(one) for one in error.errors()), cure="correct or unset it"
+        ) from error
+
+
+def _wrong(error: ErrorDetails) -> str:
+    name = str(error["loc"][0])
+    variable = name if name.isupper() else f"CORRAL_{name.upper()}"
+    message = error["msg"]
+    return f"{variable} can't be used: {message[:1].lower()}{message[1:]}"
 
 
 def environment() -> Mapping[str, str]:

@@ -3,11 +3,12 @@
 #
 #   gather.sh BASE all    the tip of HEAD, with uncommitted and untracked work as one more commit
 #   gather.sh BASE tip    the tip of HEAD alone
+#   gather.sh BASE files  the files alone, as one commit on BASE, whatever HEAD says
 #
 # KIND is committed (HEAD held everything), snapshot (a commit was added) or salvaged (HEAD or what it
-# names was unreadable, so the files were taken on top of BASE). LEFT says what COMMIT lacks, joined by
-# commas, or is "-": commits (a branch, a tag or a stash holds some), files (some can't be read, or lie in
-# a repository without a commit), nested (of repositories in the tree it has the id alone).
+# names was unreadable or not asked for, so the files were taken on top of BASE). LEFT says what COMMIT lacks, joined by
+# commas, or is "-": commits (a branch, a tag or a stash holds some), files (some can't be read, are larger
+# than 50 MiB, or lie in a repository without a commit), nested (of repositories in the tree it has the id alone).
 #
 # Runs in a container of its own in which everything that a box wrote is mounted read-only. No index, hook
 # or attribute of the box's git directory is used; of that, only HEAD, the refs and the objects are.
@@ -25,6 +26,22 @@ sound() {
         timeout 60 git read-tree "$1" 2>/dev/null
 }
 
+# Whether the box's git directory holds only what git puts there: git would wait for ever at a pipe.
+plain() {
+    [ -z "$(find /gitdir/HEAD /gitdir/packed-refs /gitdir/config /gitdir/shallow /gitdir/objects /gitdir/refs \
+        ! -type f ! -type d -print -quit 2>/dev/null)" ]
+}
+
+# Pathspecs, each with a NUL behind it, for what can be added: all but our mask and large new files.
+what_to_add() {
+    printf '.\0:(exclude,top,literal).git\0'
+    # 102400 blocks of 512 bytes are 50 MiB, the largest file that the quarantine lets in.
+    find . -path ./.git -prune -o -type f -size +102400 -printf '%P\0' | xargs -0 -r -n 1 sh -c '
+        git check-ignore -q -- "$1" && exit 0
+        [ "$(git ls-files -s -- ":(literal)$1" | cut -d " " -f 2)" = "$(git hash-object --no-filters -- "$1")" ] && exit 0
+        printf ":(exclude,top,literal)%s\\0" "$1"' sh
+}
+
 # A question to the box's own git directory, with its configuration: for reading refs alone.
 box_git() {
     GIT_ALTERNATE_OBJECT_DIRECTORIES=/base/objects timeout 10 git --git-dir=/gitdir "$@" 2>/dev/null
@@ -34,24 +51,31 @@ export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_NO_REPLACE_OBJECTS=
     GIT_AUTHOR_NAME=Corral GIT_AUTHOR_EMAIL=corral@localhost \
     GIT_COMMITTER_NAME=Corral GIT_COMMITTER_EMAIL=corral@localhost
 git init -q --bare --template= /tmp/g || exit 1
-printf '/base/objects\n/gitdir/objects\n' > /tmp/g/objects/info/alternates
+echo /base/objects > /tmp/g/objects/info/alternates
 [ ! -f /base/shallow ] || cp /base/shallow /tmp/g/shallow
 export GIT_DIR=/tmp/g GIT_WORK_TREE=/workspace GIT_INDEX_FILE=/tmp/index
 git config core.bare false
 git config gc.auto 0
 git config core.fsyncMethod batch
 
-tip=$(box_git rev-parse -q --verify 'HEAD^{commit}') || tip=
+tip=
+if plain; then
+    echo /gitdir/objects >> /tmp/g/objects/info/alternates
+    [ "$what" = files ] || tip=$(box_git rev-parse -q --verify 'HEAD^{commit}') || tip=
+fi
 if [ -z "$tip" ] || ! sound "$tip"; then
     tip=$base kind=salvaged
     git read-tree "$tip" || exit 1
 fi
 
 out=$tip
-if [ "$what" = all ]; then
+if [ "$what" != tip ]; then
     cd /workspace || exit 1
+    what_to_add > /tmp/specs
+    # Two pathspecs are there always; more of them are large files.
+    [ "$(tr -dc '\0' < /tmp/specs | wc -c)" = 2 ] || lacks files
     # 1 says that single files could not be added. Anything else, and all of them would be missing.
-    timeout 120 git add -A --ignore-errors -- . ':(exclude,top,literal).git' >/dev/null 2>/tmp/complaints
+    timeout 120 git add -A --ignore-errors --pathspec-from-file=/tmp/specs --pathspec-file-nul >/dev/null 2>/tmp/complaints
     added=$?
     if [ "$added" -gt 1 ]; then
         tail -n 1 /tmp/complaints >&2
@@ -69,7 +93,8 @@ fi
 if git ls-files -s | grep -q '^160000 '; then
     lacks nested
 fi
-other=$(box_git rev-list --all --max-count=1 --not "$tip" "$base") || other=unknown
+other=unknown
+! plain || other=$(box_git rev-list --all --max-count=1 --not "$tip" "$base") || other=unknown
 if [ -n "$other" ] || [ "$kind" = salvaged ]; then
     lacks commits
 fi

@@ -23,7 +23,9 @@ empty)
 keep)
     name=$3 owner=$4
     umask 077
-    tar -czf "/state/kept/$name.part" --one-file-system --ignore-failed-read "corral-$id" gitdir home
+    trap 'rm -f "/state/kept/$name.part"' EXIT
+    timeout 900 tar -czf "/state/kept/$name.part" --sparse --one-file-system --ignore-failed-read \
+        "corral-$id" gitdir home
     chown "$owner" "/state/kept/$name.part"
     mv "/state/kept/$name.part" "/state/kept/$name.tar.gz"
     ;;

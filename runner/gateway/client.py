@@ -225,6 +225,8 @@ class Gateway:
         try:
             try:
                 self._run(theirs)
+            except subprocess.SubprocessError as error:
+                raise self._failure("the gateway process could not be started") from error
             finally:
                 os.close(theirs)
             wait = select.poll()  # select would fail on descriptors above 1023

@@ -100,7 +100,9 @@ def load(file: Path) -> Transcript:
     try:
         return parse(file.read_text(encoding="utf-8"), file)
     except (OSError, UnicodeDecodeError) as failure:
-        raise TaskFileError(file, [Problem(f"the transcript can't be read: {failure}")]) from failure
+        why = failure.strerror if isinstance(failure, OSError) else failure
+        cure = "`upstream: script:PATH` names it, or the directory with its PROFILE/TASK.yaml"
+        raise TaskFileError(file, [Problem(f"the transcript can't be read: {why}", cure=cure)]) from failure
 
 
 def parse(text: str, file: Path | str) -> Transcript:

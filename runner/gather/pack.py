@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runner.errors import CorralError
+from runner.errors import EngineError
+from runner.gather.policy import Refused
 from runner.sandbox.box import MIB, BoxSpec
 from runner.sandbox.engine import Engine
 
@@ -17,14 +18,10 @@ SECONDS = 300.0
 HEADER = 90
 LEFT = {
     "commits": "commits that HEAD does not hold (another branch, a tag, a stash)",
-    "files": "files that could not be read, or that lie in a repository without a commit",
+    "files": "files that could not be read, are larger than 50 MiB, or lie in a repository without a commit",
     "nested": "the files of repositories inside of the tree",
 }
 """What may be left behind, by the words of `gather.sh`."""
-
-
-class GatherError(CorralError):
-    """The work could not be read out of the workspace."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,8 @@ def read_out(engine: Engine, spec: BoxSpec, target: Path) -> RawWork:
         target: The file that the pack is written to.
 
     Raises:
-        GatherError: It took too long, printed too much, or did not print what it should.
+        Refused: It took too long, printed too much, or did not print what it should: what a box left in
+            its workspace did that.
         EngineError: The engine failed.
     """
     container = engine.create(spec)
@@ -63,12 +61,14 @@ def read_out(engine: Engine, spec: BoxSpec, target: Path) -> RawWork:
         engine.start(container)
         timer.start()
         header, complaint = _save(chunks, target)
-        state = engine.inspect(container)
+        state = engine.wait_ended(container)
     finally:
         timer.cancel()
         engine.remove(container)
-    if state is None or state.exit_code != 0:
-        raise GatherError(f"the files could not be read: {complaint or 'the gather container was killed'}")
+    if state is None:
+        raise EngineError("the engine lost the gather container")
+    if state.exit_code != 0:
+        raise Refused(f"its files could not be read: {complaint or 'that took too much time or memory'}")
     return _parse(header, target)
 
 
@@ -81,11 +81,11 @@ def _save(chunks: Iterator[tuple[bytes | None, bytes | None]], target: Path) -> 
             if b"\n" not in header:
                 header += data
                 if len(header.partition(b"\n")[0]) > HEADER:
-                    raise GatherError("the gather container printed no header")
+                    raise Refused("the gather container printed no header")
                 data = header.partition(b"\n")[2]
             size += len(data)
             if size > LARGEST:
-                raise GatherError(f"the work is larger than {LARGEST // MIB} MiB")
+                raise Refused(f"the work is larger than {LARGEST // MIB} MiB")
             file.write(data)
     return header.partition(b"\n")[0], complaint.decode(errors="replace").strip()
 
@@ -99,4 +99,4 @@ def _parse(header: bytes, pack: Path) -> RawWork:
             for known in ("committed", "snapshot", "salvaged"):
                 if kind == known:
                     return RawWork(tip, known, pack, left)
-    raise GatherError("the gather container printed a malformed header")
+    raise Refused("the gather container printed a malformed header")

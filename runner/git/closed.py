@@ -160,7 +160,10 @@ def streaming(
 
 
 def pipe(
-    producer: tuple[Path, Sequence[str], bytes], consumer: tuple[Path, Sequence[str]], bounds: Bounds
+    producer: tuple[Path, Sequence[str], bytes],
+    consumer: tuple[Path, Sequence[str]],
+    bounds: Bounds,
+    alternates: Sequence[Path] = (),
 ) -> None:
     """Feed what one git command prints into another.
 
@@ -168,12 +171,13 @@ def pipe(
         producer: Git directory, arguments, and what it reads on standard input.
         consumer: Git directory and arguments.
         bounds: The limits, for each of the two.
+        alternates: Object directories that the producer reads besides its own.
 
     Raises:
         GitError: One of them failed.
     """
     source_dir, source_arguments, source_input = producer
-    with streaming(source_dir, *source_arguments, stdin=True, bounds=bounds) as source:
+    with streaming(source_dir, *source_arguments, alternates=alternates, stdin=True, bounds=bounds) as source:
         if source.stdin is None or source.stdout is None:
             raise AssertionError("both ends are pipes")
         source.stdin.write(source_input)

@@ -117,7 +117,7 @@ def _commit(repo: git.Repo, path: Path, base: str) -> str:
         return str(repo.git.rev_parse("--verify", "--quiet", f"{base}^{{commit}}"))
     except GitCommandError as error:
         if base == "HEAD":
-            raise BaseError(
+            raise UsageError(
                 f"{path} has no commit yet", cure="make a first commit: attempts start from one"
             ) from error
         raise BaseError(

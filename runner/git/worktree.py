@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -32,9 +34,20 @@ def remove(git_dir: Path, tree: Path, locks: Path) -> None:
 
 
 def is_registered(git_dir: Path, tree: Path) -> bool:
-    """Whether the repository has an entry for a worktree at this path."""
-    listing = closed.git(git_dir, "worktree", "list", "--porcelain", "-z")
-    return b"worktree " + str(tree).encode() in listing.split(b"\0")
+    """Whether the repository has an entry for a worktree at this path.
+
+    Read from the entries themselves: `worktree list -z` needs git 2.36, and without -z a path with a
+    line end can't be told apart. Git writes the real path.
+    """
+    wanted = os.path.realpath(tree / ".git")
+    return any(_points_to(entry) == wanted for entry in git_dir.glob("worktrees/*/gitdir"))
+
+
+def _points_to(entry: Path) -> str | None:
+    try:
+        return os.path.realpath(os.fsdecode(entry.read_bytes().rstrip(b"\n")))
+    except OSError:
+        return None
 
 
 def import_commits(
@@ -45,24 +58,17 @@ def import_commits(
     Raises:
         GitError: They could not be read or written; a part of them may lie there unreferenced.
     """
-    revisions = f"{tip}\n^{base}\n".encode()
-    pack = closed.git(
-        quarantine,
-        "pack-objects",
-        "-q",
-        "--revs",
-        "--thin",
-        "--stdout",
-        stdin=revisions,
-        alternates=alternates,
+    objects = closed.git(
+        quarantine, "rev-list", "--objects", "--count", tip, f"^{base}", alternates=alternates
     )
-    count = int.from_bytes(pack[8:12], "big")
-    if count == 0:
-        return
-    if count < SMALL_PACK:
-        closed.git(git_dir, "unpack-objects", "-q", "--strict", stdin=pack)
-    else:
-        closed.git(git_dir, "index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects", stdin=pack)
+    small = ("unpack-objects", "-q", "--strict")
+    large = ("index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects")
+    closed.pipe(
+        (quarantine, ("pack-objects", "-q", "--revs", "--thin", "--stdout"), f"{tip}\n^{base}\n".encode()),
+        (git_dir, small if int(objects) < SMALL_PACK else large),
+        closed.DEFAULT,
+        alternates,
+    )
 
 
 def create_branch(git_dir: Path, name: str, commit: str) -> None:
@@ -119,5 +125,5 @@ def branch_commit(git_dir: Path, name: str) -> str | None:
 
 
 def _repository_lock(git_dir: Path, locks: Path) -> AbstractContextManager[None]:
-    name = str(git_dir).strip("/").replace("/", "-")[-120:]
-    return locked(locks / f"{name}.lock")
+    name = hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:16]
+    return locked(locks / f"repository-{name}.lock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,12 +27,14 @@ class Output:
             before that line is ours; everything after it may be written by an attacker.
         closed: Whether the stream has ended: the container did, or the engine went away.
         fault: The engine's failure, if that is what ended the stream.
+        last_piece: When something came last, on either stream, in seconds of the monotonic clock.
     """
 
     def __init__(self, engine: Engine, container: str, log: Path) -> None:
         self.ready = False
         self.closed = False
         self.fault: EngineError | None = None
+        self.last_piece = time.monotonic()
         self._engine = engine
         self._container = container
         self._log = log
@@ -67,6 +70,7 @@ class Output:
                 yield self._rest
             return
         standard, data = piece
+        self.last_piece = time.monotonic()
         self._keep(data)
         if standard:
             yield from self._split(data)

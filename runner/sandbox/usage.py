@@ -75,9 +75,9 @@ def from_statistics(statistics: Mapping[str, Any]) -> Usage:
     cpu = statistics.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage")
     memory = statistics.get("memory_stats", {})
     return Usage(
-        cpu_seconds=None if cpu is None else cpu / 1e9,
-        memory=memory.get("usage"),
-        peak_memory=memory.get("max_usage"),
+        cpu_seconds=cpu / 1e9 if cpu else None,  # zeros are how the engine says that the box has ended
+        memory=memory.get("usage") or None,
+        peak_memory=memory.get("max_usage") or None,
     )
 
 

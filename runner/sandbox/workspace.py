@@ -87,6 +87,11 @@ class Workspace:
         return self.root / "home"
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it was laid out to its end and not begun to be emptied, so that work may lie in it."""
+        return all(place.is_dir() for place in (self.tree, self.gitdir, self.home))
+
+    @property
     def note(self) -> Path:
         """The file beside the workspaces that says whose this one is."""
         return self.root.parent / f"{self.id}.json"

@@ -9,6 +9,7 @@ there is any, the check is run on it. A fault of ours or of the engine's makes t
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -38,6 +39,12 @@ from runner.tasks.units import format_duration
 
 FAULTS = (CorralError, OSError)
 """What can fail around an attempt without being a bug of ours."""
+
+
+_LOSSES: dict[Literal["tip", "files"], str] = {
+    "tip": "uncommitted work was left out",
+    "files": "its history was left out",
+}
 
 
 def drive(
@@ -218,9 +225,11 @@ class _Life:
 
     def _nothing_runs(self) -> None:
         """End whatever container of this attempt is left, and revoke what it was granted."""
-        self._revoke()
-        for box in self._boxes():
-            self._gone(box.id)
+        try:
+            self._revoke()
+        finally:  # a gateway that can't answer must not let a box live on
+            for box in self._boxes():
+                self._gone(box.id)
         if not self._space.mask_holds:
             raise Refused("the mask over its .git was changed from outside")
 
@@ -252,16 +261,23 @@ class _Life:
         )
 
     def _take_in(self) -> tuple[Work, Quarantine, tuple[str, ...]]:
-        """All of the work, or else what was committed; with flags for what is left behind."""
+        """All of the work; or what was committed; or the files alone. With flags for what is left behind.
+
+        Raises:
+            Refused: The policy lets in none of these.
+        """
         try:
             return self._read_out("all")
         except Refused as refused:
-            _, found, left = self._read_out("tip")
-            if found.commit == self._spec.base:
-                raise
-            return "salvaged", found, (f"uncommitted work was left out: {refused}", *left)
+            first = refused
+        for what, loss in _LOSSES.items():
+            with contextlib.suppress(Refused):
+                _, found, left = self._read_out(what)
+                if not found.is_empty:
+                    return "salvaged", found, (f"{loss}: {first}", *left)
+        raise first
 
-    def _read_out(self, what: Literal["all", "tip"]) -> tuple[Work, Quarantine, tuple[str, ...]]:
+    def _read_out(self, what: Literal["all", "tip", "files"]) -> tuple[Work, Quarantine, tuple[str, ...]]:
         place = self._rooms.home / "q" / self._spec.box / what
         place.mkdir(parents=True)
         argv = ("/opt/corral/gather.sh", self._spec.base, what)

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Plan, Value
+
+
+def _writable(words: object) -> object:
+    """Text as UTF-8 can hold it: what a box says may hold half of a surrogate pair."""
+    return words.encode("utf-8", "replace").decode() if isinstance(words, str) else words
+
+
+Words = Annotated[str, BeforeValidator(_writable)]
+"""Words that may come from a box, a repository or an engine."""
 
 
 class Happened(Value):
@@ -51,7 +60,7 @@ class ImageFailed(Happened):
     kind: Literal["image.failed"] = "image.failed"
     source: int
     cli: str | None
-    reason: str
+    reason: Words
 
 
 class Draining(Happened):
@@ -99,7 +108,7 @@ class AttemptEnded(OfAttempt):
 
     kind: Literal["attempt.ended"] = "attempt.ended"
     ended: Ended
-    reason: str = ""
+    reason: Words = ""
     exit_code: int | None = None
     seconds: float | None = None
     peak_memory: int | None = None
@@ -109,7 +118,7 @@ class AttemptEnded(OfAttempt):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
-    flags: tuple[str, ...] = ()
+    flags: tuple[Words, ...] = ()
 
 
 class AttemptGathered(OfAttempt):
@@ -117,15 +126,15 @@ class AttemptGathered(OfAttempt):
 
     kind: Literal["attempt.gathered"] = "attempt.gathered"
     work: Work
-    reason: str = ""
+    reason: Words = ""
     branch: str | None = None
     commit: str | None = None
     files: int | None = None
     insertions: int | None = None
     deletions: int | None = None
-    kept: str | None = None
+    kept: Words | None = None
     """Where the files were saved, if they could not come home as a branch."""
-    flags: tuple[str, ...] = ()
+    flags: tuple[Words, ...] = ()
 
 
 class AttemptChecked(OfAttempt):
@@ -133,7 +142,7 @@ class AttemptChecked(OfAttempt):
 
     kind: Literal["attempt.checked"] = "attempt.checked"
     check: Check
-    reason: str = ""
+    reason: Words = ""
     exit_code: int | None = None
     seconds: float | None = None
 
@@ -143,7 +152,7 @@ class AttemptFinal(OfAttempt):
 
     kind: Literal["attempt.final"] = "attempt.final"
     verdict: Verdict
-    reason: str = ""
+    reason: Words = ""
     again: bool = False
     """Whether another try follows."""
 
@@ -153,7 +162,7 @@ class Signs(OfAttempt):
 
     kind: Literal["attempt.signs"] = "attempt.signs"
     stage: str
-    doing: str | None = None
+    doing: Words | None = None
     cpu: float | None = None
     memory: int | None = None
     tokens: int | None = None
@@ -165,7 +174,7 @@ class ImageLine(Happened):
     kind: Literal["image.line"] = "image.line"
     source: int
     cli: str | None
-    line: str
+    line: Words
 
 
 Event = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runner.errors import CorralError, UsageError
+from runner.errors import CorralError, HostError, UsageError
 from runner.gateway.grants import Script
 from runner.sandbox.engine import Engine
 from runner.settings import Settings
@@ -25,12 +25,23 @@ class Forecast:
         outlets: Per profile, what it may reach outside, in words.
         images: Per source, the images it needs and whether each is there; None if no engine answers.
         weaker: Promises that are weaker on this host.
+        broken: What a run rests on and is not there.
     """
 
     jobs: int
     outlets: dict[str, str]
     images: dict[int, list[tuple[str, bool]] | None]
     weaker: tuple[str, ...]
+    broken: tuple[doctor.Finding, ...]
+
+    def require_sound(self) -> None:
+        """Refuse a run on a host that can't bear it.
+
+        Raises:
+            HostError: Something that a run rests on is not there.
+        """
+        for finding in self.broken:
+            raise HostError(f"{finding.name}: {finding.found}", cure=finding.cure)
 
 
 def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: int | None) -> Forecast:
@@ -52,6 +63,7 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
         outlets={profile.name: _outlet(plan, profile.name, settings) for profile in plan.profiles},
         images=_images(plan, settings, environment),
         weaker=doctor.weaker(findings),
+        broken=tuple(finding for finding in findings if finding.level == "broken"),
     )
 
 

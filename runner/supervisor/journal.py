@@ -31,6 +31,13 @@ _MIGRATIONS = (
 )
 
 
+_RESERVE = 2 * 1024**2
+"""Bytes: a few hundred attempts' worth of events."""
+
+_PAGE = 4096
+_FULL = "if the disk is full, make room; then `corral resume`"
+
+
 @dataclass(frozen=True)
 class Row:
     """One event of a run, in its place."""
@@ -82,7 +89,25 @@ class Journal:
                 )
                 return Row(int(cursor.lastrowid or 0), run, event)
         except sqlite3.Error as error:
-            raise HostError(f"the journal can't be written: {error}") from error
+            raise HostError(f"the journal can't be written: {error}", cure=_FULL) from error
+
+    def reserve(self) -> None:
+        """Make sure of some room, so that what happens after the disk became full can still be told.
+
+        The file gets free pages, and the write-ahead log as much space, which is then written over.
+
+        Raises:
+            HostError: There is no room now.
+        """
+        try:
+            with self._lock, closing(self._database.cursor()) as cursor:
+                cursor.execute(f"PRAGMA wal_autocheckpoint = {_RESERVE // _PAGE}")
+                cursor.execute("CREATE TABLE IF NOT EXISTS reserve (room BLOB)")
+                cursor.execute("INSERT INTO reserve VALUES (zeroblob(?))", (_RESERVE,))
+                cursor.execute("DROP TABLE reserve")
+                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            raise HostError(f"the journal has no room: {error}", cure=_FULL) from error
 
     def events(self, run: str, after: int = 0) -> Iterator[Row]:
         """The events of a run in order, from behind a sequence number."""

@@ -26,20 +26,24 @@ def journal(settings: Settings) -> Journal:
     Raises:
         HostError: The directory, or the journal in it, can't be made or opened.
     """
-    try:
-        _make_home(settings.home)
-    except OSError as error:
-        cure = "set CORRAL_HOME to a directory of yours"
-        raise HostError(f"{settings.home} can't hold state: {error.strerror}", cure=cure) from error
+    make_home(settings.home)
     return Journal(settings.home / "journal.db")
 
 
-def _make_home(home: Path) -> None:
-    """Make the state directory; where it lies in a repository, git sees nothing of it."""
-    home.mkdir(parents=True, exist_ok=True)
-    ignore = home / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
+def make_home(home: Path) -> None:
+    """Make the state directory. Where it lies in a repository, git sees nothing of it.
+
+    Raises:
+        HostError: It can't be made, or nothing can be written there.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ignore = home / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        cure = "set CORRAL_HOME to a directory of yours"
+        raise HostError(f"{home} can't hold state: {error.strerror}", cure=cure) from error
 
 
 def images(engine: Engine, settings: Settings) -> Images:
@@ -81,8 +85,10 @@ def means(
         on_line: Called with build output of Corral's own image, which comes first.
 
     Raises:
-        HostError: The engine does not answer, or the steward or the gateway can't be started.
+        HostError: The engine does not answer, the state directory can't be written, or the steward or the
+            gateway can't be started.
     """
+    make_home(settings.home)
     with ExitStack() as stack:
         engine = stack.enter_context(Engine(environment))
         maker = images(engine, settings)

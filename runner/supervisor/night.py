@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, HostError, ImageError
+from runner.errors import CorralError, HostError, ImageError, UsageError
 from runner.gateway.grants import Access
 from runner.locks import try_locked
 from runner.names import AttemptKey
@@ -76,11 +76,18 @@ class Night:
         self._stop = threading.Event()
         self._deaf = threading.Event()
         self._interruptions = 0
+        self._signal_code = 0
         self._bug: str | None = None
         self._state: RunState
 
-    def interrupt(self, times: int = 1) -> None:
-        """Drain at the first interruption, stop at the second; safe to call from a signal handler."""
+    def interrupt(self, exit_code: int, times: int = 1) -> None:
+        """Drain at the first interruption, stop at the second; safe to call from a signal handler.
+
+        Args:
+            exit_code: What the run ends with, since it was interrupted.
+            times: As how many interruptions this one counts.
+        """
+        self._signal_code = exit_code
         self._interruptions += times
 
     def start(self, plan: Plan) -> RunState:
@@ -91,9 +98,11 @@ class Night:
         """
         started = e.RunStarted(at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker)
         with self._owned(plan.run):
+            if plan.run in self._means.journal.runs():
+                raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
             row = self._means.journal.append(plan.run, started)
             self._state = begin(plan.run, started)
-            self._watcher(row, self._state)
+            self._show(row)
             return self._live()
 
     def resume(self, run: str) -> RunState:
@@ -129,7 +138,8 @@ class Night:
         except BaseException:
             self._stop_everything()
             raise
-        self._note(e.RunEnded(at=time.time(), exit_code=exit_code(self._state, bug=self._bug is not None)))
+        code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
+        self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
 
     def _loop(self) -> None:
@@ -181,7 +191,14 @@ class Night:
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._means.journal.append(run, event)
         self._state = apply(self._state, event)
-        self._watcher(row, self._state)
+        self._show(row)
+
+    def _show(self, row: Row) -> None:
+        """Tell the watcher; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        try:
+            self._watcher(row, self._state)
+        except (OSError, SystemExit):
+            self._watcher = _nobody
 
     # -- in threads of their own
 
@@ -200,11 +217,24 @@ class Night:
             for event in drive(self._spec(key, base), self._means.rooms, self._stop, told):
                 self._tell(event)
         except FAULTS as fault:
-            for event in _never_started(str(key), str(fault)):
-                self._tell(event)
+            self._give_up(key, str(fault))
         except Exception as error:
             self._bug = _report(self._means.rooms.home, self._state.name, error)
-            for event in _never_started(str(key), f"a bug in Corral; the report is {self._bug}"):
+            self._give_up(key, f"a bug in Corral; the report is {self._bug}")
+
+    def _give_up(self, key: AttemptKey, why: str) -> None:
+        """End an attempt that can't go on; its workspace is left for `reap`, which saves it."""
+        rooms = self._means.rooms
+        filters = names.label_filters(names.home_id(str(rooms.home)), self._state.name, key)
+        with contextlib.suppress(*FAULTS):
+            for box in rooms.engine.find(filters):
+                rooms.engine.remove(box.id)
+        with contextlib.suppress(*FAULTS):
+            if rooms.gateway is not None:
+                rooms.gateway.revoke(self._box(key))
+        for event in _never_started(str(key), why):
+            known = isinstance(event, e.AttemptGathered) and self._state.attempts[key].work is not None
+            if not known:
                 self._tell(event)
 
     def _prepare_images(self) -> None:
@@ -236,13 +266,21 @@ class Night:
             source=source,
             base=base,
             branch=plan.branch(key),
-            image=self._state.images[(task.source, catalog.layer(profile.settings))],
+            image=self._image((task.source, catalog.layer(profile.settings))),
             access=self._means.access(profile, task.id),
             include=read_includes(source),
         )
 
+    def _image(self, need: tuple[int, str | None]) -> str:
+        """The image prepared now, or by the process that began what is resumed."""
+        return self._state.images.get(need) or self._state.earlier_images[need]
+
     def _box(self, key: AttemptKey) -> str:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
+
+
+def _nobody(row: Row, state: RunState) -> None:
+    """Watches nothing."""
 
 
 def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:

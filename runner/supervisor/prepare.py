@@ -59,10 +59,19 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
     if in_the_way:
         said = f"a branch is in the way of the run's branches: {', '.join(in_the_way[:5])}"
         cure = "delete or rename it, or set `branch_prefix:` to another name"
-        raise TaskFileError(file, [Problem(said, cure=cure)])
-    for source in draft.sources:
-        read_includes(source)
+        raise TaskFileError(file, [Problem(said, tasks.line("branch_prefix"), cure)])
+    _readable_includes(draft, tasks, file)
     return draft
+
+
+def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
+    """See that what is to be included can be."""
+    for index, task in enumerate(draft.tasks):
+        try:
+            read_includes(draft.sources[task.source])
+        except UsageError as error:
+            line = tasks.line("tasks", index, "include") or tasks.line("include")
+            raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
 
 
 def _renamed(draft: Plan, stem: str | None, taken: list[str]) -> Plan:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner import names
+from runner.gateway.client import Gateway
 from runner.locks import try_locked
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState, Engine
@@ -19,14 +20,18 @@ from runner.sandbox.workspace import Workspace
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What ended runs left: containers, and workspaces each with its repository's git directory."""
+    """What ended runs left: containers, workspaces each with its repository's git directory, and more.
+
+    `grants` are the directories of boxes' sockets; a gateway process may still listen in them.
+    """
 
     boxes: tuple[BoxState, ...]
     spaces: tuple[tuple[Workspace, Path], ...]
     quarantines: tuple[Path, ...]
+    grants: tuple[Path, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.boxes or self.spaces or self.quarantines)
+        return bool(self.boxes or self.spaces or self.quarantines or self.grants)
 
     def words(self) -> list[str]:
         """Each leftover on a line."""
@@ -34,6 +39,7 @@ class Leftovers:
             *(f"container {box.name} of run {box.labels.get(names.LABEL_RUN)}" for box in self.boxes),
             *(f"workspace {space.root} of {git_dir}" for space, git_dir in self.spaces),
             *(f"quarantine {place}" for place in self.quarantines),
+            *(f"grant of a model {place}" for place in self.grants),
         ]
 
 
@@ -41,25 +47,29 @@ def look(engine: Engine, home: Path) -> Leftovers:
     """Find what ended runs of this state directory left."""
     boxes = engine.find(names.label_filters(names.home_id(str(home))))
     spaces = workspace.remembered(home / "w")
-    quarantines = sorted((home / "q").iterdir()) if (home / "q").exists() else []
+    busy = {space.id for space, run, _ in spaces if not _is_over(home, run)}
     return Leftovers(
         tuple(box for box in boxes if _is_over(home, box.labels.get(names.LABEL_RUN, ""))),
-        tuple((space, git_dir) for space, run, git_dir in spaces if _is_over(home, run)),
-        tuple(
-            place
-            for place in quarantines
-            if not any(place.name == s.id and not _is_over(home, r) for s, r, _ in spaces)
-        ),
+        tuple((space, git_dir) for space, _, git_dir in spaces if space.id not in busy),
+        _others(home / "q", busy),
+        _others(home / "s", busy),
     )
+
+
+def _others(folder: Path, busy: set[str]) -> tuple[Path, ...]:
+    """The directories that are named by a box of no living run."""
+    found = sorted(folder.iterdir()) if folder.exists() else []
+    return tuple(place for place in found if place.name not in busy)
 
 
 def clear(engine: Engine, steward: Steward, home: Path, left: Leftovers) -> list[str]:
     """Remove leftovers; returns what was saved from them."""
     for box in left.boxes:
         engine.remove(box.id)
+    _revoke(home, left.grants)
     saved = []
     for space, git_dir in left.spaces:
-        if space.gitdir.is_dir():
+        if space.is_whole:
             saved.append(str(steward.keep(space.id, f"reaped+{space.id}")))
         steward.empty(space.id)
         if git_dir.is_dir():
@@ -70,6 +80,16 @@ def clear(engine: Engine, steward: Steward, home: Path, left: Leftovers) -> list
     for place in left.quarantines:
         shutil.rmtree(place, ignore_errors=True)
     return saved
+
+
+def _revoke(home: Path, grants: tuple[Path, ...]) -> None:
+    """Cut boxes off from their models, and let the gateway leave if nobody else needs it."""
+    if not grants:
+        return
+    gateway = Gateway.ensure(home)
+    for place in grants:
+        gateway.revoke(place.name)
+    gateway.leave()
 
 
 def _is_over(home: Path, run: str) -> bool:

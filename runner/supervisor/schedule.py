@@ -33,9 +33,12 @@ def decide(state: RunState, jobs: int) -> list[Decision]:
     """
     alive = sum(1 for attempt in state.attempts.values() if attempt.phase not in {"queued", "final"})
     free = jobs - alive
-    decisions = []
-    for planned in state.plan.attempts:
-        decision = _decide_one(state, planned, state.tries(planned.key)[-1], free)
+    decisions: list[Decision] = []
+    held: set[AttemptKey] = set()
+    for planned in state.plan.attempts:  # what an attempt needs stands before it
+        decision = _decide_one(state, planned, state.tries(planned.key)[-1], free, held)
+        if decision.standing == "held":
+            held.add(planned.key)
         free -= decision.standing == "start"
         decisions.append(decision)
     return decisions
@@ -54,13 +57,15 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
     return list(dict.fromkeys(needs))
 
 
-def _decide_one(state: RunState, planned: PlannedAttempt, attempt: AttemptState, free: int) -> Decision:
+def _decide_one(
+    state: RunState, planned: PlannedAttempt, attempt: AttemptState, free: int, held: set[AttemptKey]
+) -> Decision:
     key = attempt.key
     if attempt.phase != "queued":
         return Decision(key, "final" if attempt.phase == "final" else "busy")
     if state.draining:
         return Decision(key, "held", "the run was stopped before it started")
-    needs = _needs(state, planned)
+    needs = _needs(state, planned, held)
     if needs.failed:
         return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
     if needs.open:
@@ -84,17 +89,17 @@ class _Needs:
     base: str | None = None
 
 
-def _needs(state: RunState, planned: PlannedAttempt) -> _Needs:
+def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _Needs:
     for group in planned.after:
-        found = _first_served(state, group)
+        found = _first_served(state, group, held)
         if found.failed or found.open:
             return found
     if not planned.start:
         return _Needs(base=state.plan.sources[state.plan.task(planned.task).source].base)
-    return _first_served(state, planned.start)
+    return _first_served(state, planned.start, held)
 
 
-def _first_served(state: RunState, candidates: tuple[str, ...]) -> _Needs:
+def _first_served(state: RunState, candidates: tuple[str, ...], held: set[AttemptKey]) -> _Needs:
     """The first of these attempts, in order, that served; those before it must be over."""
     for text in candidates:
         key = AttemptKey.parse(text)
@@ -102,13 +107,6 @@ def _first_served(state: RunState, candidates: tuple[str, ...]) -> _Needs:
         winner = next((attempt for attempt in tries if state.serves(attempt)), None)
         if winner is not None:
             return _Needs(base=winner.commit or winner.base)
-        if not _over(state, key, tries[-1]):
+        if tries[-1].phase != "final" and key not in held:
             return _Needs(open=text)
     return _Needs(failed=AttemptKey.parse(candidates[0]).task)
-
-
-def _over(state: RunState, key: AttemptKey, last: AttemptState) -> bool:
-    """Whether no further try of an attempt will be made."""
-    if last.phase == "final":
-        return True
-    return last.phase == "queued" and _needs(state, state.planned(key)).failed is not None

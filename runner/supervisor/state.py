@@ -60,6 +60,8 @@ class RunState:
     weaker: tuple[str, ...] = ()
     attempts: dict[AttemptKey, AttemptState] = field(default_factory=dict)
     images: dict[tuple[int, str | None], str] = field(default_factory=dict)
+    earlier_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
+    """Those that an earlier process prepared; what it began goes on with them."""
     broken_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     draining: bool = False
     stopping: bool = False
@@ -95,6 +97,12 @@ def find_attempt(state: RunState, text: str) -> AttemptState:
     Raises:
         UsageError: None, or more than one, fits.
     """
+    named = next(
+        (attempt for key, attempt in state.attempts.items() if text in {str(key), f"{key.first}.{key.try_}"}),
+        None,
+    )
+    if named is not None and "." in text.rpartition("/")[2]:
+        return named
     parts = text.split("/")
     fitting = [
         attempt
@@ -109,8 +117,7 @@ def find_attempt(state: RunState, text: str) -> AttemptState:
     if len({attempt.key.first for attempt in fitting}) > 1:
         names = ", ".join(str(attempt.key) for attempt in fitting)
         raise UsageError(f"{text!r} could be any of {names}", cure="write more of its name")
-    exact = [attempt for attempt in fitting if str(attempt.key) == text and attempt.key.try_ > 1]
-    return (exact or state.tries(fitting[0].key))[-1]
+    return state.tries(fitting[0].key)[-1]
 
 
 def fold(rows: Iterable[tuple[str, e.Event]]) -> RunState:
@@ -149,6 +156,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 ended=None,
                 exit_code=None,
                 broken_images={},
+                images={},
+                earlier_images={**state.earlier_images, **state.images},
             )
         case e.ImageReady():
             return replace(state, images={**state.images, (event.source, event.cli): event.image})

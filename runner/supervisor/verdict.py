@@ -58,6 +58,9 @@ Stop = Literal["timeout", "stalled", "cancelled"]
 LAYOUT_FAILED = 113
 """Exit code of the first program in a box when the workspace could not be laid out."""
 
+OVERLAY_FAILED = 114
+"""Its exit code when what setup kept, or what is included, could not be laid over the commit's files."""
+
 
 @dataclass(frozen=True)
 class Exit:
@@ -84,7 +87,7 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return seen.stopped, ""
     if seen.oom_killed and seen.code != 0:
         return "oom", "the kernel killed it at its memory limit"
-    if not seen.ready and seen.code == LAYOUT_FAILED:
+    if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
         return "infrastructure", "the workspace could not be laid out in the box"
     if seen.code is None:
         return "infrastructure", "the engine lost the box"
@@ -105,6 +108,8 @@ def verdict(ended: Ended, work: Work, check: Check) -> Verdict:
         return "no-change"
     if check == "none":
         return "done"
+    if check == "not-run":  # only a person's stop leads here: a check that can't be run is our fault
+        return "cancelled"
     return "accepted" if check == "passed" else "rejected"
 
 

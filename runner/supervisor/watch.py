@@ -76,7 +76,7 @@ class Watch:
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
-                    last_sign = time.monotonic()
+                last_sign = max(last_sign, output.last_piece)
                 now = time.monotonic()
                 if now - ticked >= TICK:
                     if self._measure(seen, group, now - ticked):
@@ -99,8 +99,10 @@ class Watch:
 
     def _end(self, seen: Watched) -> None:
         """End the box: what it may ask for is revoked before it is killed."""
-        self._revoke(seen)
-        self.engine.kill(self.container)
+        try:
+            self._revoke(seen)
+        finally:
+            self.engine.kill(self.container)
 
     def _revoke(self, seen: Watched) -> None:
         """Take the grant back; what it was used for in the end is the count that holds."""

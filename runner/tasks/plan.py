@@ -7,6 +7,7 @@ times are seconds.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -158,13 +159,21 @@ class Plan(Value):
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 
+    @cached_property
+    def _tasks(self) -> dict[str, Task]:
+        return {task.id: task for task in self.tasks}
+
+    @cached_property
+    def _profiles(self) -> dict[str, Profile]:
+        return {profile.name: profile for profile in self.profiles}
+
     def task(self, task_id: str) -> Task:
         """The task of that id."""
-        return next(task for task in self.tasks if task.id == task_id)
+        return self._tasks[task_id]
 
     def profile(self, name: str) -> Profile:
         """The profile of that name."""
-        return next(profile for profile in self.profiles if profile.name == name)
+        return self._profiles[name]
 
     def branch(self, key: AttemptKey) -> str:
         """The branch on which that attempt's work comes home."""

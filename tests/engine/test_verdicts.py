@@ -24,7 +24,8 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "silent": ({"sh": "touch good; sleep 60", "check": CHECK, "limits": {"idle": "3s"}}, "stalled"),
     "greedy": ({"sh": "touch good; head -c 900M /dev/zero > /tmp/x", "check": CHECK}, "oom"),
-    "orphan": ("git checkout -q --orphan x; git commit -qm x --allow-empty; touch y", "refused"),
+    "orphan": ("git checkout -q --orphan x; git commit -qm x --allow-empty; touch y", "done"),
+    "deep": ("p=d; for i in $(seq 70); do p=$p/d; done; mkdir -p $p; touch $p/f", "refused"),
     "no-check-command": ({"sh": "touch good", "check": "no-such-check"}, "rejected"),
 }
 
@@ -53,10 +54,22 @@ def test_work_comes_home_and_is_checked_whatever_way_it_ended(done: Done, task: 
 
 
 def test_refused_work_is_kept(done: Done) -> None:
-    row = done.attempt("orphan")
+    row = done.attempt("deep")
     assert row["branch"] is None
     assert Path(row["kept"]).is_file()
-    assert "does not build on the base" in row["reason"]
+    assert "nested" in row["reason"]
+
+
+def test_files_come_home_also_where_their_history_can_not(done: Done) -> None:
+    row = done.attempt("orphan")
+    assert row["work"] == "salvaged"
+    assert "does not build on the base" in row["flags"][0]
+    assert git(Path(row["repo"]), "rev-list", "--count", f"main..{row['branch']}") == "1"
+
+
+def test_ordinary_work_has_no_flag_and_leaves_no_archive(done: Done) -> None:
+    row = done.attempt("good")
+    assert (row["flags"], row["kept"]) == ([], None)
 
 
 def test_reasons_are_said(done: Done) -> None:

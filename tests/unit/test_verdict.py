@@ -57,6 +57,7 @@ def test_an_agent_can_not_pass_its_failure_off_as_ours() -> None:
         ("exited", "salvaged", "passed", "accepted"),
         ("exited", "gathered", "failed", "rejected"),
         ("exited", "gathered", "none", "done"),
+        ("exited", "gathered", "not-run", "cancelled"),
         ("exited", "none", "not-run", "no-change"),
         ("exited", "none", "none", "no-change"),
         ("exited", "refused", "not-run", "refused"),

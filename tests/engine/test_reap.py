@@ -1,0 +1,123 @@
+"""What a killed run leaves is listed, saved and removed; what belongs to others stays."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+
+from runner.sandbox.engine import Engine
+from runner.sandbox.layers import LABEL_LAYER
+from tests.engine.living import Live, gateway_processes, living
+from tests.support import Corral, git, host_git_hashes, write_tasks
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A container that isn't ours, of an image that is here."""
+    monkeypatch.setattr(testcontainers_config, "ryuk_disabled", True)  # its reaper comes from a registry
+    with Engine(dict(os.environ)) as engine:
+        image = next(facts.id for facts in engine.images(LABEL_LAYER) if stewards(facts.tags))
+    with DockerContainer(image).with_command("sleep 300").with_kwargs(network_mode="none") as container:
+        yield container
+
+
+def stewards(tags: tuple[str, ...]) -> bool:
+    """Whether these are names of the image that every run needs."""
+    return any(tag.startswith("corral-steward:") for tag in tags)
+
+
+@pytest.fixture
+def killed(corral: Corral, repo: Path) -> Live:
+    """A run that was killed while two of its boxes live: with work that is nowhere else, and with grants."""
+    transcript = repo.parent / "transcript.yaml"
+    transcript.write_text("turns:\n  - text: hello\n")
+    tasks = {"a": "echo unsaved > made; sleep 300", "b": "git commit -q --allow-empty -m x; sleep 300"}
+    file = write_tasks(repo.parent / "t.yaml", repo, tasks)
+    file.write_text(
+        file.read_text().replace("cli: command", f"cli: command\n    upstream: script:{transcript}")
+    )
+    with living(corral, "run", file, "--jobs", "2", "--name", "killed") as run:
+        run.until("attempt.running", 2)
+        run.kill()
+    return run
+
+
+def boxes(run: Live) -> list[str]:
+    """The ids of the run's containers."""
+    return [event["container"] for event in run.events if event["kind"] == "attempt.running"]
+
+
+def alive(containers: list[str]) -> list[bool]:
+    """Which of these containers run."""
+    with Engine(dict(os.environ)) as engine:
+        states = [engine.inspect(container) for container in containers]
+    return [state is not None and state.alive for state in states]
+
+
+def test_a_dry_run_lists_what_is_left_and_removes_nothing(corral: Corral, killed: Live) -> None:
+    said = corral("reap", "--dry-run")
+    assert (said.code, said.out.count("container corral-agent-")) == (0, 2)
+    assert said.out.count(f"workspace {corral.home}/w/") == 2
+    assert said.out.count(f"grant of a model {corral.home}/s/") == 2
+    assert alive(boxes(killed)) == [True, True]
+    assert corral("reap").code == 0
+
+
+def test_reap_removes_it_and_saves_the_work_first(corral: Corral, repo: Path, killed: Live) -> None:
+    said = corral("reap")
+    assert (said.code, said.out.count("its files were saved in ")) == (0, 2)
+    assert alive(boxes(killed)) == [False, False]
+    assert gateway_processes(corral.home) == []
+    assert git(repo, "worktree", "list").count("\n") == 0
+    assert "unsaved\n" in [text for archive in (corral.home / "kept").iterdir() for text in texts(archive)]
+    assert "nothing is left over" in corral("reap").out
+
+
+def texts(archive: Path) -> list[str]:
+    """What the file that the task made holds, if it is in the archive."""
+    with tarfile.open(archive) as files:
+        found = [files.extractfile(name) for name in files.getnames() if name.endswith("/made")]
+        return [file.read().decode() for file in found if file is not None]
+
+
+def test_the_repository_is_as_before(corral: Corral, repo: Path, request: pytest.FixtureRequest) -> None:
+    before = host_git_hashes(repo)
+    request.getfixturevalue("killed")
+    assert corral("reap").code == 0
+    assert host_git_hashes(repo) == before
+
+
+def test_a_reaped_run_can_be_resumed_and_starts_afresh(corral: Corral, repo: Path, killed: Live) -> None:
+    assert corral("reap").code == 0
+    with living(corral, "resume", "killed") as resumed:
+        resumed.until("attempt.running", 2)
+        resumed.process.terminate()
+        assert resumed.end() == 143
+    assert set(boxes(resumed)).isdisjoint(boxes(killed))
+    row = resumed.rows()["a"]
+    assert (row["verdict"], row["try"]) == ("cancelled", 1)
+    assert git(repo, "cat-file", "blob", f"{row['branch']}:made") == "unsaved"
+
+
+def test_what_is_not_ours_stays(corral: Corral, killed: Live, stranger: Any) -> None:
+    container = stranger.get_wrapped_container()
+    assert container.name not in corral("reap", "--dry-run").out
+    assert corral("reap").code == 0
+    assert alive([container.id, *boxes(killed)]) == [True, False, False]
+
+
+def test_a_living_run_stays(corral: Corral, repo: Path) -> None:
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 6"})
+    with living(corral, "run", file) as run:
+        run.until("attempt.running")
+        assert "nothing is left over" in corral("reap").out
+        assert alive(boxes(run)) == [True]
+        assert run.end() == 0
+    assert run.rows()["a"]["verdict"] == "done"
