@@ -85,8 +85,8 @@ def means(
         on_line: Called with build output of Corral's own image, which comes first.
 
     Raises:
-        HostError: The engine does not answer, the state directory can't be written, or the steward or the
-            gateway can't be started.
+        HostError: The engine does not answer, the state directory can't be written or is full, or the
+            steward or the gateway can't be started.
     """
     make_home(settings.home)
     with ExitStack() as stack:
@@ -98,9 +98,11 @@ def means(
         if any(access_for(plan.profile(p.profile), p.task, settings) for p in plan.attempts):
             gateway = Gateway.ensure(settings.home, environment=environment)
             stack.callback(gateway.leave)
+        book = stack.enter_context(journal(settings))
+        book.reserve()
         yield Means(
             rooms=Rooms(engine, steward, steward_image, gateway, settings.home, settings.box_uid),
-            journal=stack.enter_context(journal(settings)),
+            journal=book,
             images=maker,
             access=lambda profile, task: access_for(profile, task, settings),
             jobs=jobs,

@@ -318,6 +318,10 @@ def _image_words(fault: Exception) -> str:
 
 def _report(home: Path, run: str, error: Exception) -> str:
     file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(traceback.format_exception(error)))
+    text = "".join(traceback.format_exception(error))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    except OSError as full:
+        return f"not written ({full.strerror}): {text}"
     return str(file)

@@ -244,5 +244,5 @@ def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
         insertions=event.insertions,
         deletions=event.deletions,
         kept=event.kept,
-        flags=before.flags + event.flags,
+        flags=tuple(dict.fromkeys(before.flags + event.flags)),  # told again after a resume
     )

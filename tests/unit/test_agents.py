@@ -52,7 +52,8 @@ def test_claude_s_own_report_is_believed_when_it_says_failure() -> None:
 
 
 def test_what_it_does_is_shown() -> None:
-    line = b'{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","input":{"command":"ls"}}]}}'
+    block = {"type": "tool_use", "name": "Bash", "input": {"command": "ls"}}
+    line = json.dumps({"type": "assistant", "message": {"content": [block]}}).encode()
     assert claude.Reader().feed(line) == "Bash: ls"
 
 
