@@ -83,6 +83,10 @@ def playing() -> Iterator[Upstream]:
 
         do_POST = do_GET = do_PUT = do_DELETE = do_HEAD = do_any  # noqa: N815 - the names that http.server calls
 
+        def end_headers(self) -> None:
+            self.send_header("Connection", "close")  # so that no thread waits for another request
+            super().end_headers()
+
         def log_message(self, *_: Any) -> None:
             pass
 

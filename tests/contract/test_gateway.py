@@ -215,6 +215,15 @@ def test_grants_are_apart(gateway: Gateway, script: Script) -> None:
     assert not gateway.leave()
 
 
+def refuses(folder: Path) -> bool:
+    """Whether nobody listens any more; a process that was killed holds its sockets a moment longer."""
+    try:
+        sockets.connect(folder, "gw.sock", 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_a_killed_gateway_comes_back_with_grants_and_counters(
     gateway: Gateway, home: Path, script: Script
 ) -> None:

@@ -45,7 +45,7 @@ TASKS: dict[str, dict[str, object]] = {
         "check": "test -f d/e/x && test -f y && touch d/by-the-check",
     },
     "timeout": {"sh": "touch good; while :; do :; done", "check": "test -f good", "limits": {"time": "4s"}},
-    "refused": {"sh": "git checkout -q --orphan x; touch lost; git commit -qm x --allow-empty"},
+    "salvaged": {"sh": "git checkout -q --orphan x; touch lost; git commit -qm x --allow-empty"},
     "asks-a-model": {"sh": f"python3 -c '{ASK}'", "check": "grep -q 'script says' answer0 answer1"},
 }
 
@@ -202,7 +202,7 @@ def test_every_task_has_its_verdict(night: Night) -> None:
     assert night.done.verdicts == {
         "accepted": "accepted",
         "timeout": "timeout",
-        "refused": "refused",
+        "salvaged": "done",
         "asks-a-model": "accepted",
     }, night.done.err
 
@@ -244,7 +244,7 @@ def test_nothing_that_the_boxes_wrote_is_left(night: Night) -> None:
 
 
 def test_kept_files_are_the_users_own(night: Night) -> None:
-    kept = night.done.attempt("refused")["kept"]
+    kept = night.done.attempt("salvaged")["kept"]
     listed = night.user.do("tar", "-tzf", kept)
     assert (listed.returncode, "lost" in listed.stdout) == (0, True), listed.stderr
 

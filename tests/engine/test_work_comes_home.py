@@ -63,6 +63,9 @@ TASKS: dict[str, str] = {
     "ignored": "echo l > x.log; mkdir build; echo b > build/b; echo n > n",
     "case": "echo 1 > README; echo 2 > readme; printf 'a\\r\\n' > crlf; : > empty; mkdir hollow",
     "large": f"echo c > c; {COMMIT} c; head -c 62914560 /dev/urandom > large",
+    "large-and-more": "head -c 62914560 /dev/urandom > large; echo n > n; git mv a.txt c.txt",
+    "large-committed": f"head -c 62914560 /dev/urandom > large; {COMMIT} large; echo n > n",
+    "orphan": f"git checkout -q --orphan x; {COMMIT} x --allow-empty; echo n > n",
     "large-alone": "head -c 62914560 /dev/urandom > large",
 }
 
@@ -136,6 +139,9 @@ EXPECTED: dict[str, tuple[dict[str, str], list[str]]] = {
     "ignored": ({"n": "A"}, [SNAPSHOT]),
     "case": ({"README": "A", "readme": "A", "crlf": "A", "empty": "A"}, [SNAPSHOT]),
     "large": ({"c": "A"}, ["c"]),
+    "large-and-more": ({"n": "A", "a.txt": "D", "c.txt": "A"}, [SNAPSHOT]),
+    "large-committed": ({"n": "A"}, [SNAPSHOT]),
+    "orphan": ({"n": "A"}, [SNAPSHOT]),
 }
 
 
@@ -146,7 +152,7 @@ def test_comes_home(done: Done, task: str) -> None:
 
 
 SALVAGED = {"garbage-head", "fifo-head", "directory-head", "garbage-config", "fifo-config", "no-objects",
-            "lost-tree", "lost-file", "deleted-even-git", "large"}  # fmt: skip
+            "lost-tree", "lost-file", "deleted-even-git", "large-committed", "orphan"}  # fmt: skip
 BEHIND = {
     "branch-not-checked-out": "commits that HEAD does not hold",
     "stashed": "a stash",
@@ -156,9 +162,12 @@ BEHIND = {
     "nested": "repositories inside",
     "nested-empty": "a repository without a commit",
     "unreadable": "files that could not be read",
-    "large": "a file of more than 50 MiB",
-    "large-alone": "a file of more than 50 MiB",
-    **dict.fromkeys(SALVAGED - {"large"}, "commits"),
+    "large": "larger than 50 MiB",
+    "large-alone": "larger than 50 MiB",
+    "large-and-more": "larger than 50 MiB",
+    "large-committed": "a file of more than 50 MiB",
+    "orphan": "does not build on the base",
+    **dict.fromkeys(SALVAGED - {"large-committed", "orphan"}, "commits"),
 }
 
 
@@ -174,8 +183,8 @@ def test_what_the_branch_lacks_is_said_and_all_files_are_kept(done: Done, task: 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_work_that_could_not_be_taken_as_it_was_is_said_to_be_salvaged(done: Done, task: str) -> None:
-    special = {"only-stashed": "none", "large-alone": "refused"}
-    expected = "salvaged" if task in SALVAGED else special.get(task, "gathered")
+    nothing = {"only-stashed", "large-alone"}
+    expected = "salvaged" if task in SALVAGED else "none" if task in nothing else "gathered"
     assert done.attempt(task)["work"] == expected, done.attempt(task)
 
 

@@ -124,7 +124,7 @@ def test_an_unexpected_error_is_a_bug_with_a_report(
         raise ZeroDivisionError("all is lost")
 
     monkeypatch.setattr(cli, "app", fail)
-    monkeypatch.setattr(cli.configuration, "forget_git_environment", lambda: None)
+    monkeypatch.setattr("runner.settings.forget_git_environment", lambda: None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as caught:
         cli.main()
