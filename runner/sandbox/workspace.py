@@ -152,7 +152,7 @@ def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, input
     (space.tree / ".git").chmod(0o400)
     _git_directory(space.root, base, ("/base/objects",), inputs.author)
     _folder(space.home, mode=0o700)
-    for path, content in inputs.home.items():
+    for path, content in {".gitconfig": _identity(inputs.author), **inputs.home}.items():
         _write(space.home / path, content)
     _inputs(space.root / "in", inputs)
     _check_place(space.root / "check", base, inputs.author)
@@ -213,6 +213,12 @@ def _git_directory(
     mask.chmod(0o444)
 
 
+def _identity(author: tuple[str, str]) -> bytes:
+    """A git configuration for HOME, so that commits also work in repositories that tests make."""
+    name, email = author
+    return f"[user]\n\tname = {name}\n\temail = {email}\n".encode()
+
+
 def _inputs(folder: Path, inputs: Inputs) -> None:
     _folder(folder)
     _write(folder / "prompt", inputs.prompt.encode())
@@ -225,6 +231,7 @@ def _check_place(check: Path, base: BaseStore, author: tuple[str, str]) -> None:
     _folder(check)
     _folder(check / "tree")
     _folder(check / "home", mode=0o700)
+    _write(check / "home" / ".gitconfig", _identity(author))
     _git_directory(check, base, ("/base/objects", "/quarantine/objects"), author)
 
 
