@@ -65,10 +65,11 @@ def differences(verdicts: dict[str, str]) -> list[str]:
     ] + [f"{attempt} was not expected at all" for attempt in verdicts.keys() - EXPECTED.keys()]
 
 
-_LAST_WORDS = f"""
-Every attempt ended as it should: real bugs fixed and checked by real tests, one profile failing where
-the other succeeds, one box ended at its memory limit with its work brought home.
-The branches are in demo/.work/*; the command is {CORRAL[0]}.
+_LAST_WORDS = """
+Every attempt ended as it should: real bugs were fixed and checked by real
+tests, one profile failed where the other succeeded, and one box ended at its
+memory limit with its work brought home. The branches are in demo/.work/*.
+To use the commands above: . .venv/bin/activate
 """
 
 if __name__ == "__main__":

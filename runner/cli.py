@@ -19,10 +19,12 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
+from runner.agents import catalog
 from runner.errors import CorralError, UsageError
 from runner.git import worktree
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
+from runner.sandbox.output import READY
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor import access, prepare
@@ -30,12 +32,14 @@ from runner.supervisor import doctor as doctoring
 from runner.supervisor import reap as reaping
 from runner.supervisor.forecast import Forecast, forecast
 from runner.supervisor.means import images as image_maker
-from runner.supervisor.means import journal, means
+from runner.supervisor.means import means
 from runner.supervisor.night import Night
+from runner.supervisor.records import all_runs, find_run, run_names, wanted_images
 from runner.supervisor.schedule import images_of
 from runner.supervisor.spec import log_file
-from runner.supervisor.state import RunState, find_attempt, fold
+from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
+from runner.tasks.plan import Settings as AgentSettings
 from runner.tasks.schema import json_schema
 from runner.tasks.starter import starter
 from runner.views import live, plan_view, report, summary, wording
@@ -91,7 +95,7 @@ def doctor(as_json: JsonOption = False) -> None:
         _print_json([{"name": f.name, "level": f.level, "found": f.found, "cure": f.cure} for f in findings])
     else:
         for finding in findings:
-            out.print(_finding(finding), soft_wrap=True)
+            out.print(report.finding(finding), soft_wrap=True)
     if any(finding.level == "broken" for finding in findings):
         raise typer.Exit(3)
 
@@ -106,8 +110,9 @@ def schema() -> None:
 def plan(file: FileArgument, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
     """Show exactly what `run` will do, touching nothing."""
     settings = configuration.load()
-    made = prepare.plan(file, _taken(settings))
-    access.check_access(made, settings)
+    made = prepare.plan(file, run_names(settings))
+    with suppress(access.NoCredentialError):  # the plan says it; a run refuses
+        access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
     if as_json:
         _print_json(plan_view.as_json(made, expected))
@@ -127,7 +132,7 @@ def run(
 ) -> None:
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
     settings = configuration.load()
-    made = prepare.plan(file, _taken(settings), name)
+    made = prepare.plan(file, run_names(settings), name)
     access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
     raise typer.Exit(_work(made, settings, expected, as_json, lambda night: night.start(made)))
@@ -137,9 +142,10 @@ def run(
 def resume(name: RunArgument = "latest", jobs: JobsOption = None, as_json: JsonOption = False) -> None:
     """Take up a run that ended early: adopt what still runs, finish what was begun, start the rest."""
     settings = configuration.load()
-    state = _state(settings, name)
+    state = find_run(settings, name)
     if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
-        raise UsageError(f"the run {state.name} is complete", cure="corral report")
+        cure = "what was cancelled stays so, its work on its branch; `corral run` starts anew"
+        raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
     raise typer.Exit(_work(state.plan, settings, expected, as_json, lambda night: night.resume(state.name)))
@@ -203,13 +209,20 @@ def status(
     """Show where a run stands."""
     settings = configuration.load()
     if everything:
-        _all_runs(settings, as_json)
+        states = all_runs(settings)
+        if as_json:
+            _print_json([summary.summary(state) for state in states])
+        for state in states if not as_json else ():
+            out.print(report.headline(state), cell(state.plan.file, "dim"), soft_wrap=True)
         return
-    state = _state(settings, name)
+    state = find_run(settings, name)
     if as_json:
         _print_json(summary.summary(state))
     else:
         out.print(live.draw(state, {}, "", time.time()))
+        if state.ended is None and reaping.is_over(settings.home, state.name):
+            words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
+            out.print(Text(words, "yellow"), soft_wrap=True)
 
 
 @app.command("logs")
@@ -225,7 +238,7 @@ def show_logs(
 ) -> None:
     """Print what an attempt's agent, or its check, printed."""
     settings = configuration.load()
-    state = _state(settings, name)
+    state = find_run(settings, name)
     found = find_attempt(state, attempt)
     file = log_file(settings.home, state.name, found.key, "check.log" if check else "log")
     if not file.exists():
@@ -233,7 +246,12 @@ def show_logs(
     if raw:
         sys.stdout.buffer.write(file.read_bytes())
     else:
-        out.print(Text(block(file.read_text(errors="replace"), 50_000_000)), soft_wrap=True)
+        settings_of = None if check else state.plan.profile(found.key.profile).settings
+        with file.open("rb") as lines:
+            for line in lines:
+                text = readable(settings_of, line.rstrip(b"\n"))
+                if text is not None:
+                    out.print(Text(block(text)), soft_wrap=True)
 
 
 @app.command()
@@ -244,7 +262,7 @@ def show(
 ) -> None:
     """Show all that is known of an attempt."""
     settings = configuration.load()
-    state = _state(settings, name)
+    state = find_run(settings, name)
     found = find_attempt(state, attempt)
     if as_json:
         _print_json(summary.attempt_row(state, found))
@@ -259,7 +277,7 @@ def diff(
     stat: Annotated[bool, typer.Option("--stat", help="Only which files, and how much.")] = False,
 ) -> None:
     """Show what an attempt changed."""
-    state = _state(configuration.load(), name)
+    state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
     if found.commit is None or found.base is None:
         raise UsageError(f"{found.key} has no branch", cure="corral status")
@@ -278,7 +296,7 @@ def take(
     name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
 ) -> None:
     """Make a branch of your own naming from an attempt's work."""
-    state = _state(configuration.load(), name)
+    state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
     if found.commit is None:
         raise UsageError(f"{found.key} has no branch to take", cure="corral status")
@@ -294,7 +312,7 @@ def show_report(
     as_json: JsonOption = False,
 ) -> None:
     """Report on a run: every attempt, and profiles side by side."""
-    state = _state(configuration.load(), name)
+    state = find_run(configuration.load(), name)
     if as_json:
         _print_json(summary.summary(state))
     elif as_markdown:
@@ -328,7 +346,7 @@ def reap(
 def image_build(file: FileArgument) -> None:
     """Build the images that a task file needs."""
     settings = configuration.load()
-    made = prepare.plan(file, _taken(settings))
+    made = prepare.plan(file, run_names(settings))
     with Engine(configuration.environment()) as engine:
         maker = image_maker(engine, settings)
         maker.steward(_build_line)
@@ -357,56 +375,22 @@ def image_prune() -> None:
     """Remove images of ours that nothing uses any more."""
     settings = configuration.load()
     with Engine(configuration.environment()) as engine:
-        for tag in image_maker(engine, settings).prune(keep=_wanted_images(settings)):
+        for tag in image_maker(engine, settings).prune(keep=wanted_images(settings)):
             out.print(f"removed {tag}", soft_wrap=True)
 
 
 # -- parts
 
 
+def readable(settings: AgentSettings | None, line: bytes) -> str | None:
+    """A line of a log for a person; None if there is nothing to read in it."""
+    if line == READY:
+        return None
+    return line.decode(errors="replace") if settings is None else catalog.told(settings, line)
+
+
 def _has_devcontainer(folder: Path) -> bool:
     return any((folder / name).exists() for name in (".devcontainer/devcontainer.json", ".devcontainer.json"))
-
-
-def _finding(finding: doctoring.Finding) -> Text:
-    colours = {"ok": "green", "weaker": "yellow", "broken": "red"}
-    text = Text(f"{finding.level:8}", colours[finding.level])
-    text.append(f"{finding.name}: ", "bold").append_text(cell(finding.found))
-    if finding.cure:
-        text.append(f"\n        → {finding.cure}", "dim")
-    return text
-
-
-def _taken(settings: Settings) -> list[str]:
-    if not (settings.home / "journal.db").exists():
-        return []
-    with journal(settings) as book:
-        return book.runs()
-
-
-def _wanted_images(settings: Settings) -> set[str]:
-    """The images of runs that have not ended."""
-    if not (settings.home / "journal.db").exists():
-        return set()
-    with journal(settings) as book:
-        states = [fold((row.run, row.event) for row in book.events(run)) for run in book.runs()]
-    return {image for state in states if state.ended is None for image in state.images.values()}
-
-
-def _state(settings: Settings, name: str) -> RunState:
-    if not (settings.home / "journal.db").exists():
-        raise UsageError("there is no run yet", cure="corral run FILE")
-    with journal(settings) as book:
-        return fold((row.run, row.event) for row in book.events(book.resolve(name)))
-
-
-def _all_runs(settings: Settings, as_json: bool) -> None:
-    with journal(settings) as book:
-        states = [fold((row.run, row.event) for row in book.events(run)) for run in book.runs()]
-    if as_json:
-        _print_json([summary.summary(state) for state in states])
-    for state in states if not as_json else ():
-        out.print(report.headline(state), soft_wrap=True)
 
 
 def _build_line(text: str) -> None:

@@ -23,6 +23,11 @@ def reader(settings: Settings) -> Reader:
     return claude.Reader() if isinstance(settings, ClaudeSettings) else command.Reader()
 
 
+def told(settings: Settings, line: bytes) -> str | None:
+    """A line of that agent's output as a person reads it; None where it holds nothing to read."""
+    return claude.told(line) if isinstance(settings, ClaudeSettings) else line.decode(errors="replace")
+
+
 def layer(settings: Settings) -> str | None:
     """The agent layer that the image needs, or None."""
     return settings.cli if isinstance(settings, ClaudeSettings) else None

@@ -15,6 +15,7 @@ from runner.agents.launch import PLACEHOLDER_KEY, SOCKET, Launch, environment
 from runner.tasks.plan import ClaudeSettings
 
 VERSION = "2.1.329"
+RESULT_LINES = 20
 LONGEST_LINE = 1024 * 1024
 """A longer line is not parsed: it is a tool result, or an attempt to make us work."""
 
@@ -90,6 +91,49 @@ class Reader:
         return f"{said} (API status {status})" if status else said
 
 
+def told(line: bytes) -> str | None:
+    """A line of its output as a person reads it; None where it holds nothing to read."""
+    event = _object(line)
+    match event.get("type"):
+        case None:
+            return line.decode(errors="replace")
+        case "assistant":
+            return "\n".join(_blocks(event)) or None
+        case "user":
+            return "\n".join(_results(event)) or None
+        case "result":
+            failed = "failed: " if event.get("is_error") else ""
+            head = f"[{failed}{event.get('subtype')}, {event.get('num_turns')} turns]"
+            return f"{head} {event.get('result') or ''}".rstrip()
+        case "system" if event.get("subtype") == "api_retry":
+            return f"[waiting for the model, status {event.get('error_status')}]"
+        case _:
+            return None
+
+
+def _blocks(event: dict[str, Any]) -> list[str]:
+    """What an assistant's message says and calls."""
+    return [text for block in _content(event) if (text := _block(block))]
+
+
+def _results(event: dict[str, Any]) -> list[str]:
+    """What tools answered, indented, the long ones cut."""
+    texts = [block.get("content") for block in _content(event) if block.get("type") == "tool_result"]
+    return [_indented(text) for text in texts if isinstance(text, str) and text.strip()]
+
+
+def _indented(text: str) -> str:
+    rows = text.rstrip().splitlines()
+    cut = [f"… {len(rows) - RESULT_LINES} more lines"] if len(rows) > RESULT_LINES else []
+    return "\n".join(f"    {row[:500]}" for row in (*rows[:RESULT_LINES], *cut))
+
+
+def _content(event: dict[str, Any]) -> list[dict[str, Any]]:
+    message = event.get("message")
+    blocks = message.get("content") if isinstance(message, dict) else None
+    return [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+
+
 def _object(line: bytes) -> dict[str, Any]:
     if len(line) > LONGEST_LINE or not line.startswith(b"{"):
         return {}
@@ -101,11 +145,7 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def _doing(event: dict[str, Any]) -> str | None:
-    message = event.get("message")
-    blocks = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(blocks, list):
-        return None
-    said = [text for block in blocks if isinstance(block, dict) and (text := _block(block))]
+    said = _blocks(event)
     return said[-1][:200] if said else None
 
 

@@ -18,17 +18,22 @@ NO_CREDENTIAL = (
 )
 
 
+class NoCredentialError(UsageError):
+    """An agent calls a model, and the host has no credential for it."""
+
+
 def access_for(profile: Profile, task: str, settings: Settings) -> Access | None:
     """Who answers, or None where nobody does: a command without any credential on the host.
 
     Raises:
-        UsageError: The agent needs a model, and there is no transcript or no credential for it.
+        NoCredentialError: The agent needs a model, and there is no credential for it.
+        UsageError: A variable for the service has a value that can't be used.
     """
     if profile.upstream.kind == "script":
         return Script(transcript=str(transcript(profile, task)))
     service = _service(settings)
     if service is None and catalog.layer(profile.settings) is not None:
-        raise UsageError(
+        raise NoCredentialError(
             f"the profile {profile.name!r} calls a model, and no credential is set", cure=NO_CREDENTIAL
         )
     return service

@@ -27,7 +27,7 @@ OLDEST_ENGINE = (20, 10)
 SAFER_ENGINE = (23, 0, 11)
 """First engine line with a seccomp profile and a runc that close the escapes named in docs/security."""
 
-DISK_WEAKER = "disk limits are not enforced by this version: a box can fill the file system of CORRAL_HOME"
+DISK_WEAKER = "`limits.disk` is not enforced by this version: a box can fill the file system of CORRAL_HOME"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _uid(uid: int) -> Finding:
     try:
         person = pwd.getpwuid(uid).pw_name
     except KeyError:
-        return Finding("box uid", "ok", f"{uid}, nobody on this host")
+        return Finding("box uid", "ok", f"{uid}, which no account here has")
     return Finding(
         "box uid", "weaker", f"boxes run as {person} (uid {uid})", "set CORRAL_BOX_UID to an unused id"
     )
@@ -161,7 +161,9 @@ def _credentials(settings: Settings) -> Finding:
     found = settings.credentials_found
     if found:
         return Finding("credentials", "ok", ", ".join(found))
-    return Finding("credentials", "ok", "none is set", "set ANTHROPIC_API_KEY to use the real service")
+    return Finding(
+        "credentials", "ok", "none is set: only scripts can play the model", "set ANTHROPIC_API_KEY"
+    )
 
 
 def _certificates(settings: Settings) -> Finding:

@@ -10,7 +10,7 @@ from runner.gateway.grants import Script
 from runner.sandbox.engine import Engine
 from runner.settings import Settings
 from runner.supervisor import doctor, host
-from runner.supervisor.access import access_for
+from runner.supervisor.access import NoCredentialError, access_for
 from runner.supervisor.means import images_unbuilt
 from runner.supervisor.schedule import images_of
 from runner.tasks.plan import Plan
@@ -68,7 +68,10 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
 
 
 def _outlet(plan: Plan, name: str, settings: Settings) -> str:
-    access = access_for(plan.profile(name), "", settings)
+    try:
+        access = access_for(plan.profile(name), "", settings)
+    except NoCredentialError as error:
+        return f"nothing yet: {error.message}; {error.cure}"
     if access is None:
         return "nothing"
     if isinstance(access, Script):

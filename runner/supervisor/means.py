@@ -14,20 +14,10 @@ from runner.sandbox.images import Images
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import access_for
-from runner.supervisor.journal import Journal
 from runner.supervisor.night import Means
+from runner.supervisor.records import journal
 from runner.supervisor.spec import Rooms
 from runner.tasks.plan import Plan, Source
-
-
-def journal(settings: Settings) -> Journal:
-    """The journal of the state directory.
-
-    Raises:
-        HostError: The directory, or the journal in it, can't be made or opened.
-    """
-    make_home(settings.home)
-    return Journal(settings.home / "journal.db")
 
 
 def make_home(home: Path) -> None:

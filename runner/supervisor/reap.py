@@ -36,10 +36,13 @@ class Leftovers:
     def words(self) -> list[str]:
         """Each leftover on a line."""
         return [
-            *(f"container {box.name} of run {box.labels.get(names.LABEL_RUN)}" for box in self.boxes),
-            *(f"workspace {space.root} of {git_dir}" for space, git_dir in self.spaces),
-            *(f"quarantine {place}" for place in self.quarantines),
-            *(f"grant of a model {place}" for place in self.grants),
+            *(
+                f"ends and removes container {box.name} of run {box.labels.get(names.LABEL_RUN)}"
+                for box in self.boxes
+            ),
+            *(f"saves and removes workspace {space.root} of {git_dir}" for space, git_dir in self.spaces),
+            *(f"removes quarantine {place}" for place in self.quarantines),
+            *(f"revokes grant of a model {place}" for place in self.grants),
         ]
 
 
@@ -47,9 +50,9 @@ def look(engine: Engine, home: Path) -> Leftovers:
     """Find what ended runs of this state directory left."""
     boxes = engine.find(names.label_filters(names.home_id(str(home))))
     spaces = workspace.remembered(home / "w")
-    busy = {space.id for space, run, _ in spaces if not _is_over(home, run)}
+    busy = {space.id for space, run, _ in spaces if not is_over(home, run)}
     return Leftovers(
-        tuple(box for box in boxes if _is_over(home, box.labels.get(names.LABEL_RUN, ""))),
+        tuple(box for box in boxes if is_over(home, box.labels.get(names.LABEL_RUN, ""))),
         tuple((space, git_dir) for space, _, git_dir in spaces if space.id not in busy),
         _others(home / "q", busy),
         _others(home / "s", busy),
@@ -92,7 +95,7 @@ def _revoke(home: Path, grants: tuple[Path, ...]) -> None:
     gateway.leave()
 
 
-def _is_over(home: Path, run: str) -> bool:
+def is_over(home: Path, run: str) -> bool:
     """Whether no living process works on a run."""
     if not names.is_id(run):
         return True

@@ -261,7 +261,7 @@ class TaskFile(Part):
     network: NetworkPart | None = None
     """Which hosts boxes may reach."""
     upstream: UpstreamText | None = None
-    """What answers model calls: `service` (the default), or `script:PATH`: transcripts play the model."""
+    """What answers model calls: `service`, or `script:PATH`: the transcripts there, relative to this file."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]
     """The agent profiles, by name."""
     default_agent: str | None = None

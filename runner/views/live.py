@@ -11,7 +11,6 @@ from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from runner.names import AttemptKey
@@ -20,6 +19,7 @@ from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import summary, wording
+from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
 ROWS = 20
@@ -189,17 +189,24 @@ class LiveTable:
         )
 
 
+HEAD = (
+    Column("attempt"),
+    Column("", importance=8),
+    Column("since", importance=4),
+    Column("cpu", importance=1),
+    Column("memory", importance=3),
+    Column("tokens", importance=2),
+    Column("doing", importance=5, prose=True),
+)
+
+
 def draw(state: RunState, signs: dict[str, e.Signs], building: str, now: float) -> RenderableType:
     """The picture of a run at a moment."""
     decisions = {decision.key: decision for decision in decide(state, state.jobs)}
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("attempt", "", "since", "cpu", "memory", "tokens", "doing"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", header_style="dim")
     shown = _chosen(state)
-    for attempt in shown:
-        table.add_row(*_row(state, attempt, signs.get(str(attempt.key)), decisions.get(attempt.key), now))
+    rows = [_row(state, a, signs.get(str(a.key)), decisions.get(a.key), now) for a in shown]
     rest = len(state.attempts) - len(shown)
-    parts: list[RenderableType] = [_headline(state, now), table]
+    parts: list[RenderableType] = [_headline(state, now), Fitting(HEAD, rows)]
     if rest:
         parts.append(Text(f"… and {rest} more", "dim"))
     if building:
@@ -208,12 +215,14 @@ def draw(state: RunState, signs: dict[str, e.Signs], building: str, now: float) 
 
 
 def _chosen(state: RunState) -> list[AttemptState]:
-    """What lives comes first, then what is latest done, then what waits."""
+    """Everything in plan order; of very many, what lives first, then the latest ended, then what waits."""
     everything = list(state.attempts.values())
+    if len(everything) <= ROWS:
+        return everything
     living = [a for a in everything if a.phase not in {"queued", "final"}]
-    done = sorted((a for a in everything if a.phase == "final"), key=lambda a: -(a.finished or 0))
+    ended = sorted((a for a in everything if a.phase == "final"), key=lambda a: -(a.finished or 0))
     waiting = [a for a in everything if a.phase == "queued"]
-    return [*living, *done, *waiting][: max(ROWS, len(living))]
+    return [*living, *ended, *waiting][: max(ROWS, len(living))]
 
 
 def _headline(state: RunState, now: float) -> Text:
@@ -221,11 +230,11 @@ def _headline(state: RunState, now: float) -> Text:
     living = sum(1 for a in state.attempts.values() if a.phase not in {"queued", "final"})
     text = Text(f"run {state.name}", "bold")
     text.append(f"  {wording.duration((state.ended or now) - state.started)}", "not bold")
-    text.append(f"  {len(final)} of {len(state.attempts)} done, {living} running", "not bold")
-    if state.stopping:
+    text.append(f"  {len(final)} of {len(state.attempts)} ended, {living} running", "not bold")
+    if state.ended is None and state.stopping:
         text.append("  stopping", "yellow")
-    elif state.draining:
-        text.append("  draining: interrupt again to stop", "yellow")
+    elif state.ended is None and state.draining:
+        text.append("  draining (^C again: stop)", "yellow")
     return text
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from runner.supervisor.forecast import Forecast
 from runner.tasks.plan import ClaudeSettings, ImageSpec, Limits, Plan, Profile
 from runner.views import wording
+from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
 
@@ -37,6 +37,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield _attempt_table(plan)
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
+    yield from _limits(plan)
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
     yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
@@ -52,19 +53,24 @@ def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
     yield Text(f"  to build: {', '.join(missing)}" if missing else "  all layers are there", "dim")
 
 
-def _attempt_table(plan: Plan) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("attempt", "starts from", "limits"):
-        table.add_column(name, header_style="dim", no_wrap=True, overflow="fold")
+def _attempt_table(plan: Plan) -> Fitting:
+    rows = []
     for planned in plan.attempts:
         start = "base" if not planned.start else " or ".join(planned.start)
         after = [" or ".join(group) for group in planned.after if group != planned.start]
-        table.add_row(
-            Text(str(planned.key)),
-            Text(start + (f" after {', '.join(after)}" if after else "")),
-            Text(limits_words(plan.task(planned.task).limits)),
-        )
-    return table
+        begins = start + (f" after {', '.join(after)}" if after else "")
+        rows.append((Text(str(planned.key)), Text(begins)))
+    return Fitting((Column("attempt"), Column("starts from", prose=True)), rows)
+
+
+def _limits(plan: Plan) -> Iterator[Text]:
+    """Limits, once where they are the same for all."""
+    by_limits: dict[Limits, list[str]] = {}
+    for task in plan.tasks:
+        by_limits.setdefault(task.limits, []).append(task.id)
+    for limits, tasks in by_limits.items():
+        whose = "each attempt" if len(by_limits) == 1 else ", ".join(tasks)
+        yield Text(f"limits of {whose}: ", "dim") + Text(limits_words(limits))
 
 
 def _checks(plan: Plan) -> Iterator[Text]:

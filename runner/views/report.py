@@ -10,12 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
+from runner.supervisor.doctor import Finding
 from runner.supervisor.schedule import decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import summary, wording
+from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
-HEAD = ("attempt", "verdict", "check", "time", "peak memory", "tokens", "change")
+HEAD = (
+    Column("attempt"),
+    Column("verdict"),
+    Column("check", importance=3),
+    Column("time", importance=4),
+    Column("peak", importance=1),
+    Column("tokens", importance=2),
+    Column("change", importance=5),
+)
 SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens", "not scored")
 
 
@@ -40,13 +50,37 @@ def text_markdown(state: RunState) -> str:
 def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
     """All that is known of one attempt."""
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    for name, value in summary.attempt_row(state, one).items():
-        if value not in (None, []):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            table.add_row(Text(name, "dim"), cell(shown))
-    table.add_row(Text("output", "dim"), cell(log))
+    for name, value in _facts(state, one):
+        if value:
+            table.add_row(Text(name, "dim"), cell(value))
     task = state.plan.task(one.key.task)
-    return Group(table, Text(), Text("prompt", "dim"), Text(block(task.prompt, 4000)))
+    table.add_row(Text("check", "dim"), cell(task.check or "none"))
+    table.add_row(Text("output", "dim"), cell(log))
+    prompt = (Text(), Text("prompt", "dim"), Text(block(task.prompt, 4000))) if task.prompt else ()
+    return Group(table, *prompt)
+
+
+def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
+    yield "attempt", str(one.key)
+    yield "stands at", one.phase if one.verdict is None else ""
+    yield "verdict", one.verdict or ""
+    yield "why", one.reason or _held(state, one)
+    yield "ended", one.ended or ""
+    yield "work", one.work or ""
+    yield "checked", _check(one)
+    yield "change", wording.diff_stat(one) if one.branch else ""
+    yield "branch", one.branch or ""
+    yield "commit", one.commit or ""
+    yield "repository", state.plan.sources[state.plan.task(one.key.task).source].repo
+    yield "from", one.base or ""
+    yield "files kept in", one.kept or ""
+    yield "time", wording.duration(one.seconds) if one.seconds is not None else ""
+    yield "check took", wording.duration(one.check_seconds) if one.check_seconds is not None else ""
+    yield "peak memory", wording.size(one.peak_memory) if one.peak_memory is not None else ""
+    yield "cpu", wording.duration(one.cpu_seconds) if one.cpu_seconds is not None else ""
+    yield "tokens", wording.tokens(one.tokens) if one.tokens is not None else ""
+    yield "requests", str(one.requests) if one.requests is not None else ""
+    yield from (("noticed", flag) for flag in one.flags)
 
 
 def diff(text: str) -> Text:
@@ -60,18 +94,33 @@ def diff(text: str) -> Text:
 
 
 def next_steps(state: RunState) -> RenderableType:
-    """What a person may want to do after a run."""
+    """What a person may want to do after a run, a command a line."""
+    waiting = sum(1 for one in state.attempts.values() if one.phase == "queued" and _can_go_on(state, one))
     with_branch = [one for one in state.attempts.values() if one.branch]
     best = next((one for one in with_branch if state.serves(one)), with_branch[0] if with_branch else None)
-    steps = ["corral report --markdown"]
+    steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
     if best is not None:
-        steps = [
-            f"corral diff {best.key}",
-            f"corral take {best.key} my-branch",
-            f"corral logs {best.key}",
-            *steps,
-        ]
-    return Text("next: ", "dim") + Text("  ·  ".join(steps))
+        steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
+        steps += [f"corral take {best.key} my-branch"]
+    lines = [Text("next:", "dim"), *(Text(f"  {step}") for step in (*steps, "corral report --markdown"))]
+    return Group(*lines)
+
+
+def _can_go_on(state: RunState, one: AttemptState) -> bool:
+    """Whether only the interruption kept an attempt from its start."""
+    return state.draining and next((d.why for d in decide(state, 0) if d.key == one.key), "").startswith(
+        "the run was"
+    )
+
+
+def finding(found: Finding) -> Text:
+    """One finding of `doctor`, with its cure."""
+    colours = {"ok": "green", "weaker": "yellow", "broken": "red"}
+    text = Text(f"{found.level:8}", colours[found.level])
+    text.append(f"{found.name}: ", "bold").append_text(cell(found.found))
+    if found.cure:
+        text.append(f"\n        → {found.cure}", "dim")
+    return text
 
 
 def headline(state: RunState) -> Text:
@@ -83,12 +132,9 @@ def headline(state: RunState) -> Text:
     return text
 
 
-def _attempts(state: RunState) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in HEAD:
-        table.add_column(name, header_style="dim", no_wrap=True, overflow="fold")
-    for attempt in state.attempts.values():
-        table.add_row(
+def _attempts(state: RunState) -> Fitting:
+    rows = [
+        (
             Text(str(attempt.key)),
             Text(_verdict(state, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
@@ -97,16 +143,25 @@ def _attempts(state: RunState) -> Table:
             Text("" if attempt.tokens is None else wording.tokens(attempt.tokens)),
             Text(wording.diff_stat(attempt) if attempt.verdict else ""),
         )
-    return table
+        for attempt in state.attempts.values()
+    ]
+    return Fitting(HEAD, rows)
 
 
 def _remarks(state: RunState) -> Iterator[Text]:
     """What the table has no room for: why, what was noticed, where files are kept."""
     for one in state.attempts.values():
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
-        for words in (one.reason, *one.flags, *kept):
+        for words in (one.reason, _held(state, one), *one.flags, *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
+
+
+def _held(state: RunState, one: AttemptState) -> str:
+    """Why an attempt that was not started will not be."""
+    if one.phase != "queued":
+        return ""
+    return next((d.why for d in decide(state, 0) if d.key == one.key and d.standing == "held"), "")
 
 
 def _compared(state: RunState) -> Iterator[RenderableType]:

@@ -34,7 +34,7 @@ turns:
   - tools:
       - name: Bash
         input:
-          command: "ls /sys/class/net; env; tr '\\\\0' '\\\\n' < /proc/self/environ; ls /run/gw; git remote -v"
+          command: "ls /sys/class/net; env; tr '\\\\0' '\\\\n' < /proc/self/environ; ls /run/gw; git remote"
   - text: Done.
 """
 TRANSCRIPTS = {"fix": FIX, "spent": SPENT, "question": QUESTION, "no-network": NO_NETWORK}

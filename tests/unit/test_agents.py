@@ -85,3 +85,16 @@ def test_half_a_surrogate_pair_in_a_report_can_be_written_down(tmp_path: Path) -
 
 def test_deep_nesting_is_no_bomb() -> None:
     assert claude.Reader().feed(b'{"type":' + b"[" * 100_000) is None
+
+
+def test_a_log_is_told_as_a_person_reads_it() -> None:
+    def line(kind: str, *blocks: dict[str, object]) -> bytes:
+        return json.dumps({"type": kind, "message": {"content": list(blocks)}}).encode()
+
+    assert claude.told(line("assistant", {"type": "text", "text": "I look."})) == "I look."
+    assert claude.told(line("user", {"type": "tool_result", "content": "a\nb"})) == "    a\n    b"
+    assert claude.told(b'{"type":"system","subtype":"init"}') is None
+    assert claude.told(b"plain words") == "plain words"
+    long = claude.told(line("user", {"type": "tool_result", "content": "x\n" * 50}))
+    assert long is not None
+    assert long.endswith("… 30 more lines")

@@ -1,4 +1,4 @@
-"""What Corral writes into the user's repository: a worktree's entry for a while, objects, and its branches."""
+"""What Corral writes into the user's repository: an entry for a while, objects, and its branches."""
 
 from __future__ import annotations
 

@@ -1,0 +1,85 @@
+"""What people look at: nothing is cut wrongly on a narrow screen, and nothing is said twice."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from runner.supervisor import events as e
+from runner.supervisor.state import RunState
+from runner.tasks.plan import PlannedAttempt
+from runner.views import live, report
+from runner.views.fitting import Column, Fitting, chosen
+from tests.unit.makers import after, life, make_plan, started
+
+LONG = PlannedAttempt(task="xml-streaming-attrs", profile="steady")
+OTHER = PlannedAttempt(task="b", profile="q")
+
+
+def drawn(what: object, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+    console.print(what)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def ended() -> RunState:
+    events = life("xml-streaming-attrs/steady/1", "accepted")
+    return after(started(make_plan(LONG, OTHER)), *events, e.Draining(at=8), e.RunEnded(at=9, exit_code=130))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 240])
+def test_names_and_verdicts_are_whole_at_any_width(width: int) -> None:
+    for text in (drawn(report.terminal(ended()), width), drawn(live.draw(ended(), {}, "", 10), width)):
+        assert "xml-streaming-attrs/steady/1" in text
+        assert "accepted" in text
+        assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_long_doings_leave_the_other_columns_alone() -> None:
+    state = after(started(make_plan(LONG)), *life("xml-streaming-attrs/steady/1", "accepted")[:2])
+    signs = e.Signs(
+        at=4,
+        attempt="xml-streaming-attrs/steady/1",
+        stage="running",
+        doing="x" * 300,
+        cpu=0.5,
+        memory=1,
+        tokens=7,
+    )
+    text = drawn(live.draw(state, {signs.attempt: signs}, "", 5), 80)
+    assert "running" in text
+    assert "xml-streaming-attrs/steady/1" in text
+    assert "…" in text
+
+
+def test_columns_go_by_importance_and_prose_shrinks_first() -> None:
+    columns = (Column("name"), Column("rare", importance=1), Column("prose", importance=5, prose=True))
+    assert chosen(columns, [10, 10, 90], 40) == [0, 1, 2]
+    assert chosen(columns, [10, 10, 90], 25) == [0, 2]
+    assert chosen(columns, [10, 10, 90], 12) == [0]
+    rows = [(Text("n" * 10), Text("r" * 10), Text("p" * 90))]
+    assert "n" * 10 in drawn(Fitting(columns, rows), 12)
+
+
+def test_what_was_not_started_is_explained_and_can_be_resumed() -> None:
+    state = ended()
+    assert "stopped before it started" in drawn(report.terminal(state), 120)
+    assert "corral resume r" in drawn(report.next_steps(state), 120)
+
+
+def test_the_markdown_report_holds_every_attempt() -> None:
+    text = report.text_markdown(ended())
+    assert "| xml-streaming-attrs/steady/1 | accepted |" in text
+    assert "| b/q/1 | held |" in text
+
+
+def test_an_attempt_is_shown_in_words() -> None:
+    state = ended()
+    shown = drawn(report.attempt(state, next(iter(state.attempts.values())), Path("/log")), 100)
+    assert "accepted" in shown
+    assert "None" not in shown
