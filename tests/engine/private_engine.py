@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -103,7 +104,10 @@ class PrivateEngine:
 @contextmanager
 def private_engine() -> Iterator[PrivateEngine]:
     """An engine that runs; it and all it started are gone on leaving."""
-    engine = PrivateEngine(Path(tempfile.mkdtemp(prefix="corral-engine-")))
+    # The engine makes a namespace's name of this one, in which not every character may stand.
+    folder = Path(tempfile.gettempdir()) / f"corral-engine-{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o700)
+    engine = PrivateEngine(folder)
     try:
         engine.start()
         yield engine
