@@ -89,15 +89,17 @@ def _bootstrapped(engine: Engine, layer: Layer, scratch: Path, on_line: OnLine) 
     use = _host_mirrors()
     scratch.mkdir(parents=True, exist_ok=True)
     with _root_folder(scratch) as root:
-        secure = ["--include=ca-certificates"] if use.main.startswith("https:") else []
-        _run(["debootstrap", "--variant=minbase", *secure, BASE_SUITE, str(root), use.main], on_line)
+        mirror = [] if use.main is None else [use.main]  # without one, it knows the distribution's own
+        secure = ["--include=ca-certificates"] if (use.main or "").startswith("https:") else []
+        _run(["debootstrap", "--variant=minbase", *secure, BASE_SUITE, str(root), *mirror], on_line)
         _finish(root, use)
         return _imported(engine, layer, root)
 
 
 def _finish(root: Path, use: Mirrors) -> None:
     """Name the mirrors, keep services from starting in builds, and drop what was only downloaded."""
-    (root / "etc/apt/sources.list").write_text(use.sources(BASE_SUITE))
+    sources = root / "etc/apt/sources.list"
+    sources.write_text(use.sources(BASE_SUITE, sources.read_text() if sources.exists() else ""))
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)

@@ -6,28 +6,30 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-MAIN = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
-
 
 @dataclass(frozen=True)
 class Mirrors:
-    """Addresses of the distribution's archive and of its security archive."""
+    """Addresses of the distribution's archive and of its security archive; None where the host names none."""
 
-    main: str = MAIN
-    security: str = SECURITY
+    main: str | None = None
+    security: str | None = None
 
-    def sources(self, suite: str) -> str:
-        """The text of `/etc/apt/sources.list` for a release."""
-        return (
-            f"deb {self.main} {suite} main\n"
-            f"deb {self.main} {suite}-updates main\n"
-            f"deb {self.security} {suite}-security main\n"
-        )
+    def sources(self, suite: str, found: str) -> str:
+        """The text of `/etc/apt/sources.list` for a release.
+
+        Args:
+            suite: The release.
+            found: The text that bootstrapping left, whose archive is used where the host names none.
+        """
+        main = self.main or next((uri for uri, _ in _lines(found)), None)
+        lines = [f"deb {main} {part} main\n" for part in (suite, f"{suite}-updates") if main]
+        if self.security:
+            lines.append(f"deb {self.security} {suite}-security main\n")
+        return "".join(lines)
 
 
 def mirrors(one_line: Iterable[str], deb822: Iterable[str]) -> Mirrors:
-    """The mirrors that a Debian host's apt uses; Debian's own where it says nothing that fits.
+    """The mirrors that a Debian host's apt uses, as far as it says anything that fits.
 
     Args:
         one_line: Texts of `sources.list` files.
@@ -36,7 +38,7 @@ def mirrors(one_line: Iterable[str], deb822: Iterable[str]) -> Mirrors:
     entries = [e for text in one_line for e in _lines(text)] + [e for t in deb822 for e in _stanzas(t)]
     main = [uri for uri, suites in entries if _is_archive(uri, "debian") and not _secure(suites)]
     security = [uri for uri, suites in entries if _is_archive(uri, "debian-security") or _secure(suites)]
-    return Mirrors(main[0] if main else MAIN, security[0] if security else SECURITY)
+    return Mirrors(main[0] if main else None, security[0] if security else None)
 
 
 def _lines(text: str) -> Iterator[tuple[str, list[str]]]:

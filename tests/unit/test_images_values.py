@@ -21,7 +21,7 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.facts import ImageFacts
 from runner.sandbox.images import RECIPES, Images, check_fit, explained, host_platform, removal_order
 from runner.sandbox.layers import LABEL_KEY, LABEL_LAYER, LABEL_PARENT, File, Layer, Recipe
-from runner.sandbox.mirrors import MAIN, SECURITY, Mirrors, mirrors
+from runner.sandbox.mirrors import Mirrors, mirrors
 from runner.sandbox.progress import Progress
 
 DEB822 = """\
@@ -42,11 +42,11 @@ Signed-By: /x.gpg
 @pytest.mark.parametrize(
     ("one_line", "deb822", "expected"),
     [
-        ([], [], Mirrors(MAIN, SECURITY)),
+        ([], [], Mirrors()),
         ([], [DEB822], Mirrors("http://mirror.example/debian", "http://mirror.example/debian-security")),
         (["deb [arch=amd64 signed-by=/k] https://m/debian bookworm main\n"], [], Mirrors("https://m/debian")),
         (["# deb http://m/debian x main\ndeb-src http://m/debian x main\n"], [], Mirrors()),
-        (["deb http://m/debian bookworm/updates main\n"], [], Mirrors(MAIN, "http://m/debian")),
+        (["deb http://m/debian bookworm/updates main\n"], [], Mirrors(None, "http://m/debian")),
         (["deb https://packages.example/apt other main\ndeb cdrom:[x]/ y main\n"], [], Mirrors()),
         ([], [DEB822.replace("Types: deb\n", "Types: deb\nEnabled: no\n")], Mirrors()),
     ],
@@ -56,11 +56,15 @@ def test_mirrors(one_line: list[str], deb822: list[str], expected: Mirrors) -> N
 
 
 def test_sources_name_all_three_suites() -> None:
-    assert [line.split()[2] for line in Mirrors().sources("x").splitlines()] == [
-        "x",
-        "x-updates",
-        "x-security",
-    ]
+    text = Mirrors("http://m/debian", "http://m/debian-security").sources("x", "")
+    assert [line.split()[2] for line in text.splitlines()] == ["x", "x-updates", "x-security"]
+
+
+def test_the_archive_that_bootstrapping_chose_is_used_where_the_host_names_none() -> None:
+    text = Mirrors().sources("x", "deb http://chosen.example/debian x main\n")
+    assert (
+        text == "deb http://chosen.example/debian x main\ndeb http://chosen.example/debian x-updates main\n"
+    )
 
 
 # -- programs
