@@ -49,6 +49,9 @@ lower-case letters, digits, `.`, `_` and `-`, and become parts of branch names.
 Where several profiles are compared, a task that needs a compared one runs once for each of its attempts;
 a task with an `agent` of its own starts from the first attempt that served, in the order of the profiles.
 A task whose needs did not serve is held, not failed.
+
+Every box can ask the model service, a command's too (at the loopback address in `ANTHROPIC_BASE_URL`), if
+the host has a credential for it; `corral plan` says for each profile what is allowed out.
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
