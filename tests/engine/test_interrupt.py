@@ -112,7 +112,7 @@ def test_ctrl_c_at_a_terminal(corral: Corral, repo: Path, scripted: Path) -> Non
     try:
         screen.until("2 running")
         screen.press("\x03")
-        screen.until("interrupt again")
+        screen.until("(^C again: stop)")
         screen.press("\x03")
         assert screen.end() == 130
     finally:
