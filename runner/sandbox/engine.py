@@ -103,10 +103,8 @@ class Engine:
             stream: IO[bytes] = self._api.attach_socket(container, params={"stdin": 1, "stream": 1})
         return stream
 
-    def follow(
-        self, container: str, since: float | None = None
-    ) -> Iterator[tuple[bytes | None, bytes | None]]:
-        """Stream a container's kept output, from `since` (epoch seconds) or from the start, until it ends."""
+    def follow(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Stream a container's kept output, from its start until it ends."""
         with _asking("follow a container's output"):
             response = self._client.api._get(  # noqa: SLF001 - `logs()` offers no split of the two streams
                 self._api._url("/containers/{0}/logs", container),  # noqa: SLF001 - as above
@@ -115,7 +113,6 @@ class Engine:
                     "stderr": 1,
                     "follow": 1,
                     "timestamps": 0,
-                    "since": 0 if since is None else f"{since:.9f}",
                 },
                 stream=True,
                 timeout=None,
@@ -274,11 +271,6 @@ class Engine:
         if progress.error is not None:
             raise ImageError(f"pulling {reference} failed: {progress.error}", log=progress.last)
         return self._built(reference)
-
-    def tag(self, image: str, repository: str, tag: str) -> None:
-        """Give an image one more name."""
-        with _asking(f"tag {repository}:{tag}"):
-            self._api.tag(image, repository, tag)
 
     def remove_image(self, reference: str) -> bool:
         """Remove an image; False if something still uses it, or it is gone."""
