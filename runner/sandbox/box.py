@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Role = Literal["agent", "gather", "check", "steward"]
+Role = Literal["agent", "gather", "check", "steward", "mounter", "probe"]
+Propagation = Literal["rprivate", "rslave", "rshared"]
 
 MIB = 1024**2
 
@@ -19,11 +20,17 @@ LOG_BYTES = 10 * MIB
 
 @dataclass(frozen=True)
 class Mount:
-    """A host directory or file inside a box. Sources never lie inside anything a box can write."""
+    """A host directory or file, or a volume of the engine's, inside a box.
+
+    Sources never lie inside anything a box can write. `propagation` says whether what is mounted below a
+    directory later shows on the other side; it is private for everything but stewards.
+    """
 
     source: str
     target: str
     read_only: bool = True
+    propagation: Propagation = "rprivate"
+    is_volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class BoxSpec:
         tmp: Size of the scratch tmpfs at /tmp, charged to the box's memory.
         keep_output: False where the output is read as a stream and must not lie in the engine's log.
         stdin_lifeline: The main process reads standard input and ends when its one reader goes away.
+        mounts_disks: It may attach loop devices and mount them: for the mounter alone.
+        runtime: The engine's name of the runtime that starts it; None for the engine's own choice.
     """
 
     name: str
@@ -56,6 +65,12 @@ class BoxSpec:
     tmp: int = 1024 * MIB
     keep_output: bool = True
     stdin_lifeline: bool = False
+    mounts_disks: bool = False
+    runtime: str | None = None
+
+
+LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
+"""The kernel's loop devices and their control device: Documentation/admin-guide/devices.txt."""
 
 
 def create_arguments(spec: BoxSpec) -> dict[str, Any]:
@@ -86,12 +101,15 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
         "AttachStderr": True,
         "NetworkDisabled": True,
         "HostConfig": {
+            **({} if spec.runtime is None else {"Runtime": spec.runtime}),
             "NetworkMode": "none",
             "Init": True,
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "CapAdd": list(spec.capabilities),
-            "SecurityOpt": ["no-new-privileges"],
+            "SecurityOpt": _security(spec),
+            "DeviceCgroupRules": list(LOOP_DEVICES) if spec.mounts_disks else [],
+            "UsernsMode": "host" if spec.user is None else "",
             "Privileged": False,
             "AutoRemove": spec.stdin_lifeline,
             "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
@@ -109,12 +127,22 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
                 "/tmp": f"rw,nosuid,nodev,exec,size={spec.tmp},mode=1777,uid={owner},gid={owner}",  # noqa: S108 - a path inside the box
             },
             "LogConfig": _log_config(spec),
-            "Mounts": [
-                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
-                for m in spec.mounts
-            ],
+            "Mounts": [_mount(mount) for mount in spec.mounts],
         },
     }
+
+
+def _security(spec: BoxSpec) -> list[str]:
+    """Stewards run under the engine's own profiles, and the mounter without AppArmor's, which forbids `mount`."""
+    return ["no-new-privileges", *(["apparmor=unconfined"] if spec.mounts_disks else [])]
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    kind = "volume" if mount.is_volume else "bind"
+    told = {"Type": kind, "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
+    if mount.propagation != "rprivate":
+        told["BindOptions"] = {"Propagation": mount.propagation}
+    return told
 
 
 def _log_config(spec: BoxSpec) -> dict[str, Any]:
