@@ -25,14 +25,14 @@ from runner.git import worktree
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.output import READY
-from runner.sandbox.steward import Steward
+from runner.sandbox.standing import Post
 from runner.settings import Settings
 from runner.supervisor import access, prepare
 from runner.supervisor import doctor as doctoring
 from runner.supervisor import reap as reaping
 from runner.supervisor.forecast import Forecast, forecast
 from runner.supervisor.means import images as image_maker
-from runner.supervisor.means import means
+from runner.supervisor.means import means, standing
 from runner.supervisor.night import Night
 from runner.supervisor.records import all_runs, find_run, run_names, wanted_images
 from runner.supervisor.schedule import images_of
@@ -337,8 +337,9 @@ def reap(
         if not left:
             out.print("nothing is left over")
         elif not dry:
-            with Steward(engine, image_maker(engine, settings).steward(), settings.home, "reap") as steward:
-                for saved in reaping.clear(engine, steward, settings.home, left):
+            post = Post(engine, image_maker(engine, settings).steward(), settings.home, "reap")
+            with standing(post) as stewards:
+                for saved in reaping.clear(engine, stewards, settings.home, left):
                     out.print(f"its files were saved in {saved}", soft_wrap=True)
 
 

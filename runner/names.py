@@ -82,7 +82,7 @@ def labels(home_id: str, run: str, key: AttemptKey | None, role: str) -> dict[st
         home_id: Which state directory the run belongs to (`home_id` of it).
         run: The run's name.
         key: The attempt, or None for a container that serves the whole run.
-        role: `agent`, `gather`, `check` or `steward`.
+        role: `agent`, `gather`, `check`, `steward`, `mounter` or `probe`.
     """
     made = {LABEL_HOME: home_id, LABEL_RUN: run, LABEL_ROLE: role}
     if key is not None:

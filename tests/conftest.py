@@ -40,11 +40,11 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their directory, and run the quick ones first."""
-    order = ("unit", "contract", "engine", "e2e")
+    order = ("unit", "contract", "engine", "attacks", "e2e")
     for item in items:
         kind = item.path.relative_to(Path(__file__).parent).parts[0]
-        if kind in {"engine", "e2e"}:
-            item.add_marker(kind)
+        if kind in {"engine", "attacks", "e2e"}:
+            item.add_marker("engine" if kind == "attacks" else kind)
             item.add_marker(pytest.mark.timeout(600))
     items.sort(key=lambda item: order.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 

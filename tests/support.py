@@ -94,6 +94,8 @@ class Corral:
 
     home: Path
     env: dict[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    """Words put before the command, such as a tracer's."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -104,7 +106,7 @@ class Corral:
     def __call__(self, *arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> Done:
         """Run the command to its end."""
         done = subprocess.run(
-            [*CORRAL, *map(str, arguments)],
+            [*self.before, *CORRAL, *map(str, arguments)],
             check=False,
             capture_output=True,
             text=True,
@@ -118,7 +120,7 @@ class Corral:
     def start(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start the command in a process group of its own; the caller ends it."""
         return subprocess.Popen(
-            [*CORRAL, *map(str, arguments)],
+            [*self.before, *CORRAL, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

@@ -1,9 +1,13 @@
 #!/bin/sh
 # What needs more rights than Corral has on the host, done for one workspace at a time.
 #
-#   steward.sh own   ID UID          give an attempt's directories to the box's uid
+#   steward.sh own   ID PLACE UID    give one place of an attempt to the box's uid
 #   steward.sh empty ID              remove everything below an attempt's directory
+#   steward.sh used  ID PLACE        print how many bytes its files take
 #   steward.sh keep  ID NAME OWNER   save an attempt's files as /state/kept/NAME.tar.gz, owned by OWNER
+#
+# PLACE is agent or check. An attempt's files are on its disk, /disks/ID, or where there are no disks in
+# /state/w/ID.
 set -eu
 
 command=$1 id=$2
@@ -12,20 +16,25 @@ cd "/state/w/$id"
 
 case $command in
 own)
-    uid=$3
+    place=$3 uid=$4
     # The worktree's own .git file stays the host's: the box sees a mask over it.
-    chown -h "$uid:$uid" "corral-$id" dotgit check/tree check/dotgit
-    chown -hR "$uid:$uid" gitdir home check/gitdir check/home
+    chown -h "$uid:$uid" "$place/corral-$id" dotgit
+    chown -hR "$uid:$uid" "$place/gitdir" "$place/home"
     ;;
 empty)
     find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +
     ;;
+used)
+    # Files that vanish while it looks are no failure.
+    du --block-size=1 --summarize --one-file-system "$3" 2>/dev/null | cut -f 1
+    ;;
 keep)
     name=$3 owner=$4
     umask 077
+    [ ! -d "/disks/$id/agent" ] || cd "/disks/$id"
     trap 'rm -f "/state/kept/$name.part"' EXIT
     timeout 900 tar -czf "/state/kept/$name.part" --sparse --one-file-system --ignore-failed-read \
-        "corral-$id" gitdir home
+        -C agent "corral-$id" gitdir home
     chown "$owner" "/state/kept/$name.part"
     mv "/state/kept/$name.part" "/state/kept/$name.tar.gz"
     ;;

@@ -7,13 +7,16 @@ commit, this walk bounds what it can expand to. Each distinct tree is read once,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MIB = 1024**2
 
 FILE, PROGRAM, SYMLINK, TREE, SUBMODULE = "100644", "100755", "120000", "40000", "160000"
-MODES = {FILE, PROGRAM, SYMLINK, TREE, SUBMODULE}
+MODES = {mode.encode(): mode for mode in (FILE, PROGRAM, SYMLINK, TREE, SUBMODULE)}
+_FORBIDDEN = {b".", b".."}
 
 
 class Refused(Exception):  # noqa: N818 - it is a finding, not a fault
@@ -25,12 +28,16 @@ class Policy:
     """The bounds on work. The source of the figures is the threat model's test packs.
 
     `tree_object` and `commit_object` bound single objects, which are read into memory: half a million
-    entries with names of common length, and a message of a megabyte.
+    entries with names of common length, and a message of a megabyte. `trees` bounds how many different
+    trees are remembered, and `walked` how many entries are read in all of them: more than a thousand
+    commits to a large repository need, and some seconds of work.
     """
 
     depth: int = 64
     path: int = 1024
     entries: int = 500_000
+    trees: int = 200_000
+    walked: int = 10_000_000
     blob: int = 50 * MIB
     total: int = 1024 * MIB
     commits: int = 1000
@@ -39,8 +46,7 @@ class Policy:
     commit_object: int = MIB
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """What a tree expands to: entries, levels, and the longest path below it in bytes."""
 
     entries: int
@@ -49,12 +55,38 @@ class Shape:
 
 
 @dataclass
+class _Level:
+    """A tree that is being walked: what is known of it, and the directories still to be added."""
+
+    oid: bytes
+    entries: int
+    path: int
+    directories: list[tuple[bytes, int]]
+    depth: int = 1
+    own: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.own = self.entries
+
+    def add(self, name: int, below: Shape) -> None:
+        """Count what lies in a directory whose name has so many bytes."""
+        self.entries += below.entries
+        self.depth = max(self.depth, below.depth + 1)
+        self.path = max(self.path, name + 1 + below.path)
+
+
+@dataclass
 class TreeWalk:
-    """Walks trees, remembering each: `read` gives the raw bytes of a tree object by its id."""
+    """Walks trees, remembering each: `read` gives the raw bytes of a tree object by its id.
+
+    What is held in memory is bounded: of the trees on the way down nothing but their directories, which
+    together are no more than the entries of one whole tree may be; of trees done with, three numbers.
+    """
 
     read: Callable[[str], bytes]
     policy: Policy = field(default_factory=Policy)
-    _known: dict[str, Shape] = field(default_factory=dict)
+    _known: dict[bytes, Shape] = field(default_factory=dict)
+    _walked: int = 0
 
     def shape(self, tree: str) -> Shape:
         """What a tree expands to.
@@ -62,64 +94,82 @@ class TreeWalk:
         Raises:
             Refused: It breaks a bound, or holds an entry that git would not have written.
         """
-        pending: list[tuple[str, list[Entry] | None]] = [(tree, None)]
-        above: set[str] = set()
-        while pending:
-            oid, entries = pending.pop()
-            if entries is not None:
-                self._known[oid] = self._sum(entries)
-                above.discard(oid)
-            elif oid not in self._known:
-                above.add(oid)
-                if len(above) > self.policy.depth:
+        root = bytes.fromhex(tree)
+        levels = [] if root in self._known else [self._enter(root, held=0)]
+        held = sum(level.own for level in levels)
+        while levels:
+            level = levels[-1]
+            if not level.directories:
+                self._known[level.oid] = self._within_bounds(level)
+                held -= level.own
+                levels.pop()
+                continue
+            oid, name = level.directories[-1]
+            if oid in self._known:
+                level.directories.pop()
+                level.add(name, self._known[oid])
+                self._within_bounds(level)
+            else:
+                levels.append(self._enter(oid, held))
+                held += levels[-1].own
+                if len(levels) > self.policy.depth:
                     raise Refused(f"directories nested more than {self.policy.depth} deep")
-                entries = parse_tree(self.read(oid))
-                pending.append((oid, entries))
-                pending.extend((entry.oid, None) for entry in entries if entry.mode == TREE)
-        return self._known[tree]
+        return self._known[root]
 
-    def _sum(self, entries: list[Entry]) -> Shape:
-        count, depth, longest = len(entries), 1, 0
-        for entry in entries:
-            child = self._known[entry.oid] if entry.mode == TREE else Shape(0, 0, 0)
-            count += child.entries
-            depth = max(depth, child.depth + 1)
-            longest = max(longest, len(entry.name) + (child.path + 1 if entry.mode == TREE else 0))
-        if count > self.policy.entries:
+    def _enter(self, oid: bytes, held: int) -> _Level:
+        """Read a tree; `held` is the sum of the entries of all trees above it."""
+        if len(self._known) >= self.policy.trees:
+            raise Refused(f"more than {self.policy.trees} different directories")
+        entries, path, directories = 0, 0, []
+        for entry in parse_tree(self.read(oid.hex())):
+            entries += 1
+            path = max(path, len(entry.name))
+            if entry.mode == TREE:
+                directories.append((entry.oid, len(entry.name)))
+            if held + entries > self.policy.entries:  # it lies within all of them
+                raise Refused(f"more than {self.policy.entries} files")
+        self._walked += entries
+        if self._walked > self.policy.walked:
+            raise Refused(f"more than {self.policy.walked} entries in all versions of its directories")
+        return _Level(oid, entries, path, directories)
+
+    def _within_bounds(self, level: _Level) -> Shape:
+        if level.entries > self.policy.entries:
             raise Refused(f"more than {self.policy.entries} files")
-        if depth > self.policy.depth:
+        if level.depth > self.policy.depth:
             raise Refused(f"directories nested more than {self.policy.depth} deep")
-        if longest > self.policy.path:
+        if level.path > self.policy.path:
             raise Refused(f"a path longer than {self.policy.path} bytes")
-        return Shape(count, depth, longest)
+        return Shape(level.entries, level.depth, level.path)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a raw tree object."""
+class Entry(NamedTuple):
+    """One entry of a raw tree object; the id is its twenty bytes."""
 
     mode: str
     name: bytes
-    oid: str
+    oid: bytes
 
 
-def parse_tree(raw: bytes) -> list[Entry]:
+_ENTRY = re.compile(rb"([^ \0]+) ([^\0]+)\0(.{20})", re.DOTALL)
+
+
+def parse_tree(raw: bytes) -> Iterator[Entry]:
     """The entries of a raw tree object: `MODE NAME\\0` and twenty bytes of id, again and again.
 
     Raises:
-        Refused: It is malformed, or an entry has a mode or a name that git does not write.
+        Refused: While reading: it is malformed, or an entry has a mode or a name that git does not write.
     """
-    entries, at = [], 0
+    at = 0
     while at < len(raw):
-        end = raw.find(b"\0", at)
-        mode, _, name = raw[at:end].partition(b" ")
-        if end < 0 or len(raw) < end + 21 or not name:
+        found = _ENTRY.match(raw, at)
+        if found is None:
             raise Refused("a malformed tree")
-        text = mode.decode("ascii", errors="replace")
-        if text not in MODES:
-            raise Refused(f"a file mode that git does not use: {text!a}")
-        if name in {b".", b".."} or b"/" in name or name.lower() == b".git":
+        mode, name, oid = found.groups()
+        text = MODES.get(mode)
+        if text is None:
+            raise Refused(f"a file mode that git does not use: {mode.decode(errors='replace')[:80]!a}")
+        if name in _FORBIDDEN or b"/" in name or name.lower() == b".git":
             raise Refused(f"a forbidden file name: {ascii(name.decode(errors='replace'))[:80]}")
-        entries.append(Entry(text, name, raw[end + 1 : end + 21].hex()))
-        at = end + 21
-    return entries
+        yield Entry(text, name, oid)
+        at = found.end()

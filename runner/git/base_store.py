@@ -1,8 +1,10 @@
-"""The base store: a bare repository that holds the history of one base commit and nothing else.
+"""The base store: a bare repository that holds what attempts may see of one commit's history.
 
 It is what boxes, the quarantine and builds see of the user's repository: no other branch, no later
-commit, no configuration. One store serves all attempts that start from the commit; it is made once,
-under a lock, and appears whole or not at all.
+commit, no configuration. How much of the history before the commit it holds is the user's choice: all of
+it (`full`); the commit alone, as in a shallow clone (`shallow`); or its files alone (`none`), in a commit
+without parents that stands for the user's own and says nothing of it. One store serves all attempts that
+start from the commit; it is made once, under a lock, and appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from runner.git import closed
+from runner.git.commits import oid_of, standing_for
 from runner.locks import locked
+
+History = Literal["full", "shallow", "none"]
 
 _PLAIN_EXPORT = "* -export-ignore -export-subst\n"
 """An export holds every file as it is committed, whatever the repository's own attributes say."""
@@ -35,10 +40,22 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class BaseStore:
-    """The store of `commit` at `path`."""
+    """The store at `path`.
+
+    Attributes:
+        path: The bare repository.
+        commit: The commit that boxes are given and that their work must build on.
+        original: The user's own commit, as raw bytes, where `commit` only stands for it.
+    """
 
     path: Path
     commit: str
+    original: bytes | None = None
+
+    @property
+    def origin(self) -> str:
+        """The user's commit, on which branches build: `commit`, or what that stands for."""
+        return self.commit if self.original is None else oid_of("commit", self.original)
 
     @property
     def objects(self) -> Path:
@@ -53,7 +70,9 @@ class BaseStore:
 
     def tree(self) -> list[TreeEntry]:
         """Every file of the commit."""
-        rows = closed.git(self.path, "ls-tree", "-r", "-z", "--full-tree", self.commit).split(b"\0")
+        rows = closed.git(
+            self.path, "ls-tree", "-r", "-z", "--full-tree", self.commit, bounds=closed.WHOLE_HISTORY
+        ).split(b"\0")
         return [_entry(row) for row in rows if row]
 
     def tree_id(self, path: str) -> str | None:
@@ -86,50 +105,74 @@ class BaseStore:
             yield process.stdout
 
 
-def base_store(bases: Path, git_dir: Path, commit: str) -> BaseStore:
+def base_store(bases: Path, git_dir: Path, commit: str, history: History = "full") -> BaseStore:
     """The store of a commit, made from the user's repository where it doesn't exist yet.
 
     Args:
         bases: The directory that holds all base stores.
         git_dir: The user's git directory; only read.
         commit: The commit, 40 hex digits.
+        history: How much of the history before the commit it holds.
 
     Raises:
         GitError: The history can't be read whole.
     """
-    store = BaseStore(bases / f"{commit}.git", commit)
-    with locked(bases / f"{commit}.lock"):
+    name = commit if history == "full" else f"{commit}-{history}"
+    if history == "none":
+        original = closed.git(git_dir, "cat-file", "commit", commit)
+        stand_in = standing_for(original)
+        store = BaseStore(bases / f"{name}.git", oid_of("commit", stand_in), original)
+    else:
+        stand_in = None
+        store = BaseStore(bases / f"{name}.git", commit)
+    with locked(bases / f"{name}.lock"):
         if not store.path.exists():
-            _make(store, git_dir)
+            with _appearing_whole(store.path) as fresh:
+                _fill(fresh, git_dir, commit, history, stand_in)
     return store
 
 
-def _make(store: BaseStore, git_dir: Path) -> None:
-    unfinished = f".new-{store.commit}-"
-    for left in store.path.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
+@contextmanager
+def _appearing_whole(path: Path) -> Iterator[Path]:
+    """An empty repository that gets its name when all has been put into it."""
+    unfinished = f".new-{path.stem}-"
+    for left in path.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
         shutil.rmtree(left)
-    fresh = Path(tempfile.mkdtemp(prefix=unfinished, dir=store.path.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=unfinished, dir=path.parent))
     try:
         closed.init_bare(fresh)
-        boundary = git_dir / "shallow"
-        if boundary.exists():
-            (fresh / "shallow").write_bytes(boundary.read_bytes())
-        closed.pipe(
-            (
-                git_dir,
-                ("pack-objects", "-q", "--revs", "--stdout", "--delta-base-offset"),
-                f"{store.commit}\n".encode(),
-            ),
-            (fresh, ("index-pack", "--stdin")),
-            closed.WHOLE_HISTORY,
-        )
-        (fresh / "info").mkdir(exist_ok=True)
-        (fresh / "info" / "attributes").write_text(_PLAIN_EXPORT)
+        yield fresh
         _open_to_read(fresh)
-        fresh.rename(store.path)
+        fresh.rename(path)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def _fill(fresh: Path, git_dir: Path, commit: str, history: History, stand_in: bytes | None) -> None:
+    boundary = git_dir / "shallow"
+    if history == "full":
+        wanted = f"{commit}\n"
+        if boundary.exists():
+            (fresh / "shallow").write_bytes(boundary.read_bytes())
+    elif history == "shallow":
+        wanted = f"--shallow {commit}\n{commit}\n"
+        (fresh / "shallow").write_text(f"{commit}\n")
+    else:
+        wanted = f"{commit}^{{tree}}\n"
+    closed.pipe(
+        (
+            git_dir,
+            ("pack-objects", "-q", "--revs", "--stdout", "--delta-base-offset"),
+            wanted.encode(),
+        ),
+        (fresh, ("index-pack", "--stdin")),
+        closed.WHOLE_HISTORY,
+    )
+    if stand_in is not None:
+        closed.git(fresh, "hash-object", "-t", "commit", "-w", "--stdin", stdin=stand_in)
+    (fresh / "info").mkdir(exist_ok=True)
+    (fresh / "info" / "attributes").write_text(_PLAIN_EXPORT)
 
 
 def _open_to_read(top: Path) -> None:

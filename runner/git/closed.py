@@ -8,10 +8,16 @@ each of them closes a way in which git was seen to run or fetch something on its
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import subprocess
+import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -63,19 +69,31 @@ class GitError(CorralError):
         self.stderr = stderr
 
 
+class LongRecordError(GitError):
+    """A git command printed a record that is longer than its reader holds."""
+
+
 @dataclass(frozen=True)
 class Bounds:
-    """How much one git command may use: seconds of CPU and of time, bytes of memory and of one file."""
+    """How much one git command may use: seconds of CPU and of time, bytes of memory and of one file.
+
+    `output` bounds the bytes that are kept of what it prints; what is read as it comes has no such bound.
+    """
 
     cpu: int = 60
     seconds: float = 120
     memory: int = 4096 * MIB
     file: int = 1024 * MIB
+    output: int = 256 * MIB
 
 
 DEFAULT = Bounds()
-WHOLE_HISTORY = Bounds(cpu=3600, seconds=7200, memory=16384 * MIB, file=256 * 1024 * MIB)
+WHOLE_HISTORY = Bounds(cpu=3600, seconds=7200, memory=16384 * MIB, file=256 * 1024 * MIB, output=4096 * MIB)
 """For the operator's own history, whose size is what it is."""
+
+CHUNK = 64 * 1024
+COMPLAINT = 4096
+"""Bytes kept of the end of a command's error output, which hostile objects can make as long as they like."""
 
 
 def git(
@@ -97,23 +115,51 @@ def git(
     Raises:
         GitError: It failed, or ran into a limit.
     """
-    try:
-        done = subprocess.run(
-            _command(git_dir, arguments, bounds),
-            env=_environment(alternates),
-            cwd="/",
-            input=stdin if isinstance(stdin, bytes) else None,
-            stdin=None if isinstance(stdin, bytes) else (stdin or subprocess.DEVNULL),
-            capture_output=True,
-            timeout=bounds.seconds,
-            check=False,
-            process_group=0,  # a Ctrl-C at the terminal is for Corral to hear, not for git to die of
-        )
-    except subprocess.TimeoutExpired as error:
-        raise GitError(arguments[0], -9, f"took more than {bounds.seconds:.0f} s") from error
-    if done.returncode != 0:
-        raise GitError(arguments[0], done.returncode, done.stderr.decode(errors="replace"))
-    return done.stdout
+    with _as_file(stdin) as source, _running(git_dir, arguments, alternates, source, bounds) as running:
+        out = running.stdout.read(bounds.output + 1)
+        if len(out) > bounds.output:
+            raise GitError(arguments[0], -signal.SIGKILL, f"printed more than {bounds.output // MIB} MiB")
+        running.finish()
+        return out
+
+
+@contextmanager
+def records(
+    git_dir: Path,
+    *arguments: str,
+    end: bytes = b"\n",
+    longest: int = CHUNK,
+    stdin: IO[bytes] | None = None,
+    alternates: Sequence[Path] = (),
+) -> Iterator[Iterator[bytes]]:
+    """Run one git command and read what it prints record by record, so that any number takes no memory.
+
+    Args:
+        git_dir: The git directory.
+        arguments: The subcommand and its arguments.
+        end: What ends a record.
+        longest: Bytes that one record may have.
+        stdin: An open file for standard input; nothing otherwise.
+        alternates: Object directories to read besides its own.
+
+    Raises:
+        LongRecordError: While reading: a record is longer.
+        GitError: While reading: the command failed, or ran into a limit. Until then nothing is certain.
+    """
+    with _running(git_dir, arguments, alternates, stdin, DEFAULT) as running:
+        yield _records(running, end, longest)
+
+
+def _records(running: _Running, end: bytes, longest: int) -> Iterator[bytes]:
+    rest = b""
+    while chunk := os.read(running.stdout.fileno(), CHUNK):
+        *whole, rest = (rest + chunk).split(end)
+        yield from whole
+        if len(rest) > longest:
+            raise LongRecordError(running.command, -signal.SIGKILL, f"a record of more than {longest} bytes")
+    running.finish()
+    if rest:
+        yield rest
 
 
 def succeeds(git_dir: Path, *arguments: str, alternates: Sequence[Path] = ()) -> bool:
@@ -139,24 +185,13 @@ def streaming(
     stdin: bool = False,
     bounds: Bounds = DEFAULT,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A running git command whose output is read as it comes; it is ended on leaving.
+    """A running git command whose output is read as it comes; it is ended on leaving, or when its time is up.
 
-    Its error output is discarded: whoever needs a reason runs `git`.
+    Its error output is not kept: whoever needs a reason runs `git`.
     """
-    process = subprocess.Popen(
-        _command(git_dir, arguments, bounds),
-        env=_environment(alternates),
-        cwd="/",
-        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        process_group=0,  # as above
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    source = subprocess.PIPE if stdin else None
+    with _running(git_dir, arguments, alternates, source, bounds) as running:
+        yield running.process
 
 
 def pipe(
@@ -193,6 +228,102 @@ def init_bare(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     git(path, "init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(path))
     return path
+
+
+@dataclass
+class _Running:
+    """A git command that runs, the end of its complaints, and whether its time was up."""
+
+    process: subprocess.Popen[bytes]
+    command: str
+    bounds: Bounds
+    stdout: IO[bytes]
+    complaint: bytes = b""
+    late: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
+    watcher: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watcher = threading.Thread(target=self._watch, name=f"git-{self.command}", daemon=True)
+        self.watcher.start()
+
+    def _watch(self) -> None:
+        """Read its complaints, so that it never waits for a reader, and end it when its time is up."""
+        if self.process.stderr is None:
+            raise AssertionError("error output is a pipe")
+        until = time.monotonic() + self.bounds.seconds
+        stderr = select.poll()
+        stderr.register(self.process.stderr, select.POLLIN)
+        while stderr.poll(1000 * max(0, until - time.monotonic())):
+            said = os.read(self.process.stderr.fileno(), CHUNK)
+            if not said:
+                break
+            self.complaint = (self.complaint + said)[-COMPLAINT:]
+        if not self.ended.wait(max(0, until - time.monotonic())):
+            self.late = True
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and what it started."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def finish(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            GitError: It failed, or ran into a limit.
+        """
+        code = self.process.wait()
+        self.ended.set()
+        self.watcher.join()
+        if self.late:
+            raise GitError(self.command, -signal.SIGKILL, f"took more than {self.bounds.seconds:.0f} s")
+        if code != 0:
+            raise GitError(self.command, code, self.complaint.decode(errors="replace"))
+
+
+@contextmanager
+def _running(
+    git_dir: Path,
+    arguments: Sequence[str],
+    alternates: Sequence[Path],
+    stdin: IO[bytes] | int | None,
+    bounds: Bounds,
+) -> Iterator[_Running]:
+    process = subprocess.Popen(
+        _command(git_dir, arguments, bounds),
+        env=_environment(alternates),
+        cwd="/",
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,  # a Ctrl-C at the terminal is for Corral to hear, not for git to die of
+    )
+    with process:
+        if process.stdout is None:
+            raise AssertionError("standard output is a pipe")
+        running = _Running(process, arguments[0], bounds, process.stdout)
+        try:
+            yield running
+        finally:
+            running.kill()
+            running.ended.set()
+            running.watcher.join()
+
+
+@contextmanager
+def _as_file(stdin: bytes | IO[bytes] | None) -> Iterator[IO[bytes] | None]:
+    """Bytes as a file, so that nobody has to write them while the answer is read."""
+    if not isinstance(stdin, bytes):
+        with nullcontext(stdin) as given:
+            yield given
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(stdin)
+        file.seek(0)
+        yield file
 
 
 def _command(git_dir: Path, arguments: Sequence[str], bounds: Bounds) -> list[str]:

@@ -6,8 +6,12 @@ Every container that Corral starts is described by a `BoxSpec` and created with 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
+
+from runner.sandbox import seccomp
 
 Role = Literal["agent", "gather", "check", "steward", "mounter", "probe"]
 Propagation = Literal["rprivate", "rslave", "rshared"]
@@ -69,6 +73,15 @@ class BoxSpec:
     runtime: str | None = None
 
 
+TAKEN_BACK = (
+    *("LD_AUDIT", "LD_PRELOAD"),
+    *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY"),
+    *("all_proxy", "ftp_proxy", "https_proxy", "http_proxy"),
+)
+"""Variables that an image may set and a box doesn't get: code that would be loaded into every program,
+ours included, before its own, and ways out that don't exist where there is no network. An entry without
+a value removes the image's (Engine API 1.41, "Create a container"). A profile's `env:` can set them."""
+
 LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
 """The kernel's loop devices and their control device: Documentation/admin-guide/devices.txt."""
 
@@ -76,8 +89,9 @@ LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
 def create_arguments(spec: BoxSpec) -> dict[str, Any]:
     """The body of the engine's `POST /containers/create`, within API 1.41.
 
-    Everything is stated, also what the image could otherwise bring along: entry point, health check,
-    stop signal, user and working directory are ours. Memory and swap are equal, so there is no swap.
+    Everything is stated, also what the image could otherwise bring along: entry point, command, health
+    check, stop signal, user and working directory are ours, and variables that reach into our own
+    programs are removed. Memory and swap are equal, so there is no swap.
     `NanoCpus` and the CFS quota exist on both cgroup versions.
     """
     user = "0:0" if spec.user is None else f"{spec.user}:{spec.user}"
@@ -86,7 +100,10 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
         "Image": spec.image,
         "Cmd": list(spec.argv),
         "Entrypoint": [""],
-        "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
+        "Env": [
+            *(f"{name}={value}" for name, value in sorted(spec.env.items())),
+            *(name for name in TAKEN_BACK if name not in spec.env),
+        ],
         "User": user,
         "WorkingDir": spec.workdir,
         "Labels": dict(sorted(spec.labels.items())),
@@ -133,8 +150,18 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
 
 
 def _security(spec: BoxSpec) -> list[str]:
-    """Stewards run under the engine's own profiles, and the mounter without AppArmor's, which forbids `mount`."""
+    """Boxes run under a seccomp profile of our own, stewards under the engine's.
+
+    The mounter runs without AppArmor's, which forbids `mount`.
+    """
+    if spec.user is not None:
+        return ["no-new-privileges", f"seccomp={_profile()}"]
     return ["no-new-privileges", *(["apparmor=unconfined"] if spec.mounts_disks else [])]
+
+
+@cache
+def _profile() -> str:
+    return json.dumps(seccomp.profile(), separators=(",", ":"))
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -187,6 +187,28 @@ class Engine:
         except EngineError:
             return None
 
+    # -- volumes
+
+    def make_volume(self, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> str:
+        """The directory at which the engine mounts a volume of its local driver, made where it is missing."""
+        with _asking(f"make the volume {name}"):
+            made = self._api.create_volume(name, "local", dict(options), dict(labels))
+        return str(made["Mountpoint"])
+
+    def find_volumes(self, filters: list[str]) -> dict[str, Mapping[str, str]]:
+        """All volumes that carry every one of these labels: each name with its labels."""
+        with _asking("list volumes"):
+            rows = self._api.volumes(filters={"label": filters})["Volumes"] or []
+        return {row["Name"]: row.get("Labels") or {} for row in rows}
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone already is fine.
+
+        Raises:
+            EngineError: A container still uses it.
+        """
+        self._unless_gone(lambda: self._api.remove_volume(name), f"remove the volume {name}", also=())
+
     # -- images
 
     def image(self, reference: str) -> ImageFacts | None:

@@ -1,14 +1,15 @@
 """An attempt's workspace: a real, locked git worktree, a private git directory, a HOME and its inputs.
 
-    w/<id>/corral-<id>   the worktree, mounted at /workspace
-    w/<id>/dotgit        the file that masks the worktree's .git, mounted read-only over it
-    w/<id>/gitdir        the private git directory, mounted at /gitdir
-    w/<id>/home          HOME
-    w/<id>/in            prompt, included files and protected paths, mounted read-only
-    w/<id>/check         the same again, for the check's clean container
+    w/<id>/agent/corral-<id>   the worktree, mounted at /workspace
+    w/<id>/agent/gitdir        the private git directory, mounted at /gitdir
+    w/<id>/agent/home          HOME
+    w/<id>/check               the same again, for the check's clean container
+    w/<id>/dotgit              the file that masks the worktree's .git, mounted read-only over it
+    w/<id>/in                  prompt, included files and protected paths, mounted read-only
 
 The host's own git directory is in no box. The private one borrows the objects of the base store, so
-git works inside as usual. The host writes here only before the box exists; afterwards the steward does.
+git works inside as usual. The host writes here only before the box exists: then `agent` and `check` are
+taken over by `disks`, and where disks are limited, the host sees no file in them any more.
 """
 
 from __future__ import annotations
@@ -74,62 +75,63 @@ class Workspace:
     @property
     def tree(self) -> Path:
         """The worktree."""
-        return self.root / f"corral-{self.id}"
+        return self.root / "agent" / self.tree_name
 
     @property
-    def gitdir(self) -> Path:
-        """The private git directory."""
-        return self.root / "gitdir"
+    def tree_name(self) -> str:
+        """What the worktree's directory is called: git names its entry in the repository so."""
+        return f"corral-{self.id}"
 
     @property
-    def home(self) -> Path:
-        """HOME in the box."""
-        return self.root / "home"
+    def disk(self) -> Path:
+        """The file that holds the agent's disk, where disks are limited."""
+        return self.root / "agent.ext4"
 
     @property
     def is_whole(self) -> bool:
         """Whether it was laid out to its end and not begun to be emptied, so that work may lie in it."""
-        return all(place.is_dir() for place in (self.tree, self.gitdir, self.home))
+        places = (self.root / "agent" / name for name in (self.tree_name, "gitdir", "home"))
+        return self.disk.is_file() or all(place.is_dir() for place in places)
 
     @property
     def note(self) -> Path:
         """The file beside the workspaces that says whose this one is."""
         return self.root.parent / f"{self.id}.json"
 
-    def agent_mounts(self, base: BaseStore, sockets: Path | None) -> tuple[Mount, ...]:
-        """What the agent's box sees; `sockets` holds the gateway's socket, if a model is reachable."""
+    def agent_mounts(self, seen: Path, base: BaseStore, sockets: Path | None) -> tuple[Mount, ...]:
+        """What the agent's box sees.
+
+        Args:
+            seen: Where the engine finds the attempt's places (`Disks.seen`).
+            base: The history it is given.
+            sockets: Holds the gateway's socket, if a model is reachable.
+        """
         gateway = () if sockets is None else (Mount(str(sockets), "/run/gw"),)
-        return (
-            *gateway,
-            Mount(str(self.tree), "/workspace", read_only=False),
-            Mount(str(self.root / "dotgit"), "/workspace/.git"),
-            Mount(str(self.gitdir), "/gitdir", read_only=False),
-            Mount(str(self.home), "/home/agent", read_only=False),
-            Mount(str(self.root / "in"), "/run/corral/in"),
-            Mount(str(base.path), "/base"),
-        )
+        return (*gateway, *self._places(seen / "agent", base, read_only=False), *self._inputs)
 
-    def gather_mounts(self, base: BaseStore) -> tuple[Mount, ...]:
+    def gather_mounts(self, seen: Path, base: BaseStore) -> tuple[Mount, ...]:
         """What the gather container sees: the same files, nothing writable, nothing else."""
+        home = f"{seen}/agent/home"
+        places = self._places(seen / "agent", base, read_only=True)
+        return tuple(mount for mount in places if mount.source != home)
+
+    def check_mounts(self, seen: Path, base: BaseStore, quarantine: Path) -> tuple[Mount, ...]:
+        """What the check's clean container sees: the gathered objects, and none of the agent's files."""
+        places = self._places(seen / "check", base, read_only=False)
+        return (*places, *self._inputs, Mount(str(quarantine), "/quarantine"))
+
+    def _places(self, place: Path, base: BaseStore, *, read_only: bool) -> tuple[Mount, ...]:
         return (
-            Mount(str(self.tree), "/workspace"),
+            Mount(str(place / self.tree_name), "/workspace", read_only=read_only),
             Mount(str(self.root / "dotgit"), "/workspace/.git"),
-            Mount(str(self.gitdir), "/gitdir"),
+            Mount(str(place / "gitdir"), "/gitdir", read_only=read_only),
+            Mount(str(place / "home"), "/home/agent", read_only=read_only),
             Mount(str(base.path), "/base"),
         )
 
-    def check_mounts(self, base: BaseStore, quarantine: Path) -> tuple[Mount, ...]:
-        """What the check's clean container sees: the gathered objects, and none of the agent's files."""
-        check = self.root / "check"
-        return (
-            Mount(str(check / "tree"), "/workspace", read_only=False),
-            Mount(str(check / "dotgit"), "/workspace/.git"),
-            Mount(str(check / "gitdir"), "/gitdir", read_only=False),
-            Mount(str(check / "home"), "/home/agent", read_only=False),
-            Mount(str(self.root / "in"), "/run/corral/in"),
-            Mount(str(base.path), "/base"),
-            Mount(str(quarantine), "/quarantine"),
-        )
+    @property
+    def _inputs(self) -> tuple[Mount, ...]:
+        return (Mount(str(self.root / "in"), "/run/corral/in"),)
 
     @property
     def mask_holds(self) -> bool:
@@ -150,21 +152,27 @@ def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, input
     space.root.mkdir(parents=True)
     worktree.add(git_dir, space.tree, base.commit, locks)
     (space.tree / ".git").chmod(0o400)
-    _git_directory(space.root, base, ("/base/objects",), inputs.author)
-    _folder(space.home, mode=0o700)
-    for path, content in {".gitconfig": _identity(inputs.author), **inputs.home}.items():
-        _write(space.home / path, content)
+    mask = space.root / "dotgit"
+    mask.write_text(MASK)
+    mask.chmod(0o444)
+    _place(space.root / "agent", base, ("/base/objects",), inputs.author)
+    for path, content in inputs.home.items():
+        _write(space.root / "agent" / "home" / path, content)
     _inputs(space.root / "in", inputs)
-    _check_place(space.root / "check", base, inputs.author)
 
 
-def renew_check(space: Workspace, base: BaseStore) -> None:
-    """Put the check's place aside, in which a check may have run, and make it anew.
+def lay_out_check(space: Workspace, base: BaseStore) -> None:
+    """Make the directories of the check's place.
 
-    The steward must own it over next; it removes what was put aside with all the rest.
+    What is there already, and where a check may have run, is put aside; it goes with all the rest.
     """
-    (space.root / "check").rename(space.root / f"check-{os.urandom(4).hex()}")
-    _check_place(space.root / "check", base, AUTHOR)
+    check = space.root / "check"
+    for earlier in (check, space.root / "check.ext4"):
+        if earlier.exists():
+            earlier.rename(space.root / f"earlier-{os.urandom(4).hex()}")
+    _folder(check / space.tree_name)
+    (check / space.tree_name / ".git").touch()
+    _place(check, base, ("/base/objects", "/quarantine/objects"), AUTHOR)
 
 
 def take_down(space: Workspace, git_dir: Path, locks: Path) -> None:
@@ -195,10 +203,9 @@ def remembered(workspaces: Path) -> list[tuple[Workspace, str, Path]]:
     return found
 
 
-def _git_directory(
-    parent: Path, base: BaseStore, alternates: tuple[str, ...], author: tuple[str, str]
-) -> None:
-    gitdir = parent / "gitdir"
+def _place(place: Path, base: BaseStore, alternates: tuple[str, ...], author: tuple[str, str]) -> None:
+    """A private git directory and a HOME."""
+    gitdir = place / "gitdir"
     for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
         (gitdir / folder).mkdir(parents=True)
     name, email = author
@@ -208,9 +215,8 @@ def _git_directory(
     (gitdir / "objects" / "info" / "alternates").write_text("".join(f"{line}\n" for line in alternates))
     if base.shallow:
         (gitdir / "shallow").write_text(base.shallow)
-    mask = parent / "dotgit"
-    mask.write_text(MASK)
-    mask.chmod(0o444)
+    _folder(place / "home", mode=0o700)
+    _write(place / "home" / ".gitconfig", _identity(author))
 
 
 def _identity(author: tuple[str, str]) -> bytes:
@@ -225,14 +231,6 @@ def _inputs(folder: Path, inputs: Inputs) -> None:
     _write(folder / "protect", "".join(f"{path}\n" for path in inputs.protect).encode())
     for path, content in inputs.include.items():
         _write(folder / "include" / path, content)
-
-
-def _check_place(check: Path, base: BaseStore, author: tuple[str, str]) -> None:
-    _folder(check)
-    _folder(check / "tree")
-    _folder(check / "home", mode=0o700)
-    _write(check / "home" / ".gitconfig", _identity(author))
-    _git_directory(check, base, ("/base/objects", "/quarantine/objects"), author)
 
 
 def _folder(path: Path, mode: int = 0o755) -> None:

@@ -9,42 +9,38 @@ there is any, the check is run on it. A fault of ours or of the engine's makes t
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from runner import names
 from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment
 from runner.errors import CorralError, EngineError
-from runner.gather.pack import LEFT, read_out
 from runner.gather.policy import Refused
-from runner.gather.quarantine import Quarantine, take_in
+from runner.gather.quarantine import Quarantine
 from runner.git import worktree
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import events as e
+from runner.supervisor import host
 from runner.supervisor.check import Checked, run_check
+from runner.supervisor.salvage import bring_out
 from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
 from runner.supervisor.watch import Watch, Watched
-from runner.tasks.units import format_duration
+from runner.tasks.units import format_duration, format_size
 
 FAULTS = (CorralError, OSError)
 """What can fail around an attempt without being a bug of ours."""
 
-
-_LOSSES: dict[Literal["tip", "files"], str] = {
-    "tip": "uncommitted work was left out",
-    "files": "its history was left out",
-}
+SCARCE = 1024**3
+"""With less room than this on the host's disk, in bytes, it is looked whether a box's writes arrived."""
 
 
 def drive(
@@ -130,7 +126,7 @@ class _Life:
         for box in boxes:
             self._gone(box.id)
         if self._space.root.exists():
-            self._rooms.steward.empty(self._spec.box)
+            self._rooms.disks.free(self._spec.box)
             workspace.take_down(self._space, self._git_dir, self._rooms.locks)
 
     def _boxes(self) -> list[BoxState]:
@@ -144,7 +140,7 @@ class _Life:
         inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
         workspace.remember(self._space, spec.run, self._git_dir)
         workspace.lay_out(self._space, self._base, self._git_dir, rooms.locks, inputs)
-        rooms.steward.own(spec.box, rooms.uid)
+        rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.uid)
         return launch
 
     def _start(self, launch: Launch) -> str:
@@ -155,7 +151,7 @@ class _Life:
             env["CORRAL_STDIN"] = PROMPT_FILE
         if launch.forwarder and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
-        mounts = self._space.agent_mounts(self._base, sockets)
+        mounts = self._space.agent_mounts(rooms.disks.seen(spec.box), self._base, sockets)
         argv = ("/opt/corral/enter", "work", spec.base, *launch.argv)
         container = rooms.engine.create(box_spec(self._spec, self._rooms, "agent", argv, env, mounts))
         self._box_existed = True
@@ -178,13 +174,20 @@ class _Life:
             reader=catalog.reader(spec.profile.settings),
             log=rooms.log(spec.run, spec.key),
             stop=self._stop,
+            used=lambda: rooms.disks.used(spec.box, "agent"),
         )
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
         if seen.exit is None:
             raise AssertionError("a watch ends with an exit")
-        ended, reason = how_it_ended(seen.exit)
-        flags = ("oom-killed-child",) if seen.exit.oom_killed and ended != "oom" else ()
+        room = self._rooms.disks.room(self._spec.box, "agent")
+        full = room is not None and room.is_full
+        ended, reason = how_it_ended(replace(seen.exit, disk_full=full))
+        notes = {
+            "oom-killed-child": seen.exit.oom_killed and ended != "oom",
+            "disk-full": full and ended != "disk",
+        }
+        flags = tuple(note for note, holds in notes.items() if holds)
         if ended == "oom":  # it died between two readings, and at its limit
             seen.measured = replace(seen.measured, peak_memory=self._spec.task.limits.memory)
         return self._end_event(ended, seen, reason or self._limit(ended), seen.exit.code, flags)
@@ -194,6 +197,8 @@ class _Life:
         limits = self._spec.task.limits
         if ended == "timeout":
             return f"over its {format_duration(limits.time)}"
+        if ended == "disk":
+            return f"over its {format_size(limits.disk)} of disk"
         return f"no sign of life for {format_duration(limits.idle)}" if ended == "stalled" else ""
 
     def _gone(self, container: str) -> None:
@@ -214,6 +219,7 @@ class _Life:
         yield self._signs("gathering")
         try:
             self._nothing_runs()
+            self._settle()
             home = self._bring_home()
         except Refused as refused:
             home = self._keep("refused", str(refused))
@@ -233,9 +239,25 @@ class _Life:
         if not self._space.mask_holds:
             raise Refused("the mask over its .git was changed from outside")
 
+    def _settle(self) -> None:
+        """See to it that what was written is there, also after a restart and on a host without room.
+
+        Raises:
+            EngineError: The host's disk could not take all that the box wrote.
+        """
+        box, disks = self._spec.box, self._rooms.disks
+        if self._known.begun:
+            disks.reach(box, "agent")
+        if host.look(self._rooms.home).disk_free < SCARCE:
+            try:
+                disks.flush(box, "agent")
+            except EngineError as error:
+                raise EngineError(
+                    f"No space left on the host for what the box wrote: {error.message}"
+                ) from error
+
     def _bring_home(self) -> e.AttemptGathered:
-        shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
-        work, found, left = self._take_in()
+        work, found, left = bring_out(self._spec, self._rooms, self._space, self._base)
         kept = self._save() if left else None
         if found.is_empty:
             return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept, flags=left)
@@ -259,37 +281,6 @@ class _Life:
             kept=kept,
             flags=left + found.links_and_submodules(),
         )
-
-    def _take_in(self) -> tuple[Work, Quarantine, tuple[str, ...]]:
-        """All of the work; or what was committed; or the files alone. With flags for what is left behind.
-
-        Raises:
-            Refused: The policy lets in none of these.
-        """
-        try:
-            return self._read_out("all")
-        except Refused as refused:
-            first = refused
-        for what, loss in _LOSSES.items():
-            with contextlib.suppress(Refused):
-                _, found, left = self._read_out(what)
-                if not found.is_empty:
-                    return "salvaged", found, (f"{loss}: {first}", *left)
-        raise first
-
-    def _read_out(self, what: Literal["all", "tip", "files"]) -> tuple[Work, Quarantine, tuple[str, ...]]:
-        place = self._rooms.home / "q" / self._spec.box / what
-        place.mkdir(parents=True)
-        argv = ("/opt/corral/gather.sh", self._spec.base, what)
-        mounts = self._space.gather_mounts(self._base)
-        raw = read_out(
-            self._rooms.engine,
-            box_spec(self._spec, self._rooms, "gather", argv, {"HOME": "/nonexistent"}, mounts),
-            place / "pack",
-        )
-        found = take_in(place / "git", raw, self._base)
-        left = tuple(f"not in the branch: {LEFT[word]}" for word in raw.left)
-        return ("salvaged" if raw.kind == "salvaged" else "gathered"), found, left
 
     def _keep(self, work: Work, reason: str) -> e.AttemptGathered:
         """What is told of work that could not come home: where its files are."""
@@ -332,11 +323,10 @@ class _Life:
 
     def _run_check(self, command: str, found: Quarantine) -> Checked:
         spec, rooms = self._spec, self._rooms
-        if self._known.gathered is not None:
-            workspace.renew_check(self._space, self._base)
-            rooms.steward.own(spec.box, rooms.uid)
+        workspace.lay_out_check(self._space, self._base)
+        rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.uid)
         argv = ("/opt/corral/enter", "check", found.commit, spec.base, "sh", "-c", command)
-        mounts = self._space.check_mounts(self._base, found.path)
+        mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, found.path)
         box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
         log = rooms.log(spec.run, spec.key, "check.log")
         return run_check(rooms.engine, box, log, spec.task.limits.time, self._stop)
@@ -360,7 +350,7 @@ class _Life:
         shutil.rmtree(rooms.home / "q" / box, ignore_errors=True)
         if self._leave_in_place or not (self._space.root.exists() or self._space.note.exists()):
             return
-        rooms.steward.empty(box)
+        rooms.disks.free(box)
         workspace.take_down(self._space, self._git_dir, rooms.locks)
         workspace.forget(self._space)
 

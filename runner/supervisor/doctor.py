@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from runner.errors import CorralError
+from runner.sandbox import disks
 from runner.sandbox.engine import Engine, EngineFacts
 from runner.settings import Settings
 from runner.supervisor import host
@@ -26,8 +27,6 @@ LOW_DISK = 10 * GIB
 OLDEST_ENGINE = (20, 10)
 SAFER_ENGINE = (23, 0, 11)
 """First engine line with a seccomp profile and a runc that close the escapes named in docs/security."""
-
-DISK_WEAKER = "`limits.disk` is not enforced by this version: a box can fill the file system of CORRAL_HOME"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ def examine(settings: Settings, environment: Mapping[str, str]) -> list[Finding]
         _kernel(),
         _credentials(settings),
         _certificates(settings),
-        Finding("disk limit", "weaker", DISK_WEAKER, "keep CORRAL_HOME on a file system of its own"),
     ]
 
 
@@ -69,6 +67,7 @@ def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
     yield _engine_version(facts)
     yield Finding("cgroups", "ok", f"version {facts.cgroup}")
     yield Finding("storage", "ok", f"{facts.storage} at {facts.root_dir}")
+    yield _disk_limit(facts, Path("/dev/loop-control"))
     for name in ("memory limit", "pids limit", "cpu cfs quota"):
         words = next((w for w in facts.warnings if name in w.lower()), None)
         if words is not None:
@@ -89,6 +88,20 @@ def _engine_version(facts: EngineFacts) -> Finding:
             "engine", "ok", found, "newer engines (23.0.11 and up, runc 1.2.8 and up) close known escapes"
         )
     return Finding("engine", "ok", found)
+
+
+def _disk_limit(facts: EngineFacts, loop_control: Path) -> Finding:
+    """How `limits.disk` will be kept, as far as it can be told without starting anything."""
+    lack = None
+    if "name=rootless" in facts.security:
+        lack = "an engine without root can't mount file systems"
+    elif not loop_control.exists():
+        lack = f"the kernel offers no loop devices ({loop_control} is missing)"
+    if lack is None:
+        return Finding("disk limit", "ok", "a file system of its own for each box, of the size of its limit")
+    return Finding(
+        "disk limit", "weaker", f"{disks.WATCHED}: {lack}", "keep CORRAL_HOME on a file system of its own"
+    )
 
 
 def _git() -> Finding:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.guarded import GuardedError, Why, read_file
 from runner.tasks.keys import key_text_rule
 from runner.tasks.plan import Source
 
 LARGEST = 64 * 1024 * 1024
+
+WORDS: dict[Why, tuple[str, str]] = {
+    "missing": ("can't be read: it is not there", "make the file, or take it out of `include:`"),
+    "not-plain": ("is no plain file of the work tree", "name a file; links are not followed"),
+    "too-large": (f"is larger than {LARGEST // 1024**2} MiB", "make it a part of `setup:`"),
+}
+"""What is wrong with a file, and the cure, by the reader's reason."""
 
 
 def read_includes(source: Source) -> dict[str, bytes]:
@@ -22,24 +29,14 @@ def read_includes(source: Source) -> dict[str, bytes]:
 
 
 def _read(top: Path, path: str) -> bytes:
-    file = top / path
     try:
-        mode = file.lstat().st_mode
-        if not stat.S_ISREG(mode) or not file.resolve().is_relative_to(top.resolve()):
-            raise UsageError(
-                f"`include` names {file}, which is no plain file of the work tree", cure="name a file"
-            )
-        if file.stat().st_size > LARGEST:
-            raise UsageError(
-                f"{file} is larger than {LARGEST // 1024**2} MiB", cure="make it a part of `setup:`"
-            )
-        content = file.read_bytes()
-    except OSError as error:
-        cure = "make the file, or take it out of `include:`"
-        raise UsageError(
-            f"`include` names {file}, which can't be read: {error.strerror}", cure=cure
-        ) from error
+        content = read_file(top, path, LARGEST)
+    except GuardedError as error:
+        words, cure = WORDS.get(error.why, (f"can't be read: {error.message}", "make it readable"))
+        raise UsageError(f"`include` names {top / path}, which {words}", cure=cure) from error
     found = key_text_rule(content.decode("utf-8", errors="replace"))
     if found is not None:
-        raise UsageError(f"{file} holds what looks like {found}", cure="keys never enter a box: take it out")
+        raise UsageError(
+            f"{top / path} holds what looks like {found}", cure="keys never enter a box: take it out"
+        )
     return content

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from runner.errors import HostError
+from runner.errors import EngineError, HostError
 from runner.gateway.client import Gateway
 from runner.git.base_store import BaseStore, base_store
+from runner.sandbox.disks import WATCHED, Disks, LimitedDisks, WatchedDirectories
 from runner.sandbox.engine import Engine
 from runner.sandbox.images import Images
+from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import access_for
@@ -83,7 +86,8 @@ def means(
         engine = stack.enter_context(Engine(environment))
         maker = images(engine, settings)
         steward_image = maker.steward(on_line)
-        steward = stack.enter_context(Steward(engine, steward_image, settings.home, plan.run))
+        post = Post(engine, steward_image, settings.home, plan.run)
+        has = stack.enter_context(standing(post))
         gateway = None
         if any(access_for(plan.profile(p.profile), p.task, settings) for p in plan.attempts):
             gateway = Gateway.ensure(settings.home, environment=environment)
@@ -91,10 +95,38 @@ def means(
         book = stack.enter_context(journal(settings))
         book.reserve()
         yield Means(
-            rooms=Rooms(engine, steward, steward_image, gateway, settings.home, settings.box_uid),
+            rooms=Rooms(
+                engine, has.steward, has.disks, steward_image, gateway, settings.home, settings.box_uid
+            ),
             journal=book,
             images=maker,
             access=lambda profile, task: access_for(profile, task, settings),
             jobs=jobs,
-            weaker=weaker,
+            weaker=weaker + has.weaker,
         )
+
+
+@dataclass(frozen=True)
+class Stewards:
+    """The standing containers of a run, and what is weaker for want of one."""
+
+    steward: Steward
+    disks: Disks
+    weaker: tuple[str, ...] = ()
+
+
+@contextmanager
+def standing(post: Post) -> Iterator[Stewards]:
+    """Those who care for files and disks; the best disks that this host can have."""
+    with ExitStack() as stack:
+        try:
+            disks = stack.enter_context(LimitedDisks(post))
+            disks.prove()
+        except EngineError as error:
+            stack.close()
+            steward = stack.enter_context(Steward(post))
+            words = f"{WATCHED} ({' '.join(error.message.split())})"
+            yield Stewards(steward, WatchedDirectories(steward, post.home), (words,))
+            return
+        steward = stack.enter_context(Steward(post, disks.shown_to_steward()))
+        yield Stewards(steward, disks)

@@ -14,24 +14,27 @@ from runner.gateway.client import Gateway
 from runner.locks import try_locked
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState, Engine
-from runner.sandbox.steward import Steward
+from runner.sandbox.standing import StandingError
 from runner.sandbox.workspace import Workspace
+from runner.supervisor.means import Stewards
 
 
 @dataclass(frozen=True)
 class Leftovers:
     """What ended runs left: containers, workspaces each with its repository's git directory, and more.
 
-    `grants` are the directories of boxes' sockets; a gateway process may still listen in them.
+    `grants` are the directories of boxes' sockets; a gateway process may still listen in them. `volumes`
+    are where ended runs' disks were mounted, by name.
     """
 
     boxes: tuple[BoxState, ...]
     spaces: tuple[tuple[Workspace, Path], ...]
     quarantines: tuple[Path, ...]
     grants: tuple[Path, ...]
+    volumes: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.boxes or self.spaces or self.quarantines or self.grants)
+        return bool(self.boxes or self.spaces or self.quarantines or self.grants or self.volumes)
 
     def words(self) -> list[str]:
         """Each leftover on a line."""
@@ -43,12 +46,14 @@ class Leftovers:
             *(f"saves and removes workspace {space.root} of {git_dir}" for space, git_dir in self.spaces),
             *(f"removes quarantine {place}" for place in self.quarantines),
             *(f"revokes grant of a model {place}" for place in self.grants),
+            *(f"removes volume {name}" for name in self.volumes),
         ]
 
 
 def look(engine: Engine, home: Path) -> Leftovers:
     """Find what ended runs of this state directory left."""
-    boxes = engine.find(names.label_filters(names.home_id(str(home))))
+    ours = names.label_filters(names.home_id(str(home)))
+    boxes, volumes = engine.find(ours), engine.find_volumes(ours)
     spaces = workspace.remembered(home / "w")
     busy = {space.id for space, run, _ in spaces if not is_over(home, run)}
     return Leftovers(
@@ -56,6 +61,7 @@ def look(engine: Engine, home: Path) -> Leftovers:
         tuple((space, git_dir) for space, _, git_dir in spaces if space.id not in busy),
         _others(home / "q", busy),
         _others(home / "s", busy),
+        tuple(name for name, has in volumes.items() if is_over(home, has.get(names.LABEL_RUN, ""))),
     )
 
 
@@ -65,16 +71,18 @@ def _others(folder: Path, busy: set[str]) -> tuple[Path, ...]:
     return tuple(place for place in found if place.name not in busy)
 
 
-def clear(engine: Engine, steward: Steward, home: Path, left: Leftovers) -> list[str]:
+def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> list[str]:
     """Remove leftovers; returns what was saved from them."""
     for box in left.boxes:
         engine.remove(box.id)
+    for name in left.volumes:
+        engine.remove_volume(name)
     _revoke(home, left.grants)
     saved = []
     for space, git_dir in left.spaces:
         if space.is_whole:
-            saved.append(str(steward.keep(space.id, f"reaped+{space.id}")))
-        steward.empty(space.id)
+            saved.append(str(_save(stewards, space, home / "kept")))
+        stewards.disks.free(space.id)
         if git_dir.is_dir():
             workspace.take_down(space, git_dir, home / "locks")
         elif space.root.exists():
@@ -83,6 +91,16 @@ def clear(engine: Engine, steward: Steward, home: Path, left: Leftovers) -> list
     for place in left.quarantines:
         shutil.rmtree(place, ignore_errors=True)
     return saved
+
+
+def _save(stewards: Stewards, space: Workspace, kept: Path) -> Path:
+    """Save the files of an attempt; of a disk that can't be read any more, the disk itself."""
+    try:
+        stewards.disks.reach(space.id, "agent")
+    except StandingError:
+        kept.mkdir(exist_ok=True)
+        return space.disk.rename(kept / f"reaped+{space.id}.ext4")
+    return stewards.steward.keep(space.id, f"reaped+{space.id}")
 
 
 def _revoke(home: Path, grants: tuple[Path, ...]) -> None:

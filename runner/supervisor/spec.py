@@ -12,6 +12,7 @@ from runner.gateway.client import Gateway
 from runner.gateway.grants import Access
 from runner.names import AttemptKey
 from runner.sandbox.box import MIB, BoxSpec, Mount, Role
+from runner.sandbox.disks import Disks
 from runner.sandbox.engine import Engine
 from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
@@ -52,6 +53,7 @@ class Rooms:
 
     engine: Engine
     steward: Steward
+    disks: Disks
     steward_image: str
     gateway: Gateway | None
     home: Path

@@ -53,7 +53,7 @@ Verdict = Literal[
     "rejected",
     "done",
 ]
-Stop = Literal["timeout", "stalled", "cancelled"]
+Stop = Literal["timeout", "stalled", "disk", "cancelled"]
 
 LAYOUT_FAILED = 113
 """Exit code of the first program in a box when the workspace could not be laid out."""
@@ -72,6 +72,7 @@ class Exit:
         stopped: Why Corral itself ended the box, if it did.
         ready: Whether the box's first program reported that the workspace was laid out.
         report: The failure that the agent's own report states, if any.
+        disk_full: Whether its disk had no room left at the end.
     """
 
     code: int | None
@@ -79,6 +80,7 @@ class Exit:
     stopped: Stop | None = None
     ready: bool = True
     report: str | None = None
+    disk_full: bool = False
 
 
 def how_it_ended(seen: Exit) -> tuple[Ended, str]:
@@ -91,6 +93,8 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return "infrastructure", "the workspace could not be laid out in the box"
     if seen.code is None:
         return "infrastructure", "the engine lost the box"
+    if seen.disk_full and (seen.code != 0 or seen.report is not None):
+        return "disk", ""
     if seen.report is not None:
         return "agent-error", seen.report
     if seen.code != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Limits
 
 TICK = 1.0
+WEIGHING = 3.0
+"""Seconds between two looks at the size of a box's files, where nothing else bounds them."""
 BUSY_CORES = 0.05
 """A box that uses more CPU than this is at work, even if it says nothing."""
 
@@ -49,6 +51,7 @@ class Watch:
         container: The running container.
         grant: The box's name at the gateway, or None if it has no grant.
         stop: Set when a person wants the box ended.
+        used: The bytes its files take, where only looking bounds them; None where the disk itself does.
     """
 
     engine: Engine
@@ -59,6 +62,7 @@ class Watch:
     reader: Reader
     log: Path
     stop: threading.Event
+    used: Callable[[], int | None]
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -71,7 +75,8 @@ class Watch:
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         started = time.monotonic() - _age(state)
-        last_sign = ticked = time.monotonic()
+        last_sign = ticked = weighed = time.monotonic()
+        heavy = False
         with Output(self.engine, self.container, self.log) as output:
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
@@ -84,7 +89,10 @@ class Watch:
                     ticked = now
                     seen.seconds = now - started
                     yield seen
-                reason = self._must_end(now - started, now - last_sign) if alive else None
+                if now - weighed >= WEIGHING:
+                    heavy = (self.used() or 0) > self.limits.disk
+                    weighed = time.monotonic()
+                reason = self._must_end(now - started, now - last_sign, heavy=heavy) if alive else None
                 if reason is not None:
                     self._end(seen)
                     seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
@@ -109,9 +117,11 @@ class Watch:
         if self.gateway is not None and self.grant is not None:
             seen.model = self.gateway.revoke(self.grant)
 
-    def _must_end(self, age: float, silence: float) -> Stop | None:
+    def _must_end(self, age: float, silence: float, *, heavy: bool) -> Stop | None:
         if self.stop.is_set():
             return "cancelled"
+        if heavy:
+            return "disk"
         if age > self.limits.time:
             return "timeout"
         return "stalled" if silence > self.limits.idle else None

@@ -24,7 +24,7 @@ LEVELS: tuple[set[str], ...] = (
     {"git", "agents", "compare", "settings"},
     {"tasks"},
     {"locks"},
-    {"names"},
+    {"guarded", "names"},
     {"errors"},
 )
 

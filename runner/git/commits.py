@@ -1,0 +1,60 @@
+"""Raw commits: read, stood in for, and put onto another base. Pure functions on bytes.
+
+A commit is header lines, a blank line, and the message. A header line that starts with a space goes on
+where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+_PARENT = re.compile(rb"^parent ([0-9a-f]{40})$", re.MULTILINE)
+_SIGNED = re.compile(rb"^(?:gpgsig|gpgsig-sha256|mergetag) .*\n(?: .*\n)*", re.MULTILINE)
+_NOBODY = b"Corral <corral@localhost> 0 +0000"
+
+
+def oid_of(kind: str, body: bytes) -> str:
+    """The name that git gives to an object."""
+    named = f"{kind} {len(body)}\0".encode() + body
+    return hashlib.sha1(named, usedforsecurity=False).hexdigest()
+
+
+def tree_of(commit: bytes) -> str:
+    """The id of a raw commit's tree.
+
+    Raises:
+        ValueError: It does not start with one.
+    """
+    found = re.match(rb"tree ([0-9a-f]{40})\n", commit)
+    if found is None:
+        raise ValueError("a commit that names no tree")
+    return found[1].decode()
+
+
+def standing_for(commit: bytes) -> bytes:
+    """A raw commit with the same files and nothing else of the commit: no parent, name, time or message.
+
+    Every commit with these files has the same one, so that not even its id tells them apart.
+    """
+    tree = tree_of(commit).encode()
+    return b"tree %s\nauthor %s\ncommitter %s\n\nBase\n" % (tree, _NOBODY, _NOBODY)
+
+
+def with_parents(commit: bytes, instead: Mapping[str, str]) -> bytes:
+    """A raw commit with other parents.
+
+    Author, committer and message stay. Signatures go, since they would be wrong now.
+
+    Args:
+        commit: The raw commit.
+        instead: The new parent for each old one.
+
+    Raises:
+        KeyError: It has a parent for which there is no new one.
+    """
+    head, blank, message = commit.partition(b"\n\n")
+    head = _SIGNED.sub(b"", head + b"\n")[:-1]
+    head = _PARENT.sub(lambda found: b"parent " + instead[found[1].decode()].encode(), head)
+    return head + blank + message

@@ -1,0 +1,212 @@
+"""The disks of attempts: where the files of a box lie, and what bounds them.
+
+The first that works on a host is taken:
+
+    limited   a file system of the limit's size for each place, on a loop device, mounted `nosuid,nodev`
+              by the mounter: full means full, for bytes and for files, whatever becomes of Corral
+    watched   plain directories, whose size is looked at every few seconds: weaker, and said so
+
+The mounter mounts below a volume of the engine's, which the engine mounts for it and shares with the
+boxes. Nothing of it needs rights that a member of the `docker` group lacks, and nothing of it outlives
+the containers that use it: the engine unmounts the volume with the last of them, and a loop device lets
+go of its file by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from runner import names
+from runner.errors import EngineError
+from runner.sandbox.box import Mount
+from runner.sandbox.standing import Post, Standing, folder
+from runner.sandbox.steward import Steward
+
+Place = Literal["agent", "check"]
+Rung = Literal["limited", "watched"]
+
+BYTES_PER_FILE = 16 * 1024
+"""One file for so many bytes: the ratio of e2fsprogs (`inode_ratio` in mke2fs.conf)."""
+FEWEST_FILES = 2048
+MOST_FILES = 2_000_000
+FULL_BYTES = 64 * 1024
+"""A disk with less room than this counts as full: hardly any write succeeds on it."""
+
+
+WATCHED = (
+    "`limits.disk` is only looked after every few seconds: a box can fill the disk of CORRAL_HOME in "
+    "between, and leave setuid files there"
+)
+"""What is weaker where disks are watched."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left on a disk: bytes, and files that can still be made."""
+
+    bytes: int
+    files: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what failed on it may have failed for want of room."""
+        return self.bytes < FULL_BYTES or self.files == 0
+
+
+class Disks(Protocol):
+    """Where the files of attempts lie; `box` is an attempt's twelve digits."""
+
+    rung: Rung
+
+    def seen(self, box: str) -> Path:
+        """The directory, as the engine sees it, below which the places of an attempt lie."""
+
+    def make(self, box: str, place: Place, size: int, uid: int) -> None:
+        """Take what was laid out in a place over: bounded by `size` bytes, owned by the box's uid."""
+
+    def reach(self, box: str, place: Place) -> None:
+        """See to it that a place which an earlier process made is there again."""
+
+    def used(self, box: str, place: Place) -> int | None:
+        """Bytes in use where somebody has to look at them, or None where the disk itself is the limit."""
+
+    def room(self, box: str, place: Place) -> Room | None:
+        """What is left, or None where that is not known."""
+
+    def flush(self, box: str, place: Place) -> None:
+        """Write everything down.
+
+        Raises:
+            EngineError: The host's disk could not take all of it: what is there may be incomplete.
+        """
+
+    def free(self, box: str) -> None:
+        """Give all of an attempt's places back, with everything in them."""
+
+
+def files_of(size: int) -> int:
+    """How many files a disk of that many bytes may hold."""
+    return max(FEWEST_FILES, min(size // BYTES_PER_FILE, MOST_FILES))
+
+
+class LimitedDisks(Standing):
+    """A file system of its own for each place. As a context, it holds the volume they are mounted in."""
+
+    role = "mounter"
+    script = "/opt/corral/disks.sh"
+    capabilities = ("SYS_ADMIN", "CHOWN", "DAC_OVERRIDE", "FOWNER")
+    rung: Rung = "limited"
+
+    def __init__(self, post: Post) -> None:
+        super().__init__(post)
+        self._volume = f"corral-disks-{post.home_id}-{post.run}"
+        labels = names.labels(post.home_id, post.run, None, self.role)
+        self._at = post.engine.make_volume(self._volume, SHARED_FOLDER, labels)
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(None, None, None)
+        with contextlib.suppress(EngineError):  # a box that lives on still holds it; then `reap` removes it
+            self._post.engine.remove_volume(self._volume)
+
+    def prove(self) -> None:
+        """Make a disk, look whether it is bounded, and remove it.
+
+        Raises:
+            EngineError: This host can't: no loop devices, or no right to mount.
+        """
+        self.do("prove", self._volume)
+
+    def seen(self, box: str) -> Path:
+        """Below the volume, where the engine finds what the mounter mounts."""
+        return Path(self._at) / box
+
+    def make(self, box: str, place: Place, size: int, uid: int) -> None:
+        """Make the file system with what was laid out in it, and mount it."""
+        self.do("make", box, place, str(size), str(files_of(size)), str(uid))
+
+    def reach(self, box: str, place: Place) -> None:
+        """Mount a disk that was made earlier, unless it is mounted."""
+        self.do("reach", box, place)
+
+    def used(self, box: str, place: Place) -> int | None:
+        """Nobody has to look."""
+
+    def room(self, box: str, place: Place) -> Room | None:
+        """What is left, as the file system says; asked of it directly where this process may look."""
+        place_seen = self.seen(box) / place
+        try:
+            if place_seen.stat().st_dev != place_seen.parent.stat().st_dev:
+                here = os.statvfs(place_seen)
+                return Room(here.f_bavail * here.f_frsize, here.f_favail)
+        except OSError:
+            pass  # the engine's directories are root's
+        free, files = self.do("room", box, place).split()
+        return Room(int(free), int(files))
+
+    def flush(self, box: str, place: Place) -> None:
+        """Write everything through to the host's disk."""
+        self.do("flush", box, place)
+
+    def free(self, box: str) -> None:
+        """Unmount and remove the file systems: the room is free at once, however many files they held."""
+        self.do("free", box)
+
+    def shown_to_steward(self) -> tuple[Mount, ...]:
+        """What the steward needs to see of the disks."""
+        return (
+            Mount(self._volume, "/volume", is_volume=True),
+            Mount(self._at, "/disks", read_only=False, propagation="rslave"),
+        )
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """The volume twice: as a volume, so that the engine mounts it, and as a directory to mount in."""
+        return (
+            Mount(self._volume, "/volume", is_volume=True),
+            Mount(self._at, "/disks", read_only=False, propagation="rshared"),
+            Mount(str(folder(self._post.home / "w")), "/state/w", read_only=False),
+            Mount("/dev", "/dev"),
+        )
+
+
+SHARED_FOLDER = {"type": "tmpfs", "device": "tmpfs", "o": "size=4m,mode=755,shared"}
+"""The volume: it holds nothing but the directories that file systems are mounted on."""
+
+
+class WatchedDirectories:
+    """Plain directories below the state directory, owned by the box's uid."""
+
+    rung: Rung = "watched"
+
+    def __init__(self, steward: Steward, home: Path) -> None:
+        self._steward = steward
+        self._home = home
+
+    def seen(self, box: str) -> Path:
+        """Where the host sees it, too."""
+        return self._home / "w" / box
+
+    def make(self, box: str, place: Place, size: int, uid: int) -> None:  # noqa: ARG002 - nothing bounds it
+        """Give the directories to the box's uid."""
+        self._steward.own(box, place, uid)
+
+    def reach(self, box: str, place: Place) -> None:
+        """It is where it was."""
+
+    def used(self, box: str, place: Place) -> int | None:
+        """Bytes in use, looked up file by file."""
+        return self._steward.used(box, place)
+
+    def room(self, box: str, place: Place) -> Room | None:  # noqa: ARG002 - the host's room is not the box's
+        """Not known."""
+        return None
+
+    def flush(self, box: str, place: Place) -> None:
+        """The host's own file system answers for what is written."""
+
+    def free(self, box: str) -> None:
+        """Remove every file."""
+        self._steward.empty(box)

@@ -1,0 +1,25 @@
+"""Attacks run as agents in the real command; each module's attacks share one night, and one oracle.
+
+A module names its attacks in the fixture `night`; `test_the_promises_hold` comes with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.attacks import night
+from tests.attacks.oracle import PROMISES, Stakes
+
+
+@pytest.fixture(scope="module")
+def stakes(tmp_path_factory: pytest.TempPathFactory) -> Stakes:
+    """A host of this module's own."""
+    return night.stakes(tmp_path_factory.mktemp("attacks"))
+
+
+@pytest.fixture(params=PROMISES)
+def promise(request: pytest.FixtureRequest) -> str:
+    """Each promise in turn."""
+    return str(request.param)
