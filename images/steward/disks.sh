@@ -1,12 +1,14 @@
 #!/bin/sh
 # Makes, mounts and removes the disks of attempts: file systems of a fixed size, each in one file.
 #
-#   disks.sh make  ID PLACE BYTES FILES UID   a disk with what /state/w/ID/PLACE holds, mounted at /disks/ID/PLACE
-#   disks.sh reach ID PLACE                   mount it again, if it is not mounted
-#   disks.sh room  ID PLACE                   print the bytes and the files that are left
-#   disks.sh flush ID PLACE                   write it down; fails if the host's disk can't take it
-#   disks.sh free  ID                         unmount and remove all disks of an attempt
-#   disks.sh prove NAME                       do all of it with a small one
+#   disks.sh make  ID PLACE HOW BYTES FILES UID   a disk with what /state/w/ID/PLACE holds, mounted at /disks/ID/PLACE
+#   disks.sh reach ID PLACE                       mount it again, if it is not mounted
+#   disks.sh room  ID PLACE                       print the bytes and the files that are left
+#   disks.sh flush ID PLACE                       write it down; fails if the host's disk can't take it
+#   disks.sh free  ID                             unmount and remove all disks of an attempt
+#   disks.sh prove NAME                           do all of it with a small one
+#
+# HOW is sparse (it takes room on the host as it fills) or reserved (all of its room at once).
 #
 # A disk is the file /state/w/ID/PLACE.ext4. The loop device that it is mounted through is let go as soon as it
 # is mounted, so that the kernel frees it with the last mount, whoever dies first. There is no journal: what is
@@ -39,12 +41,14 @@ mount_disk() {
     done
 }
 
-# make_disk FILE BYTES FILES SEED
+# make_disk FILE HOW BYTES FILES SEED
 make_disk() {
     rm -f "$1.part"
-    truncate -s "$2" "$1.part"
+    [ "$2" = sparse ] || fallocate --length "$3" "$1.part"
+    truncate --size "$3" "$1.part"
     chmod 600 "$1.part"
-    mke2fs -q -t ext4 -b 4096 -O ^has_journal -m 0 -N "$3" -E nodiscard,lazy_itable_init=1,root_owner=0:0 -d "$4" "$1.part"
+    mke2fs -q -F -t ext4 -b 4096 -O ^has_journal -m 0 -N "$4" -E nodiscard,lazy_itable_init=1,root_owner=0:0 \
+        -d "$5" "$1.part"
     mv "$1.part" "$1"
 }
 
@@ -58,7 +62,7 @@ if [ "$command" = prove ]; then
     seed=/tmp/prove file=/state/w/.prove-$2.ext4 at=/disks/.prove
     trap 'unmount $at; rm -rf "$file" "$file.part" $seed' EXIT
     mkdir -p $seed/kept
-    make_disk "$file" 1048576 64 $seed
+    make_disk "$file" sparse 1048576 64 $seed
     mount_disk "$file" $at
     [ -d $at/kept ] || fail "a disk does not hold what was laid out on it"
     ! head -c 2097152 /dev/zero 2>/dev/null > $at/large || fail "a disk of 1 MiB took 2 MiB"
@@ -75,12 +79,13 @@ fi
 
 case $command in
 make)
-    bytes=$4 files=$5 uid=$6
+    how=$4 bytes=$5 files=$6 uid=$7
     # The worktree's own .git file stays the host's: the box sees a mask over it.
     chown -h "$uid:$uid" "$seed/corral-$id" "/state/w/$id/dotgit"
     chown -hR "$uid:$uid" "$seed/gitdir" "$seed/home"
-    make_disk "$file" "$bytes" "$files" "$seed"
+    make_disk "$file" "$how" "$bytes" "$files" "$seed"
     mkdir -p "/disks/$id"
+    unmount "$at"
     mount_disk "$file" "$at"
     rm -rf "$seed/gitdir" "$seed/home"
     ;;

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from runner import names
 from runner.errors import EngineError
-from runner.sandbox.box import Mount
+from runner.sandbox.box import MIB, Mount
 from runner.sandbox.standing import Post, Standing, folder
 from runner.sandbox.steward import Steward
 
@@ -42,6 +43,10 @@ WATCHED = (
     "between, and leave setuid files there"
 )
 """What is weaker where disks are watched."""
+
+
+SMALLEST = 4 * MIB
+"""A disk below this size could not even hold the files that every box gets."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,11 @@ class Disks(Protocol):
     def seen(self, box: str) -> Path:
         """The directory, as the engine sees it, below which the places of an attempt lie."""
 
-    def make(self, box: str, place: Place, size: int, uid: int) -> None:
-        """Take what was laid out in a place over: bounded by `size` bytes, owned by the box's uid."""
+    def make(self, box: str, place: Place, size: int, uid: int) -> int:
+        """Take what was laid out in a place over: bounded by `size` bytes, owned by the box's uid.
+
+        Returns the size it has: less than was asked for where the host has hardly any room left.
+        """
 
     def reach(self, box: str, place: Place) -> None:
         """See to it that a place which an earlier process made is there again."""
@@ -91,6 +99,22 @@ class Disks(Protocol):
 def files_of(size: int) -> int:
     """How many files a disk of that many bytes may hold."""
     return max(FEWEST_FILES, min(size // BYTES_PER_FILE, MOST_FILES))
+
+
+def share_of(size: int, free: int) -> tuple[int, bool]:
+    """How large a disk of `size` bytes may be with `free` on the host, and whether room is scarce.
+
+    Raises:
+        EngineError: The host has no room for a disk at all.
+    """
+    if free >= 2 * size:
+        return size, False
+    share = min(size, free // 4)
+    if share < SMALLEST:
+        raise EngineError(
+            "No space left on the disk of CORRAL_HOME", cure="free some, or set CORRAL_HOME to a larger disk"
+        )
+    return share, True
 
 
 class LimitedDisks(Standing):
@@ -124,9 +148,16 @@ class LimitedDisks(Standing):
         """Below the volume, where the engine finds what the mounter mounts."""
         return Path(self._at) / box
 
-    def make(self, box: str, place: Place, size: int, uid: int) -> None:
-        """Make the file system with what was laid out in it, and mount it."""
-        self.do("make", box, place, str(size), str(files_of(size)), str(uid))
+    def make(self, box: str, place: Place, size: int, uid: int) -> int:
+        """Make the file system with what was laid out in it, and mount it.
+
+        A disk takes room on the host as it fills. Where the host could not bear a full one, and so what a
+        box wrote could be lost, the disk is made smaller, and its room is taken at once.
+        """
+        granted, scarce = share_of(size, shutil.disk_usage(self._post.home).free)
+        how = "reserved" if scarce else "sparse"
+        self.do("make", box, place, how, str(granted), str(files_of(granted)), str(uid))
+        return granted
 
     def reach(self, box: str, place: Place) -> None:
         """Mount a disk that was made earlier, unless it is mounted."""
@@ -137,14 +168,13 @@ class LimitedDisks(Standing):
 
     def room(self, box: str, place: Place) -> Room | None:
         """What is left, as the file system says; asked of it directly where this process may look."""
-        place_seen = self.seen(box) / place
+        directly = _room(self.seen(box) / place)
+        if directly is not None:
+            return directly
         try:
-            if place_seen.stat().st_dev != place_seen.parent.stat().st_dev:
-                here = os.statvfs(place_seen)
-                return Room(here.f_bavail * here.f_frsize, here.f_favail)
-        except OSError:
-            pass  # the engine's directories are root's
-        free, files = self.do("room", box, place).split()
+            free, files = self.do("room", box, place).split()
+        except EngineError:
+            return None
         return Room(int(free), int(files))
 
     def flush(self, box: str, place: Place) -> None:
@@ -176,6 +206,17 @@ SHARED_FOLDER = {"type": "tmpfs", "device": "tmpfs", "o": "size=4m,mode=755,shar
 """The volume: it holds nothing but the directories that file systems are mounted on."""
 
 
+def _room(mounted: Path) -> Room | None:
+    """What is left below a mount; None where it is not one here, or root's alone to look at."""
+    try:
+        if mounted.stat().st_dev == mounted.parent.stat().st_dev:
+            return None
+        here = os.statvfs(mounted)
+    except OSError:
+        return None
+    return Room(here.f_bavail * here.f_frsize, here.f_favail)
+
+
 class WatchedDirectories:
     """Plain directories below the state directory, owned by the box's uid."""
 
@@ -189,9 +230,10 @@ class WatchedDirectories:
         """Where the host sees it, too."""
         return self._home / "w" / box
 
-    def make(self, box: str, place: Place, size: int, uid: int) -> None:  # noqa: ARG002 - nothing bounds it
+    def make(self, box: str, place: Place, size: int, uid: int) -> int:
         """Give the directories to the box's uid."""
         self._steward.own(box, place, uid)
+        return size
 
     def reach(self, box: str, place: Place) -> None:
         """It is where it was."""

@@ -77,6 +77,7 @@ class _Life:
         self._git_dir = Path(spec.source.git_dir)
         self._store: BaseStore | None = None
         self._box_existed = False
+        self._disk = spec.task.limits.disk
         self._quarantine: Quarantine | None = None
         self._ended = self._end_event("infrastructure", Watched())
         self._work: Work = "none"
@@ -118,6 +119,7 @@ class _Life:
         if not started:
             self._clear_half_made(boxes)
             return None
+        self._rooms.disks.reach(self._spec.box, "agent")
         self._grant()
         return started[0].id
 
@@ -140,7 +142,7 @@ class _Life:
         inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
         workspace.remember(self._space, spec.run, self._git_dir)
         workspace.lay_out(self._space, self._base, self._git_dir, rooms.locks, inputs)
-        rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.uid)
+        self._disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.uid)
         return launch
 
     def _start(self, launch: Launch) -> str:
@@ -184,6 +186,7 @@ class _Life:
         full = room is not None and room.is_full
         ended, reason = how_it_ended(replace(seen.exit, disk_full=full))
         notes = {
+            "disk-short": self._disk < self._spec.task.limits.disk,
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
             "disk-full": full and ended != "disk",
         }
@@ -198,7 +201,8 @@ class _Life:
         if ended == "timeout":
             return f"over its {format_duration(limits.time)}"
         if ended == "disk":
-            return f"over its {format_size(limits.disk)} of disk"
+            short = "" if self._disk >= limits.disk else ", all that the host had room for"
+            return f"over its {format_size(self._disk)} of disk{short}"
         return f"no sign of life for {format_duration(limits.idle)}" if ended == "stalled" else ""
 
     def _gone(self, container: str) -> None:
@@ -279,7 +283,7 @@ class _Life:
             insertions=change.insertions,
             deletions=change.deletions,
             kept=kept,
-            flags=left + found.links_and_submodules(),
+            flags=left + found.flags(),
         )
 
     def _keep(self, work: Work, reason: str) -> e.AttemptGathered:

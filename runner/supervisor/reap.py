@@ -96,7 +96,8 @@ def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> li
 def _save(stewards: Stewards, space: Workspace, kept: Path) -> Path:
     """Save the files of an attempt; of a disk that can't be read any more, the disk itself."""
     try:
-        stewards.disks.reach(space.id, "agent")
+        if space.disk.is_file():
+            stewards.disks.reach(space.id, "agent")
     except StandingError:
         kept.mkdir(exist_ok=True)
         return space.disk.rename(kept / f"reaped+{space.id}.ext4")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import Corral, Done, host_git_hashes
+from tests.engine.living import Live, living
+from tests.support import QUICK, Corral, git, host_git_hashes, write_tasks
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 MEBIBYTES = 64
@@ -31,43 +34,60 @@ def small(corral: Corral) -> Iterator[Corral]:
     assert left == []
 
 
-def test_an_agent_that_fills_the_disk_gets_a_verdict_and_its_work_is_kept(small: Corral, repo: Path) -> None:
+def test_a_box_on_a_host_short_of_room_gets_what_there_is(small: Corral, repo: Path) -> None:
     before = host_git_hashes(repo)
-    done = small.run(repo, {"fill": FILL, "next": "touch made"}, "--jobs", "1", "--name", "full")
-    assert (done.code, "Traceback" in done.err) == (3, False), done.err
-    assert {row["verdict"] for row in done.summary["attempts"]} == {"infrastructure"}
-    assert all("No space left" in row["reason"] for row in done.summary["attempts"])
-    assert kept(done)
-    assert small("status", "--json").json["attempts"] == done.summary["attempts"]
+    done = small.run(repo, {"fill": FILL, "next": "touch made"}, "--jobs", "1", "--name", "short")
+    assert (done.code, done.verdicts) == (1, {"fill": "disk", "next": "done"}), done.err
+    row = done.attempt("fill")
+    assert "all that the host had room for" in row["reason"]
+    assert "disk-short" in row["flags"]
+    assert git(repo, "show", f"{row['branch']}:a-note") == "small"
+    assert host_git_hashes(repo) == before
+
+
+def test_what_a_full_host_did_not_take_is_never_called_work(small: Corral, repo: Path) -> None:
+    before = host_git_hashes(repo)
+    with full_while_a_box_writes(small, repo) as run:
+        assert run.end() == 3
+    row = run.events[-1]["attempts"][0]
+    assert (row["verdict"], row["branch"]) == ("infrastructure", None)
+    assert "No space left" in row["reason"]
+    assert left_on_disk(row)
+    assert small("status", "--json").json["attempts"] == run.events[-1]["attempts"]
+    tried = small("reap")
+    if tried.code == 0:  # what arrived is small enough, or the disk is damaged and kept as it is
+        assert any((small.home / "kept").iterdir())
+    else:
+        assert (tried.code, "No space left" in tried.err) == (3, True), tried.err
+        assert left_on_disk(row)
     resize(small.home, "256m")
     assert small("reap").code == 0
-    assert any("a-note" in names(archive) for archive in (small.home / "kept").iterdir())
+    assert any((small.home / "kept").iterdir())
     after = small.run(repo, {"later": "touch made"})
     assert (after.code, after.verdicts) == (0, {"later": "done"}), after.err
     assert host_git_hashes(repo) == before
 
 
-def test_reap_loses_nothing_while_the_disk_is_full(small: Corral, repo: Path) -> None:
-    done = small.run(repo, {"fill": FILL})
-    refused = small("reap")
-    assert (refused.code, "No space left" in refused.err) == (3, True), refused.err
-    assert kept(done)
-    assert not any((small.home / "kept").iterdir())
-    resize(small.home, "256m")
-    assert small("reap").code == 0
+@contextmanager
+def full_while_a_box_writes(small: Corral, repo: Path) -> Iterator[Live]:
+    """A run in which somebody else takes all of the host's room before the box writes."""
+    write = "until test -e /workspace/a.txt; do sleep 0.1; done; sleep 2; head -c 12M /dev/urandom > big"
+    limits = {**QUICK, "disk": "16MiB"}
+    file = write_tasks(repo.parent / "t.yaml", repo, {"fill": write}, limits=limits)
+    with living(small, "run", file) as run:
+        run.until("attempt.running")
+        taken = small.home / "taken"
+        with contextlib.suppress(OSError), taken.open("wb") as stream:
+            while True:
+                stream.write(bytes(2**20))
+        yield run
+    taken.unlink()
 
 
-def kept(done: Done) -> bool:
-    """Whether the disk of the first attempt is left, where its row says."""
-    row = done.summary["attempts"][0]
+def left_on_disk(row: dict[str, Any]) -> bool:
+    """Whether the attempt's disk is left, where its row says."""
     assert row["kept"] in row["reason"]
     return (Path(row["kept"]) / "agent.ext4").is_file()
-
-
-def names(archive: Path) -> list[str]:
-    """The names of the files in an archive."""
-    with tarfile.open(archive) as files:
-        return [Path(name).name for name in files.getnames()]
 
 
 def resize(home: Path, size: str) -> None:
