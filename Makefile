@@ -1,6 +1,6 @@
 # Every target does its own set-up: virtual environment, dependencies, container engine, images.
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof lint bench engine clean
+.PHONY: help demo test proof fuzz lint bench engine clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,6 +19,9 @@ test: $(READY) ## Run every kind of test
 
 proof: $(READY) ## Run the same tests at their full counts, and write a dated result file
 	@CORRAL_TEST_COUNTS=full $(WITH_ENGINE) $(RUN) -m pytest --junitxml=proof-$$(date +%Y%m%d-%H%M%S).xml $(ARGS)
+
+fuzz: $(READY) ## Fuzz what takes in hostile bytes, each target for SECONDS (600)
+	@CORRAL_FUZZ_SECONDS=$(or $(SECONDS),600) $(RUN) -m pytest -s tests/attacks/test_fuzz_*.py $(ARGS)
 
 lint: $(READY) ## Check style and types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

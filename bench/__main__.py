@@ -1,6 +1,6 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--json FILE]
+    python -m bench [--attempts N] [--boundary] [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
 container, gathering, branch, cleaning) against `docker run --rm` of the same image and command with the
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,14 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import psutil
-import yaml
 
-CORRAL = [sys.executable, "-m", "runner"]
-COMMAND = "echo hello > new.txt"
-LIMITS = {"cpus": 1, "memory": "256MiB", "pids": 128}
+from bench import boundary
+from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
+
 TASKS = 20
 AT_ONCE = 4
 
@@ -52,9 +48,15 @@ def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(prog="bench", description="Measure what Corral adds.")
     options.add_argument("--attempts", type=int, default=10, help="pairs for the overhead (default 10)")
+    options.add_argument(
+        "--boundary", action="store_true", help="what the boundary costs, on large repositories"
+    )
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
+        if chosen.boundary:
+            boundary.show(Path(folder), chosen.attempts)
+            return
         figures = measure(Path(folder), chosen.attempts)
     print(words(figures))
     if chosen.json is not None:
@@ -63,16 +65,16 @@ def main() -> None:
 
 def measure(folder: Path, pairs: int) -> Figures:
     """All measurements, with repositories and state below `folder`."""
-    repo = _repository(folder / "repo")
+    repo = repository(folder / "repo")
     state = folder / "state"
-    image = _image(_task_file(folder / "warm.yaml", repo, 1), state)
+    image = prepared_image(task_file(folder / "warm.yaml", repo, 1), state)
     print(f"image {image[7:19]}; {pairs} pairs, then {TASKS} attempts, {AT_ONCE} at once", flush=True)
     bare, attempts = [], []
     for number in range(pairs):
         bare.append(_bare(image))
-        attempts.append(_attempt_seconds(_task_file(folder / f"one-{number}.yaml", repo, 1), state))
+        attempts.append(attempt_seconds(task_file(folder / f"one-{number}.yaml", repo, 1), state))
     bare_rate = _bare_rate(image)
-    rate, memory = _attempt_rate(_task_file(folder / "many.yaml", repo, TASKS), state)
+    rate, memory = _attempt_rate(task_file(folder / "many.yaml", repo, TASKS), state)
     shutil.rmtree(state, ignore_errors=True)
     return Figures(
         bare=tuple(bare),
@@ -102,42 +104,6 @@ def words(figures: Figures) -> str:
     )
 
 
-def _repository(folder: Path) -> Path:
-    folder.mkdir()
-    identity = ("-c", "user.name=Bench", "-c", "user.email=bench@example.invalid")
-    for arguments in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "first")):
-        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
-    return folder
-
-
-def _task_file(file: Path, repo: Path, tasks: int) -> Path:
-    text = {
-        "repo": str(repo),
-        "limits": LIMITS,
-        "agents": {"write": {"cli": "command", "run": COMMAND}},
-        "tasks": [{"id": f"t{number}"} for number in range(tasks)],
-    }
-    file.write_text(yaml.safe_dump(text))
-    return file
-
-
-def _environment(state: Path) -> dict[str, str]:
-    return {**os.environ, "CORRAL_HOME": str(state)}
-
-
-def _image(file: Path, state: Path) -> str:
-    """Build the image and run once, so that nothing is made for the first time while measuring."""
-    _events(file, state)
-    listing = subprocess.run(
-        [*CORRAL, "image", "build", str(file)],
-        env=_environment(state),
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return listing.split()[-1]
-
-
 def _bare(image: str) -> float:
     begun = time.monotonic()
     subprocess.run(
@@ -148,12 +114,6 @@ def _bare(image: str) -> float:
         check=True,
     )
     return time.monotonic() - begun
-
-
-def _attempt_seconds(file: Path, state: Path) -> float:
-    """From an attempt's start to its verdict, nothing of it left."""
-    at = {event["kind"]: event["at"] for event in _events(file, state) if "at" in event}
-    return float(at["attempt.final"] - at["attempt.started"])
 
 
 def _bare_rate(image: str) -> float:
@@ -167,7 +127,7 @@ def _attempt_rate(file: Path, state: Path) -> tuple[float, int]:
     """Attempts a second from the first start to the last verdict, and the supervisor's peak memory."""
     process = subprocess.Popen(
         [*CORRAL, "run", str(file), "--json", "--jobs", str(AT_ONCE)],
-        env=_environment(state),
+        env=environment(state),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -192,17 +152,6 @@ def _watch_memory(pid: int, peak: list[int]) -> None:
             time.sleep(0.05)
     except psutil.Error:
         return
-
-
-def _events(file: Path, state: Path) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [*CORRAL, "run", str(file), "--json"],
-        env=_environment(state),
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 if __name__ == "__main__":

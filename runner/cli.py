@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import tempfile
@@ -14,35 +13,31 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.text import Text
 
 import runner
+from runner import cli_host
 from runner import settings as configuration
 from runner.agents import catalog
+from runner.cli_words import FileArgument, JobsOption, JsonOption, RunArgument, err, out, print_json
 from runner.errors import CorralError, UsageError
 from runner.git import worktree
-from runner.sandbox.engine import Engine
-from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.output import READY
-from runner.sandbox.standing import Post
 from runner.settings import Settings
 from runner.supervisor import access, prepare
-from runner.supervisor import doctor as doctoring
 from runner.supervisor import reap as reaping
 from runner.supervisor.forecast import Forecast, forecast
-from runner.supervisor.means import images as image_maker
-from runner.supervisor.means import means, standing
+from runner.supervisor.means import means
 from runner.supervisor.night import Night
-from runner.supervisor.records import all_runs, find_run, run_names, wanted_images
-from runner.supervisor.schedule import images_of
+from runner.supervisor.records import all_runs, find_run, run_names
 from runner.supervisor.spec import log_file
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.tasks.plan import Settings as AgentSettings
 from runner.tasks.schema import json_schema
 from runner.tasks.starter import starter
-from runner.views import live, plan_view, report, summary, wording
+from runner.views import live, plan_view, report, summary
 from runner.views.inert import block, cell
 
 app = typer.Typer(
@@ -52,21 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_help=True)
-app.add_typer(image_app, name="image")
-
-WIDE = 240
-"""Columns where nobody looks: in a file or a pipe nothing is cut or wrapped to fit a screen."""
-
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, markup=False)
-
-FileArgument = Annotated[Path, typer.Argument(help="The task file.")]
-RunArgument = Annotated[str, typer.Argument(help="A run: its name, a unique prefix of it, or `latest`.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
-JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="How many attempts live at once.")
-]
+app.add_typer(cli_host.image_app, name="image")
 
 
 # -- before a run
@@ -87,23 +68,13 @@ def init(
     out.print(f"wrote {file}; next: edit it, then `corral plan {file}`", soft_wrap=True)
 
 
-@app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """Say what this machine has, what is weaker or missing, and the cure."""
-    findings = doctoring.examine(configuration.load(), configuration.environment())
-    if as_json:
-        _print_json([{"name": f.name, "level": f.level, "found": f.found, "cure": f.cure} for f in findings])
-    else:
-        for finding in findings:
-            out.print(report.finding(finding), soft_wrap=True)
-    if any(finding.level == "broken" for finding in findings):
-        raise typer.Exit(3)
+app.command()(cli_host.doctor)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of task files, for editors."""
-    _print_json(json_schema())
+    print_json(json_schema())
 
 
 @app.command()
@@ -115,7 +86,7 @@ def plan(file: FileArgument, jobs: JobsOption = None, as_json: JsonOption = Fals
         access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
     if as_json:
-        _print_json(plan_view.as_json(made, expected))
+        print_json(plan_view.as_json(made, expected))
     else:
         out.print(plan_view.terminal(made, expected))
 
@@ -211,13 +182,13 @@ def status(
     if everything:
         states = all_runs(settings)
         if as_json:
-            _print_json([summary.summary(state) for state in states])
+            print_json([summary.summary(state) for state in states])
         for state in states if not as_json else ():
             out.print(report.headline(state), cell(state.plan.file, "dim"), soft_wrap=True)
         return
     state = find_run(settings, name)
     if as_json:
-        _print_json(summary.summary(state))
+        print_json(summary.summary(state))
     else:
         out.print(live.draw(state, {}, "", time.time()))
         if state.ended is None and reaping.is_over(settings.home, state.name):
@@ -265,7 +236,7 @@ def show(
     state = find_run(settings, name)
     found = find_attempt(state, attempt)
     if as_json:
-        _print_json(summary.attempt_row(state, found))
+        print_json(summary.attempt_row(state, found))
     else:
         out.print(report.attempt(state, found, log_file(settings.home, state.name, found.key, "log")))
 
@@ -286,7 +257,7 @@ def diff(
     if not out.is_terminal:
         sys.stdout.buffer.write(text)  # a patch for programs, to the byte
         return
-    out.print(report.diff(block(text.decode(errors="replace"), 20_000_000)), soft_wrap=True)
+    out.print(report.diff(text), soft_wrap=True)
 
 
 @app.command()
@@ -314,70 +285,14 @@ def show_report(
     """Report on a run: every attempt, and profiles side by side."""
     state = find_run(configuration.load(), name)
     if as_json:
-        _print_json(summary.summary(state))
+        print_json(summary.summary(state))
     elif as_markdown:
         sys.stdout.write(report.text_markdown(state))
     else:
         out.print(report.terminal(state))
 
 
-# -- clearing up
-
-
-@app.command()
-def reap(
-    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-) -> None:
-    """Remove what ended runs left: containers and workspaces of ours. Unsaved work is saved first."""
-    settings = configuration.load()
-    with Engine(configuration.environment()) as engine:
-        left = reaping.look(engine, settings.home)
-        for words in left.words():
-            out.print(words, soft_wrap=True)
-        if not left:
-            out.print("nothing is left over")
-        elif not dry:
-            post = Post(engine, image_maker(engine, settings).steward(), settings.home, "reap")
-            with standing(post) as stewards:
-                for saved in reaping.clear(engine, stewards, settings.home, left):
-                    out.print(f"its files were saved in {saved}", soft_wrap=True)
-
-
-@image_app.command("build")
-def image_build(file: FileArgument) -> None:
-    """Build the images that a task file needs."""
-    settings = configuration.load()
-    made = prepare.plan(file, run_names(settings))
-    with Engine(configuration.environment()) as engine:
-        maker = image_maker(engine, settings)
-        maker.steward(_build_line)
-        for source, cli in images_of(made):
-            image = maker.prepare(made.sources[source], cli, _build_line)
-            out.print(f"{made.sources[source].repo}: {image}", soft_wrap=True)
-
-
-@image_app.command("list")
-def image_list(as_json: JsonOption = False) -> None:
-    """List the images that Corral made."""
-    with Engine(configuration.environment()) as engine:
-        held = image_maker(engine, configuration.load()).held()
-    if as_json:
-        _print_json([{"tags": list(i.tags), "id": i.id, "size": i.size, "created": i.created} for i in held])
-        return
-    for image in held:
-        out.print(
-            f"{', '.join(image.tags)}  {wording.size(image.size)}  {image.labels.get(LABEL_DESCRIPTION, '')}",
-            soft_wrap=True,
-        )
-
-
-@image_app.command("prune")
-def image_prune() -> None:
-    """Remove images of ours that nothing uses any more."""
-    settings = configuration.load()
-    with Engine(configuration.environment()) as engine:
-        for tag in image_maker(engine, settings).prune(keep=wanted_images(settings)):
-            out.print(f"removed {tag}", soft_wrap=True)
+app.command()(cli_host.reap)
 
 
 # -- parts
@@ -392,14 +307,6 @@ def readable(settings: AgentSettings | None, line: bytes) -> str | None:
 
 def _has_devcontainer(folder: Path) -> bool:
     return any((folder / name).exists() for name in (".devcontainer/devcontainer.json", ".devcontainer.json"))
-
-
-def _build_line(text: str) -> None:
-    out.print(cell(text, "dim"), soft_wrap=True)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 @app.callback(invoke_without_command=True)

@@ -5,6 +5,7 @@
 #   disks.sh reach ID PLACE                       mount it again, if it is not mounted
 #   disks.sh room  ID PLACE                       print the bytes and the files that are left
 #   disks.sh flush ID PLACE                       write it down; fails if the host's disk can't take it
+#   disks.sh aside ID PLACE NAME OWNER            keep it as it is, as /state/kept/NAME.ext4 of OWNER
 #   disks.sh free  ID                             unmount and remove all disks of an attempt
 #   disks.sh prove NAME                           do all of it with a small one
 #
@@ -104,6 +105,16 @@ room)
     ;;
 flush)
     sync --file-system "$at"
+    ;;
+aside)
+    name=$4 owner=$5
+    unmount "$at"
+    chown "$owner" "$file"
+    # Both are directories of the host's state, but not on the same mount here.
+    trap 'rm -f "/state/kept/$name.part"' EXIT
+    cp --sparse=always --preserve=mode,ownership "$file" "/state/kept/$name.part"
+    mv "/state/kept/$name.part" "/state/kept/$name.ext4"
+    rm "$file"
     ;;
 free)
     for at in "/disks/$id"/*; do

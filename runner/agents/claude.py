@@ -88,7 +88,7 @@ class Reader:
             return None
         status = self._result.get("api_error_status")
         said = str(self._result.get("result") or self._result.get("subtype") or "")[:300]
-        return f"{said} (API status {status})" if status else said
+        return f"{said} (API status {str(status)[:30]})" if status else said
 
 
 def told(line: bytes) -> str | None:

@@ -138,7 +138,7 @@ def acts(path: bytes, content: bytes) -> object:
 
 
 def _started_by_npm(text: str) -> object:
-    everything = json.loads(text)
+    everything = json.loads(text or "{}")  # of a file that was not there
     scripts: dict[str, Any] = everything.get("scripts", {})
     hooks = {key: everything.get(key) for key in ("husky", "lint-staged", "simple-git-hooks", "gypfile")}
     started = {

@@ -85,6 +85,8 @@ class TreeWalk:
 
     read: Callable[[str], bytes]
     policy: Policy = field(default_factory=Policy)
+    modules: set[bytes] = field(default_factory=set)
+    """The ids of all files called `.gitmodules` that were met, at whatever depth and in whatever case."""
     _known: dict[bytes, Shape] = field(default_factory=dict)
     _walked: int = 0
 
@@ -124,6 +126,8 @@ class TreeWalk:
         for entry in parse_tree(self.read(oid.hex())):
             entries += 1
             path = max(path, len(entry.name))
+            if b"modules" in entry.name.lower():
+                self._note_modules(entry)
             if entry.mode == TREE:
                 directories.append((entry.oid, len(entry.name)))
             if held + entries > self.policy.entries:  # it lies within all of them
@@ -133,6 +137,12 @@ class TreeWalk:
             raise Refused(f"more than {self.policy.walked} entries in all versions of its directories")
         return _Level(oid, entries, path, directories)
 
+    def _note_modules(self, entry: Entry) -> None:
+        if entry.name.lower().startswith(b".gitmodules"):
+            self.modules.add(entry.oid)
+        if len(self.modules) > self.policy.commits:
+            raise Refused(f"more than {self.policy.commits} versions of .gitmodules")
+
     def _within_bounds(self, level: _Level) -> Shape:
         if level.entries > self.policy.entries:
             raise Refused(f"more than {self.policy.entries} files")
@@ -141,6 +151,19 @@ class TreeWalk:
         if level.path > self.policy.path:
             raise Refused(f"a path longer than {self.policy.path} bytes")
         return Shape(level.entries, level.depth, level.path)
+
+
+def plain_modules(content: bytes) -> None:
+    """See that a `.gitmodules` is not one that git writes differently from how it reads it.
+
+    A carriage return that ends no line is lost when git writes the path back, which then names another
+    place (CVE-2025-48384). Git's own check of such files does not look for it.
+
+    Raises:
+        Refused: It is.
+    """
+    if b"\r" in content.replace(b"\r\n", b"\n"):
+        raise Refused("a .gitmodules with a carriage return within a line")
 
 
 class Entry(NamedTuple):

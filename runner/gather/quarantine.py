@@ -8,97 +8,67 @@ else asked of it.
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.gather.findings import Between, Change
+from runner.gather.objects import reading
 from runner.gather.pack import RawWork
-from runner.gather.policy import Policy, Refused, TreeWalk
+from runner.gather.policy import Policy, Refused, TreeWalk, plain_modules
 from runner.git import closed
 from runner.git.base_store import BaseStore
-from runner.git.closed import GitError
+from runner.git.closed import GitError, LongRecordError
+from runner.git.commits import oid_of, tree_of, with_parents
 
 PACK_LIMIT = 1024**3
-PATHS_SHOWN = 200
-
-
-@dataclass(frozen=True)
-class Change:
-    """How a commit differs from its base; None where the difference is too large to count."""
-
-    files: int | None
-    insertions: int | None
-    deletions: int | None
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Checked work: `path` holds the objects, `commit` is the tip."""
+    """Checked work.
+
+    Attributes:
+        path: The bare repository that holds the objects on the way to the user's repository.
+        base: The history that the box was given.
+        commit: The tip as it comes home: it builds on `base.origin`.
+        checked: The bare repository that holds the objects as the box made them.
+        tip: The tip as the box made it: it builds on `base.commit`, and a check works on it.
+    """
 
     path: Path
     base: BaseStore
     commit: str
+    checked: Path
+    tip: str
 
     @property
     def alternates(self) -> tuple[Path, ...]:
-        """Where the objects of the base are."""
-        return (self.base.objects,)
+        """Where objects are that `path` borrows."""
+        own = () if self.path == self.checked else (self.checked / "objects",)
+        return (*own, self.base.objects)
 
     @property
     def is_empty(self) -> bool:
         """Whether the tip's files are those of the base."""
-        return self._tree(self.commit) == self._tree(self.base.commit)
+        return self._tree(self.tip) == self._tree(self.base.commit)
 
     def change(self) -> Change:
         """Files, inserted and deleted lines against the base."""
-        try:
-            rows = closed.git(
-                self.path,
-                *("diff-tree", "-r", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv", "-z"),
-                *(self.base.commit, self.commit),
-                alternates=self.alternates,
-            )
-        except GitError:
-            return Change(None, None, None)
-        counts = [row.split(b"\t") for row in rows.split(b"\0") if row]
-        return Change(
-            len(counts),
-            sum(int(row[0]) for row in counts if row[0].isdigit()),
-            sum(int(row[1]) for row in counts if row[1].isdigit()),
-        )
+        return self._since_base.change()
 
-    def links_and_submodules(self) -> tuple[str, ...]:
-        """Flags for new symlinks that leave the tree and for submodule entries."""
-        rows = closed.git(
-            self.path,
-            *("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", self.base.commit, self.commit),
-            alternates=self.alternates,
-        ).split(b"\0")
-        flags = []
-        for head, path in zip(rows[0::2], rows[1::2], strict=False):
-            _, mode, _, oid, *_ = head.decode("ascii", errors="replace").split(" ")
-            shown = ascii(path.decode(errors="replace"))
-            if mode == "160000":
-                flags.append(f"submodule entry {shown}: its files are not in the branch")
-            elif mode == "120000" and self._leaves(path, oid):
-                flags.append(f"symlink {shown} leads out of the tree")
-        return tuple(flags[:PATHS_SHOWN])
+    def flags(self) -> tuple[str, ...]:
+        """Links that leave the tree, submodules, and files that act on whoever meets them."""
+        return self._since_base.flags()
 
-    def _leaves(self, path: bytes, oid: str) -> bool:
-        target = closed.git(self.path, "cat-file", "blob", oid, alternates=self.alternates)
-        if target.startswith(b"/"):
-            return True
-        level = path.count(b"/")
-        for part in target.split(b"/"):
-            level += -1 if part == b".." else (part not in {b"", b"."})
-            if level < 0:
-                return True
-        return False
+    @property
+    def _since_base(self) -> Between:
+        return Between(self.checked, (self.base.objects,), self.base.commit, self.tip)
 
     def _tree(self, commit: str) -> bytes:
-        return closed.git(
-            self.path, "rev-parse", "--verify", f"{commit}^{{tree}}", alternates=self.alternates
-        )
+        wanted = f"{commit}^{{tree}}"
+        return closed.git(self.checked, "rev-parse", "--verify", wanted, alternates=(self.base.objects,))
 
 
 def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = None) -> Quarantine:
@@ -118,12 +88,12 @@ def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = 
     closed.init_bare(path)
     if base.shallow:
         (path / "shallow").write_text(base.shallow)
-    quarantine = Quarantine(path, base, work.tip)
+    quarantine = Quarantine(path, base, work.tip, path, work.tip)
     _index(quarantine, work.pack)
     commits = _history(quarantine, policy)
     _contents(quarantine, commits, policy)
     _open_to_read(path)
-    return quarantine
+    return quarantine if base.original is None else _put_onto(base.original, quarantine, commits, policy)
 
 
 def _index(quarantine: Quarantine, pack: Path) -> None:
@@ -143,76 +113,113 @@ def _index(quarantine: Quarantine, pack: Path) -> None:
 
 
 def _history(quarantine: Quarantine, policy: Policy) -> list[str]:
-    """The commits between base and tip, each with a bounded number of parents."""
+    """The commits between base and tip, children first, each with a bounded number of parents."""
     git_dir, base, tip = quarantine.path, quarantine.base.commit, quarantine.commit
+    alternates = quarantine.alternates
     try:
-        kind = closed.git(git_dir, "cat-file", "-t", tip, alternates=quarantine.alternates).strip()
+        kind = closed.git(git_dir, "cat-file", "-t", tip, alternates=alternates).strip()
     except GitError as error:
         raise Refused("the tip it names is not there") from error
     if kind != b"commit":
         raise Refused("its tip is not a commit")
-    limit = f"--max-count={policy.commits + 1}"
     try:
-        rows = closed.git(
-            git_dir, "rev-list", "--parents", limit, tip, f"^{base}", alternates=quarantine.alternates
-        )
-        if not closed.succeeds(
-            git_dir, "merge-base", "--is-ancestor", base, tip, alternates=quarantine.alternates
-        ):
+        commits = _commits(quarantine, policy)
+        if not closed.succeeds(git_dir, "merge-base", "--is-ancestor", base, tip, alternates=alternates):
             raise Refused("its history does not build on the base commit")
-        closed.git(
-            git_dir, "rev-list", "--objects", "--quiet", tip, f"^{base}", alternates=quarantine.alternates
-        )
+        closed.git(git_dir, "rev-list", "--objects", "--quiet", tip, f"^{base}", alternates=alternates)
+    except LongRecordError as error:
+        raise Refused(f"a commit with more than {policy.parents} parents") from error
     except GitError as error:
         raise Refused(f"its history is incomplete: {_words(error)}") from error
-    commits = [row.split() for row in rows.decode("ascii").splitlines()]
+    return commits
+
+
+def _commits(quarantine: Quarantine, policy: Policy) -> list[str]:
+    commits = []
+    with closed.records(
+        quarantine.path,
+        *("rev-list", "--parents", "--topo-order", f"--max-count={policy.commits + 1}"),
+        *(quarantine.commit, f"^{quarantine.base.commit}"),
+        longest=(policy.parents + 2) * 41,
+        alternates=quarantine.alternates,
+    ) as rows:
+        for row in rows:
+            commit, *parents = row.decode("ascii").split()
+            if len(parents) > policy.parents:
+                raise Refused(f"a commit with more than {policy.parents} parents")
+            commits.append(commit)
     if len(commits) > policy.commits:
         raise Refused(f"more than {policy.commits} commits")
-    if any(len(row) - 1 > policy.parents for row in commits):
-        raise Refused(f"a commit with more than {policy.parents} parents")
-    return [row[0] for row in commits]
+    return commits
 
 
 def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> None:
     """Every commit's tree within its bounds, every new file within its size."""
-    with closed.streaming(
-        quarantine.path, "cat-file", "--batch", alternates=quarantine.alternates, stdin=True
-    ) as batch:
-        walk = TreeWalk(lambda oid: _object(batch, oid, policy.tree_object), policy)
+    with reading(quarantine.path, quarantine.alternates) as objects:
+        walk = TreeWalk(lambda oid: objects.body(oid, policy.tree_object), policy)
         for commit in commits:
-            body = _object(batch, commit, policy.commit_object)
-            walk.shape(body[5:45].decode("ascii", errors="replace"))
-    listing = closed.git(
-        quarantine.path,
-        *("rev-list", "--objects", "--no-object-names", quarantine.commit, f"^{quarantine.base.commit}"),
-        alternates=quarantine.alternates,
-    )
-    sizes = closed.git(
-        quarantine.path,
-        *("cat-file", "--batch-check=%(objecttype) %(objectsize)"),
-        stdin=listing,
-        alternates=quarantine.alternates,
-    )
-    blobs = [int(row.split()[1]) for row in sizes.splitlines() if row.startswith(b"blob")]
-    if any(size > policy.blob for size in blobs):
-        raise Refused(f"a file of more than {policy.blob // 1024**2} MiB")
-    if sum(blobs) > policy.total:
-        raise Refused(f"more than {policy.total // 1024**2} MiB of new files")
+            walk.shape(_tree_named(objects.body(commit, policy.commit_object)))
+        for oid in walk.modules:
+            plain_modules(objects.body(oid.hex(), policy.commit_object))
+    total = 0
+    for size in _new_files(quarantine):
+        total += size
+        if size > policy.blob:
+            raise Refused(f"a file of more than {policy.blob // 1024**2} MiB")
+        if total > policy.total:
+            raise Refused(f"more than {policy.total // 1024**2} MiB of new files")
 
 
-def _object(batch: subprocess.Popen[bytes], oid: str, largest: int) -> bytes:
-    if batch.stdin is None or batch.stdout is None:
-        raise AssertionError("both ends are pipes")
-    batch.stdin.write(f"{oid}\n".encode())
-    batch.stdin.flush()
-    header = batch.stdout.readline().split()
-    if len(header) != 3:
-        raise Refused("an object that it names is not there")
-    if int(header[2]) > largest:
-        kind = header[1].decode("ascii", errors="replace")
-        raise Refused(f"a {kind} object of more than {largest // 1024**2} MiB")
-    body = batch.stdout.read(int(header[2]) + 1)
-    return body[:-1]
+def _tree_named(commit: bytes) -> str:
+    try:
+        return tree_of(commit)
+    except ValueError as error:
+        raise Refused("a malformed commit") from error
+
+
+def _new_files(quarantine: Quarantine) -> Iterator[int]:
+    """The size of every file that the work adds to the base."""
+    alternates, since = quarantine.alternates, (quarantine.commit, f"^{quarantine.base.commit}")
+    listing = ("rev-list", "--objects", "--no-object-names", *since)
+    sizes = ("cat-file", "--batch-check=%(objecttype) %(objectsize)")
+    with closed.streaming(quarantine.path, *listing, alternates=alternates) as names:
+        with closed.records(quarantine.path, *sizes, stdin=names.stdout, alternates=alternates) as rows:
+            for row in rows:
+                kind, size = row.split()
+                if kind == b"blob":
+                    yield int(size)
+        if names.wait() != 0:
+            raise GitError(listing[0], names.returncode, "the new files could not be listed")
+
+
+def _put_onto(original: bytes, found: Quarantine, commits: list[str], policy: Policy) -> Quarantine:
+    """The same work with the user's own commit in the place of the one that stood for it.
+
+    The new commits lie in a repository of their own: a check sees the work as the box made it.
+    """
+    path = found.path.with_name(f"{found.path.name}-onto")
+    closed.init_bare(path)
+    (path / "shallow").write_text(f"{found.base.origin}\n")  # what came before it is not needed here
+    instead, bodies = {found.base.commit: found.base.origin}, [original]
+    with reading(found.path, found.alternates) as objects:
+        for commit in reversed(commits):
+            bodies.append(with_parents(objects.body(commit, policy.commit_object), instead))
+            instead[commit] = oid_of("commit", bodies[-1])
+    _write_commits(path, bodies)
+    return replace(found, path=path, commit=instead[found.tip])
+
+
+def _write_commits(path: Path, bodies: list[bytes]) -> None:
+    """Store raw commits, of which the user's own may be older than today's rules for commits."""
+    with tempfile.TemporaryDirectory(dir=path) as folder:
+        files = [Path(folder) / str(number) for number in range(len(bodies))]
+        for file, body in zip(files, bodies, strict=True):
+            file.write_bytes(body)
+        names = "".join(f"{file}\n" for file in files).encode()
+        options = ("-t", "commit", "-w", "--no-filters", "--literally", "--stdin-paths")
+        written = closed.git(path, "hash-object", *options, stdin=names).decode().split()
+    if written != [oid_of("commit", body) for body in bodies]:
+        raise GitError("hash-object", 0, "it stored other commits than it was given")
 
 
 def _open_to_read(path: Path) -> None:

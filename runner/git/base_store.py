@@ -135,7 +135,7 @@ def base_store(bases: Path, git_dir: Path, commit: str, history: History = "full
 @contextmanager
 def _appearing_whole(path: Path) -> Iterator[Path]:
     """An empty repository that gets its name when all has been put into it."""
-    unfinished = f".new-{path.stem}-"
+    unfinished = f".new-{path.name}-"
     for left in path.parent.glob(f"{unfinished}*"):  # by a process that was killed: we hold the lock
         shutil.rmtree(left)
     fresh = Path(tempfile.mkdtemp(prefix=unfinished, dir=path.parent))

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-_PARENT = re.compile(rb"^parent ([0-9a-f]{40})$", re.MULTILINE)
+_TOP = re.compile(rb"(tree [0-9a-f]{40}\n)((?:parent [0-9a-f]{40}\n)*)")
 _SIGNED = re.compile(rb"^(?:gpgsig|gpgsig-sha256|mergetag) .*\n(?: .*\n)*", re.MULTILINE)
 _NOBODY = b"Corral <corral@localhost> 0 +0000"
 
@@ -53,8 +53,12 @@ def with_parents(commit: bytes, instead: Mapping[str, str]) -> bytes:
 
     Raises:
         KeyError: It has a parent for which there is no new one.
+        ValueError: It does not start with a tree.
     """
     head, blank, message = commit.partition(b"\n\n")
-    head = _SIGNED.sub(b"", head + b"\n")[:-1]
-    head = _PARENT.sub(lambda found: b"parent " + instead[found[1].decode()].encode(), head)
-    return head + blank + message
+    top = _TOP.match(head + b"\n")
+    if top is None:
+        raise ValueError("a commit that names no tree")
+    parents = [instead[line.split()[1]] for line in top[2].decode().splitlines()]
+    rest = _SIGNED.sub(b"", head[top.end() :] + b"\n")[:-1]
+    return top[1] + b"".join(b"parent %s\n" % parent.encode() for parent in parents) + rest + blank + message

@@ -92,6 +92,9 @@ class Disks(Protocol):
             EngineError: The host's disk could not take all of it: what is there may be incomplete.
         """
 
+    def set_aside(self, box: str, name: str) -> Path | None:
+        """Keep the agent's disk as it is, where its files can't be archived; None where there is none."""
+
     def free(self, box: str) -> None:
         """Give all of an attempt's places back, with everything in them."""
 
@@ -181,6 +184,11 @@ class LimitedDisks(Standing):
         """Write everything through to the host's disk."""
         self.do("flush", box, place)
 
+    def set_aside(self, box: str, name: str) -> Path | None:
+        """Unmount the agent's disk and move its file to the archives: it can be mounted like any image."""
+        self.do("aside", box, "agent", name, f"{os.getuid()}:{os.getgid()}")
+        return self._post.home / "kept" / f"{name}.ext4"
+
     def free(self, box: str) -> None:
         """Unmount and remove the file systems: the room is free at once, however many files they held."""
         self.do("free", box)
@@ -198,6 +206,7 @@ class LimitedDisks(Standing):
             Mount(self._volume, "/volume", is_volume=True),
             Mount(self._at, "/disks", read_only=False, propagation="rshared"),
             Mount(str(folder(self._post.home / "w")), "/state/w", read_only=False),
+            Mount(str(folder(self._post.home / "kept")), "/state/kept", read_only=False),
             Mount("/dev", "/dev"),
         )
 
@@ -248,6 +257,10 @@ class WatchedDirectories:
 
     def flush(self, box: str, place: Place) -> None:
         """The host's own file system answers for what is written."""
+
+    def set_aside(self, box: str, name: str) -> Path | None:  # noqa: ARG002 - there is none
+        """There is no disk to keep."""
+        return None
 
     def free(self, box: str) -> None:
         """Remove every file."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.errors import HostError
+
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What the engine says of itself. `cpus` and `memory` (bytes) are what containers can share."""
+    """What the engine says of itself. `cpus` and `memory` (bytes) are what containers can share.
+
+    Attributes:
+        runtimes: The names of the runtimes that it can start containers with.
+        rootless: Whether it runs without root, in a user namespace of its own.
+        uid_base: The host's uid of its containers' root, where it gives all of them a user namespace
+            (`userns-remap`); None where it doesn't, or doesn't say which.
+    """
 
     version: str
     api: str
@@ -21,6 +31,9 @@ class EngineFacts:
     root_dir: str
     security: tuple[str, ...]
     warnings: tuple[str, ...]
+    runtimes: tuple[str, ...] = ()
+    rootless: bool = False
+    uid_base: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,14 @@ class ImageFacts:
     env: tuple[str, ...]
     user: str
     volumes: tuple[str, ...]
+    workdir: str = ""
+    onbuild: tuple[str, ...] = ()
 
 
 def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
     """The engine from its answers to `/info` and `/version`."""
+    security = tuple(info.get("SecurityOptions") or ())
+    root_dir = info.get("DockerRootDir") or ""
     return EngineFacts(
         version=version.get("Version", ""),
         api=version.get("ApiVersion", ""),
@@ -67,10 +84,38 @@ def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineF
         storage=info.get("Driver", ""),
         cpus=int(info.get("NCPU") or 0),
         memory=int(info.get("MemTotal") or 0),
-        root_dir=info.get("DockerRootDir", ""),
-        security=tuple(info.get("SecurityOptions") or ()),
+        root_dir=root_dir,
+        security=security,
         warnings=tuple(info.get("Warnings") or ()),
+        runtimes=tuple(sorted(info.get("Runtimes") or ())),
+        rootless=_has("rootless", security),
+        uid_base=_uid_base(root_dir) if _has("userns", security) else None,
     )
+
+
+def check_runtime(facts: EngineFacts, runtime: str | None) -> None:
+    """See that the engine has the runtime that a task file asks for; None asks for none.
+
+    Raises:
+        HostError: It hasn't.
+    """
+    if runtime is not None and runtime not in facts.runtimes:
+        raise HostError(
+            f"the engine has no runtime {runtime!r}; it has {', '.join(facts.runtimes) or 'none'}",
+            cure="register it in the engine's daemon.json (`runtimes`) and reload the engine, or remove "
+            "`runtime:` from the task file",
+        )
+
+
+def _has(name: str, security: tuple[str, ...]) -> bool:
+    """Whether the engine lists a security option: a name, or `name=NAME` with settings after a comma."""
+    return any({name, f"name={name}"} & set(option.split(",")) for option in security)
+
+
+def _uid_base(root_dir: str) -> int | None:
+    """The uid in the name of the directory that `userns-remap` gives the engine: …/UID.GID."""
+    match = re.search(r"/(\d+)\.\d+/?$", root_dir)
+    return int(match[1]) if match else None
 
 
 def box_state(row: Mapping[str, Any]) -> BoxState:
@@ -103,6 +148,8 @@ def image_facts(row: Mapping[str, Any]) -> ImageFacts:
         env=tuple(config.get("Env") or ()),
         user=config.get("User") or "",
         volumes=tuple(config.get("Volumes") or ()),
+        workdir=config.get("WorkingDir") or "",
+        onbuild=tuple(config.get("OnBuild") or ()),
     )
 
 

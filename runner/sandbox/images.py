@@ -7,6 +7,7 @@ or processes, build each image once: the others wait for its lock.
 from __future__ import annotations
 
 import platform
+import posixpath
 import re
 import tarfile
 from collections.abc import Callable, Collection, Iterator
@@ -39,9 +40,13 @@ RECIPES = _CHECKOUT if _CHECKOUT.is_dir() else Path(__file__).resolve().parents[
 
 _GIT_SETTINGS = re.compile(
     r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|NAMESPACE"
-    r"|CEILING_DIRECTORIES|CONFIG.*|EXEC_PATH|EXTERNAL_DIFF|SSH.*|PROXY_COMMAND|TEMPLATE_DIR)"
+    r"|CEILING_DIRECTORIES|CONFIG.*|EXEC_PATH|EXTERNAL_DIFF|SSH.*|PROXY_COMMAND|TEMPLATE_DIR"
+    r"|SHALLOW_FILE|GRAFT_FILE|REPLACE_REF_BASE|ATTR_SOURCE|QUARANTINE_PATH)"
 )
 """Variables of an image that would send git in a box somewhere else than to its workspace."""
+
+_KERNELS = re.compile(r"/+(proc|sys|dev)(/|$)")
+"""Places where a path can lead out of a container that is being set up: /proc/self/fd/N (CVE-2024-21626)."""
 
 
 @dataclass(frozen=True)
@@ -281,9 +286,15 @@ def host_platform() -> str:
 def check_fit(facts: ImageFacts, reference: str) -> None:
     """Refuse a development image that would undo a box's limits or lead its git astray.
 
+    What else an image can bring is taken back by the tools layer and by `box.create_arguments`: entry
+    point, command, health check, stop signal, user, working directory, and code to preload. Variables
+    like PATH, LD_LIBRARY_PATH and BASH_ENV stay: they are part of the environment that was asked for, and
+    act only inside its box.
+
     Raises:
-        UsageError: It declares volumes, which lie on the host's disk outside any limit, or sets
-            variables that redirect git.
+        UsageError: It declares volumes, which lie on the host's disk outside any limit; sets variables
+            that redirect git; leaves steps for the builds that stand on it; or works in a directory of
+            the kernel's, which in builds can be one of the host's.
     """
     if facts.volumes:
         raise UsageError(
@@ -297,6 +308,16 @@ def check_fit(facts: ImageFacts, reference: str) -> None:
         raise UsageError(
             f"the image {reference} sets {', '.join(astray)}, which leads git in a box astray",
             cure="remove that ENV from its Dockerfile",
+        )
+    if facts.onbuild:
+        raise UsageError(
+            f"the image {reference} has ONBUILD {facts.onbuild[0]!r}, which would run in Corral's own layers",
+            cure="write what its ONBUILD does into a Dockerfile on a base without it",
+        )
+    if _KERNELS.match(posixpath.normpath(facts.workdir)):
+        raise UsageError(
+            f"the image {reference} has WORKDIR {facts.workdir}, a directory of the kernel's",
+            cure="remove that WORKDIR from its Dockerfile",
         )
 
 

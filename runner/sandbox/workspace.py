@@ -150,7 +150,7 @@ def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, input
         OSError: The disk is full, or the state directory is not ours.
     """
     space.root.mkdir(parents=True)
-    worktree.add(git_dir, space.tree, base.commit, locks)
+    worktree.add(git_dir, space.tree, base.origin, locks)
     (space.tree / ".git").chmod(0o400)
     mask = space.root / "dotgit"
     mask.write_text(MASK)

@@ -9,6 +9,7 @@ there is any, the check is run on it. A fault of ours or of the engine's makes t
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -142,7 +143,7 @@ class _Life:
         inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
         workspace.remember(self._space, spec.run, self._git_dir)
         workspace.lay_out(self._space, self._base, self._git_dir, rooms.locks, inputs)
-        self._disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.uid)
+        self._disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
         return launch
 
     def _start(self, launch: Launch) -> str:
@@ -154,7 +155,7 @@ class _Life:
         if launch.forwarder and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
         mounts = self._space.agent_mounts(rooms.disks.seen(spec.box), self._base, sockets)
-        argv = ("/opt/corral/enter", "work", spec.base, *launch.argv)
+        argv = ("/opt/corral/enter", "work", self._base.commit, *launch.argv)
         container = rooms.engine.create(box_spec(self._spec, self._rooms, "agent", argv, env, mounts))
         self._box_existed = True
         rooms.engine.start(container)
@@ -292,13 +293,16 @@ class _Life:
         return e.AttemptGathered(at=time.time(), attempt=self._name, work=work, reason=reason, kept=kept)
 
     def _save(self) -> str:
-        """Save all files of the attempt in an archive; failing that, leave them where they are."""
-        name = f"{self._spec.run}+{self._name.replace('/', '+')}"
-        try:
-            return str(self._rooms.steward.keep(self._spec.box, name))
-        except FAULTS:
-            self._leave_in_place = True
-            return str(self._space.root)
+        """Save all files of the attempt: in an archive, or on their disk; or leave them where they are."""
+        box, name = self._spec.box, f"{self._spec.run}+{self._name.replace('/', '+')}"
+        with contextlib.suppress(*FAULTS):
+            return str(self._rooms.steward.keep(box, name))
+        with contextlib.suppress(*FAULTS):
+            aside = self._rooms.disks.set_aside(box, name)
+            if aside is not None:
+                return str(aside)
+        self._leave_in_place = True
+        return str(self._space.root)
 
     # -- the check
 
@@ -328,9 +332,9 @@ class _Life:
     def _run_check(self, command: str, found: Quarantine) -> Checked:
         spec, rooms = self._spec, self._rooms
         workspace.lay_out_check(self._space, self._base)
-        rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.uid)
-        argv = ("/opt/corral/enter", "check", found.commit, spec.base, "sh", "-c", command)
-        mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, found.path)
+        rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.owner)
+        argv = ("/opt/corral/enter", "check", found.tip, self._base.commit, "sh", "-c", command)
+        mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, found.checked)
         box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
         log = rooms.log(spec.run, spec.key, "check.log")
         return run_check(rooms.engine, box, log, spec.task.limits.time, self._stop)
@@ -367,7 +371,8 @@ class _Life:
     @property
     def _base(self) -> BaseStore:
         if self._store is None:
-            self._store = base_store(self._rooms.home / "bases", self._git_dir, self._spec.base)
+            bases, history = self._rooms.home / "bases", self._spec.source.history
+            self._store = base_store(bases, self._git_dir, self._spec.base, history)
         return self._store
 
     def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:

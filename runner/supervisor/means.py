@@ -12,6 +12,7 @@ from runner.gateway.client import Gateway
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox.disks import WATCHED, Disks, LimitedDisks, WatchedDirectories
 from runner.sandbox.engine import Engine
+from runner.sandbox.facts import check_runtime
 from runner.sandbox.images import Images
 from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
@@ -78,12 +79,16 @@ def means(
         on_line: Called with build output of Corral's own image, which comes first.
 
     Raises:
-        HostError: The engine does not answer, the state directory can't be written or is full, or the
+        HostError: The engine does not answer, or lacks the runtime that is asked for; the state directory
+            can't be written or is full; or the
             steward or the gateway can't be started.
     """
     make_home(settings.home)
     with ExitStack() as stack:
         engine = stack.enter_context(Engine(environment))
+        facts = engine.facts()
+        for task in plan.tasks:
+            check_runtime(facts, task.runtime)
         maker = images(engine, settings)
         steward_image = maker.steward(on_line)
         post = Post(engine, steward_image, settings.home, plan.run)
@@ -96,7 +101,14 @@ def means(
         book.reserve()
         yield Means(
             rooms=Rooms(
-                engine, has.steward, has.disks, steward_image, gateway, settings.home, settings.box_uid
+                engine=engine,
+                steward=has.steward,
+                disks=has.disks,
+                steward_image=steward_image,
+                gateway=gateway,
+                home=settings.home,
+                uid=settings.box_uid,
+                owner=settings.box_uid + (facts.uid_base or 0),
             ),
             journal=book,
             images=maker,

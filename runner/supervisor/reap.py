@@ -81,7 +81,7 @@ def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> li
     saved = []
     for space, git_dir in left.spaces:
         if space.is_whole:
-            saved.append(str(_save(stewards, space, home / "kept")))
+            saved.append(str(_save(stewards, space)))
         stewards.disks.free(space.id)
         if git_dir.is_dir():
             workspace.take_down(space, git_dir, home / "locks")
@@ -93,15 +93,18 @@ def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> li
     return saved
 
 
-def _save(stewards: Stewards, space: Workspace, kept: Path) -> Path:
-    """Save the files of an attempt; of a disk that can't be read any more, the disk itself."""
+def _save(stewards: Stewards, space: Workspace) -> Path:
+    """Save the files of an attempt; where they can't be read or archived, their disk."""
+    name = f"reaped+{space.id}"
     try:
         if space.disk.is_file():
             stewards.disks.reach(space.id, "agent")
+        return stewards.steward.keep(space.id, name)
     except StandingError:
-        kept.mkdir(exist_ok=True)
-        return space.disk.rename(kept / f"reaped+{space.id}.ext4")
-    return stewards.steward.keep(space.id, f"reaped+{space.id}")
+        aside = stewards.disks.set_aside(space.id, name) if space.disk.is_file() else None
+        if aside is None:
+            raise
+        return aside
 
 
 def _revoke(home: Path, grants: tuple[Path, ...]) -> None:

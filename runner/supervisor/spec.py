@@ -49,7 +49,10 @@ def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
 
 @dataclass(frozen=True)
 class Rooms:
-    """What an attempt works with: the host's parts, shared by all attempts of a run."""
+    """What an attempt works with: the host's parts, shared by all attempts of a run.
+
+    `uid` is the boxes' uid as they see it, `owner` the same as the host sees it: the engine may map them.
+    """
 
     engine: Engine
     steward: Steward
@@ -58,6 +61,7 @@ class Rooms:
     gateway: Gateway | None
     home: Path
     uid: int
+    owner: int
 
     @property
     def locks(self) -> Path:
@@ -113,4 +117,5 @@ def box_spec(
         mounts=mounts,
         env=dict(env),
         keep_output=role != "gather",
+        runtime=None if role == "gather" else spec.task.runtime,
     )

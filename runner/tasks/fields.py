@@ -26,6 +26,7 @@ LARGEST_SIZE = 1024 * 1024 * GIB
 MOST_PIDS = 2**22
 """The kernel's own limit (PID_MAX_LIMIT)."""
 LONGEST = 30 * 86400.0
+RUNTIME_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
 LONGEST_ARGUMENT = 128 * 1024 - 1
 """Linux takes no longer single argument or variable (MAX_ARG_STRLEN)."""
 
@@ -160,6 +161,15 @@ def _image_name(text: str) -> str:
     return text
 
 
+def _runtime(text: str) -> str:
+    if re.fullmatch(RUNTIME_PATTERN, text) is None:
+        raise RefusedError(
+            f"{shown(text)} is not a runtime's name",
+            "write it like runsc, as `docker info` lists it: at most 64 of a-z A-Z 0-9 . _ -",
+        )
+    return text
+
+
 def _upstream(text: str) -> str:
     if text != "service" and not (text.startswith("script:") and text[7:].strip() and text.isprintable()):
         raise RefusedError(
@@ -239,6 +249,7 @@ def _unit_schema(pattern: str, *more: str) -> WithJsonSchema:
 
 
 _ID_SCHEMA = rf"^(?!.*\.\.)(?!.*(\.|\.lock)$){names.ID_PATTERN}$"
+_RUNTIME_SCHEMA = rf"^{RUNTIME_PATTERN}$"
 _TREE_SCHEMA = r"^(?![/~])(?!(.*/)?\.\.(/|$)).+$"
 
 Id = Annotated[str, AfterValidator(_id), _text_schema(_ID_SCHEMA)]
@@ -266,6 +277,7 @@ IncludePath = Annotated[str, AfterValidator(_included), _text_schema(_TREE_SCHEM
 Directory = Annotated[str, AfterValidator(_within), _text_schema(_TREE_SCHEMA)]
 Repository = Annotated[str, AfterValidator(_repository), _text_schema(r"^[^-~]")]
 ImageName = Annotated[str, AfterValidator(_image_name), _text_schema(r"^[^-\s]\S*$")]
+RuntimeName = Annotated[str, AfterValidator(_runtime), _text_schema(_RUNTIME_SCHEMA)]
 UpstreamText = Annotated[str, AfterValidator(_upstream), _text_schema(r"^(service|script:.+)$")]
 Variable = Annotated[str, AfterValidator(_variable)]
 Env = Annotated[

@@ -39,6 +39,7 @@ from runner.tasks.fields import (
     Repeats,
     Repository,
     RunCommand,
+    RuntimeName,
     Seconds,
     TaskId,
     Text,
@@ -52,6 +53,8 @@ from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
 _DEFAULT = Limits()
+
+HistoryText = Literal["full", "shallow", "none"]
 
 
 class Part(BaseModel):
@@ -193,6 +196,8 @@ class TaskPart(Part):
     """Another repository than that of the file."""
     base: Line | None = None
     """Another base than that of the file."""
+    history: HistoryText | None = None
+    """Another history than that of the file."""
     image: ImagePart | None = None
     """Another image than that of the file."""
     setup: tuple[Command, ...] | None = None
@@ -248,6 +253,8 @@ class TaskFile(Part):
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None
     """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
+    history: HistoryText = "full"
+    """What boxes see of the past: `full` up to the base, the base alone (`shallow`), its files (`none`)."""
     image: ImagePart | None = None
     """Where the development environment comes from; Corral's own image by default."""
     setup: tuple[Command, ...] = ()
@@ -256,6 +263,8 @@ class TaskFile(Part):
     """Ignored files that the tasks need; refused if they look like keys."""
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
+    runtime: RuntimeName | None = None
+    """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
     network: NetworkPart | None = None

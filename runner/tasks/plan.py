@@ -59,6 +59,8 @@ class Source(Value):
     """The commit, 40 hex digits."""
     base_name: str
     """The commit as the person wrote it (`HEAD`, `main`, …)."""
+    history: Literal["full", "shallow", "none"] = "full"
+    """What boxes see of the commits before it: all, none but the commit itself, or only its files."""
     image: ImageSpec = ImageSpec()
     setup: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
@@ -119,6 +121,8 @@ class Task(Value):
     compared: bool = False
     """Whether the compared profiles are set side by side on it."""
     limits: Limits = Limits()
+    runtime: str | None = None
+    """The engine's runtime for the boxes of agents and checks; None for the engine's own choice."""
 
 
 class PlannedAttempt(Value):

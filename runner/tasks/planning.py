@@ -135,6 +135,7 @@ def _source(taskfile: TaskFile, task: TaskPart, fact: RepoFacts) -> Source:
         git_dir=fact.git_dir,
         base=fact.base,
         base_name=fact.base_name,
+        history=task.history or taskfile.history,
         image=_image(task.image or taskfile.image),
         setup=taskfile.setup if task.setup is None else task.setup,
         include=taskfile.include if task.include is None else task.include,
@@ -202,6 +203,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         may_be_empty=task.may_be_empty,
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
+        runtime=taskfile.runtime,
     )
 
 

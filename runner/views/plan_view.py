@@ -38,6 +38,8 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
     yield from _limits(plan)
+    for runtime in sorted({task.runtime for task in plan.tasks if task.runtime is not None}):
+        yield Text("runtime of boxes: ", "dim") + Text(runtime)
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
     yield Text(f"at once: {_at_once(plan, forecast.jobs)}")

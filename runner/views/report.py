@@ -26,6 +26,9 @@ HEAD = (
     Column("tokens", importance=2),
     Column("change", importance=5),
 )
+DIFF_ROWS = 5000
+DIFF_BYTES = 1_000_000
+"""As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
 SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens", "not scored")
 
 
@@ -83,13 +86,17 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield from (("noticed", flag) for flag in one.flags)
 
 
-def diff(text: str) -> Text:
-    """A diff, already inert, coloured."""
+def diff(raw: bytes) -> Text:
+    """A diff, made inert and coloured; of a very long one the beginning, and how much more there is."""
+    rows = raw[:DIFF_BYTES].decode(errors="replace").split("\n")
+    more = raw.count(b"\n") + (not raw.endswith(b"\n")) - min(len(rows) - 1, DIFF_ROWS)
     styles = {"+": "green", "-": "red", "@": "cyan"}
     shown = Text()
-    for row in text.splitlines():
+    for row in block("\n".join(rows[:DIFF_ROWS])).splitlines():
         head = row.startswith(("diff ", "index ", "+++", "---"))
         shown.append(row + "\n", "bold" if head else styles.get(row[:1], ""))
+    if len(raw) > DIFF_BYTES or len(rows) - 1 > DIFF_ROWS:
+        shown.append(f"… {more} more lines; redirected to a file, it is whole\n", "yellow")
     return shown
 
 

@@ -5,12 +5,11 @@ A module names its attacks in the fixture `night`; `test_the_promises_hold` come
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.attacks import night
 from tests.attacks.oracle import PROMISES, Stakes
+from tests.engine.conftest import corral, repo  # noqa: F401 - the same fixtures serve here
 
 
 @pytest.fixture(scope="module")

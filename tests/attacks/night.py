@@ -77,7 +77,7 @@ class _Heard:
 
 
 @contextmanager
-def _listening(stakes: Stakes) -> Iterator[_Heard]:
+def listening(stakes: Stakes) -> Iterator[_Heard]:
     """Inspect each container of this night at the moment it starts."""
     heard = _Heard()
     label = f"{names.LABEL_HOME}={names.home_id(str(stakes.home))}"
@@ -102,7 +102,7 @@ def _listening(stakes: Stakes) -> Iterator[_Heard]:
 
 
 def stakes(folder: Path) -> Stakes:
-    """Lay out a host: a repository with a secret branch, a HOME, and a directory that is none of our business."""
+    """Lay out a host: a repository with a secret branch, a HOME, and a directory beside."""
     made = Stakes(folder, key=f"sk-ant-canary-{secrets.token_hex(12)}")
     made.user_home.mkdir(parents=True)
     for name in (".bashrc", ".gitconfig", ".profile"):
@@ -152,7 +152,7 @@ def night(
     command = corral(at, env)
     file = write_tasks(at.folder / "corral.yaml", at.repo, attacks, **top)
     before = oracle.look(at)
-    with _listening(at) as heard:
+    with listening(at) as heard:
         done = command("run", file, "--json", "--jobs", str(JOBS), timeout=500)
         assert done.out, done.err
         texts = {"standard output": done.out, "standard error": done.err, **after(command)}

@@ -222,7 +222,10 @@ def _credential(seen: Seen) -> Iterator[str]:
 def _contents(repo: Path, objects: str) -> bytes:
     """All of these objects' contents, one after the other."""
     return subprocess.run(
-        ["git", "-C", str(repo), "cat-file", "--batch"], input=objects.encode(), capture_output=True, check=True
+        ["git", "-C", str(repo), "cat-file", "--batch"],
+        input=objects.encode(),
+        capture_output=True,
+        check=True,
     ).stdout
 
 

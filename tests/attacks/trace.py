@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-CALLS = "execve,execveat,chdir,fchdir"
+CHOSEN = ("-e", "trace=execve,execveat,chdir", "-e", "signal=none")
 EXECUTED = re.compile(r'^execve(?:at)?\((?:AT_FDCWD, )?"((?:[^"\\]|\\.)*)", \[(.*)\], .*\) = 0$')
 ENTERED = re.compile(r'^chdir\("((?:[^"\\]|\\.)*)"\) = 0$')
 
@@ -32,15 +32,15 @@ def works() -> bool:
     """Whether processes can be traced here."""
     if shutil.which("strace") is None:
         return False
-    command = ["strace", "-f", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", "/dev/null", "true"]
+    command = ["strace", "-f", "--seccomp-bpf", *CHOSEN, "-o", "/dev/null", "true"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def prefix(folder: Path) -> tuple[str, ...]:
     """What to put before a command so that every process of it is noted in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return ("strace", "-ff", "--seccomp-bpf", "-qq", "-s", "2000", "-e", f"trace={CALLS}", "-e", "signal=none",
-            "-o", str(folder / "process"))  # fmt: skip
+    where = ("-o", str(folder / "process"))
+    return ("strace", "-ff", "--seccomp-bpf", "-qq", "-s", "2000", *CHOSEN, *where)
 
 
 def read(folder: Path) -> tuple[Started, ...]:

@@ -99,13 +99,21 @@ def commit(folder: Path, files: Mapping[str, str], **more: Any) -> Source:
     )
 
 
-def run(engine: Engine, image: str, script: str, mounts: tuple[Mount, ...] = ()) -> tuple[int, str]:
-    """Run a script in a box as the box's uid; its exit code and output."""
+def box_spec(
+    image: str, script: str, mounts: tuple[Mount, ...] = (), labels: Mapping[str, str] | None = None
+) -> BoxSpec:
+    """A box that runs a script as the box's uid."""
     name = f"corral-test-{uuid.uuid4().hex[:12]}"
     env = {"HOME": "/home/agent"}
     argv = ("/bin/sh", "-c", script)
-    spec = BoxSpec(name, image, argv, {}, BOX_UID, 1.0, 512 * MIB, 128, mounts=mounts, env=env)
-    box = engine.create(spec)
+    return BoxSpec(
+        name, image, argv, dict(labels or {}), BOX_UID, 1.0, 512 * MIB, 128, mounts=mounts, env=env
+    )
+
+
+def run(engine: Engine, image: str, script: str, mounts: tuple[Mount, ...] = ()) -> tuple[int, str]:
+    """Run a script in a box as the box's uid; its exit code and output."""
+    box = engine.create(box_spec(image, script, mounts))
     try:
         output = engine.attach(box)
         engine.start(box)
@@ -298,7 +306,14 @@ def test_a_user_that_the_image_does_not_have(images: Images, repository: Any, de
 
 @pytest.mark.parametrize(
     ("lines", "words"),
-    [("VOLUME /data", "VOLUME /data"), ("ENV GIT_DIR=/x", "GIT_DIR"), ("RUN exit 3", "non-zero code: 3")],
+    [
+        ("VOLUME /data", "VOLUME /data"),
+        ("ENV GIT_DIR=/x", "GIT_DIR"),
+        ("ENV GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.fsmonitor GIT_CONFIG_VALUE_0=/x", "GIT_CONFIG_COUNT"),
+        ("ONBUILD RUN touch /x", "ONBUILD"),
+        ("WORKDIR /proc/self/fd/8", "WORKDIR"),
+        ("RUN exit 3", "non-zero code: 3"),
+    ],
 )
 def test_an_image_that_does_not_fit_is_refused_each_time(
     images: Images, repository: Any, dev: str, lines: str, words: str
@@ -307,6 +322,56 @@ def test_an_image_that_does_not_fit_is_refused_each_time(
     for _ in range(2):
         with pytest.raises((UsageError, ImageError), match=words):
             images.prepare(source, None)
+
+
+HOSTILE = """FROM {base}
+RUN mkdir -p /evil && printf '#!/bin/sh\\ntouch /tmp/ran\\n"$@"\\n' > /evil/run && chmod 755 /evil/run
+HEALTHCHECK --interval=1s CMD touch /tmp/ran-health
+ENTRYPOINT ["/evil/run"]
+CMD ["/evil/run", "sleep", "1000"]
+ENV LD_PRELOAD=/evil/none.so LD_AUDIT=/evil/none.so HTTPS_PROXY=http://192.0.2.1:1 http_proxy=http://192.0.2.1:1
+ENV HOME=/evil LD_LIBRARY_PATH=/opt/lib
+STOPSIGNAL SIGUSR1
+EXPOSE 80
+LABEL corral.role=agent corral.run=other
+USER 0
+WORKDIR /evil
+"""
+
+
+def test_what_an_image_brings_is_neutralised(
+    engine: Engine, images: Images, repository: Any, dev: str
+) -> None:
+    source = repository({"Dockerfile": HOSTILE.format(base=dev)}, image=ImageSpec(kind="build", path="."))
+    image = images.prepare(source, None)
+    volumes = {row["Name"] for row in engine._api.volumes()["Volumes"] or ()}
+    script = """sleep 1.5; ls /tmp; id -u; pwd
+    echo "[$LD_PRELOAD$LD_AUDIT$HTTPS_PROXY$http_proxy] $LD_LIBRARY_PATH"
+    """
+    labels = {"corral.role": "check", "corral.run": "mine"}
+    spec = box_spec(image, script, labels=labels)
+    box = engine.create(spec)
+    try:
+        output = engine.attach(box)
+        engine.start(box)
+        said = b"".join(out or err or b"" for out, err in output).decode()
+        told = engine._api.inspect_container(box)
+    finally:
+        engine.remove(box)
+    assert said.split() == [str(BOX_UID), "/workspace", "[]", "/opt/lib"]
+    config = told["Config"]
+    assert told["Mounts"] == []
+    assert config["Entrypoint"] in ([""], [], None)
+    assert config["Cmd"] == ["/bin/sh", "-c", script]
+    assert config["Healthcheck"]["Test"] == ["NONE"]
+    assert "Health" not in told["State"]
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["User"] == f"{BOX_UID}:{BOX_UID}"
+    assert config["WorkingDir"] == "/workspace"
+    assert not config.get("Volumes")
+    assert {name: config["Labels"][name] for name in labels} == labels
+    assert not told["NetworkSettings"]["Ports"]
+    assert {row["Name"] for row in engine._api.volumes()["Volumes"] or ()} == volumes
 
 
 def test_an_image_without_a_shell_is_refused_with_a_cure(images: Images, repository: Any) -> None:

@@ -89,66 +89,114 @@ def long_message(objects: Objects, base: str) -> str:
     return objects.commit(objects.tree((FILE, b"a", objects.blob())), base, message="m" * 2**21)
 
 
+def link_and_directory(objects: Objects, base: str) -> str:
+    """A link out of the tree, and files that a careless checkout would write through it."""
+    inner = objects.tree((FILE, b"escaped", objects.blob()))
+    return objects.commit(objects.tree((LINK, b"d", objects.blob(b"/tmp")), (TREE, b"d", inner)), base)
+
+
+def nine_parents(objects: Objects, base: str) -> str:
+    tree = objects.tree((FILE, b"a", objects.blob()))
+    return objects.commit(tree, *(objects.commit(tree, base, message=f"{n}") for n in range(9)))
+
+
 def tag(objects: Objects, base: str) -> str:
     body = f"object {base}\ntype commit\ntag t\ntagger A <a@b> 1 +0000\n\nm\n"
     return objects.add("tag", body.encode())
 
 
-HOSTILE: dict[str, tuple[Make, str]] = {
-    **{
-        f"a file called {name!a}": (of_tree((FILE, name, "")), "git refuses|forbidden")
-        for name in (
-            b".git",
-            b".GIT",
-            b".gIt",
-            b"git~1",
-            b".g\xe2\x80\x8cit",
-            b".git ",
-            b".git.",
-            b"..",
-            b".",
+def text_in_a_tree(kind: str) -> Make:
+    """A commit on the base with one file, whose name, message or author holds what terminals obey."""
+    evil = "\x1b]52;c;aGk=\x07\x1b[2J\u202e\u200b\r"
+
+    def make(objects: Objects, base: str) -> str:
+        name = evil.encode() if kind == "path" else b"CLAUDE.md"
+        tree = objects.tree(
+            (FILE, name, objects.blob()), (LINK, name + b"l", objects.blob(b"/" + evil.encode()))
         )
-    },
-    "a directory called .git": (of_tree((TREE, b".git", "")), "git refuses"),
-    "a name with a slash": (of_tree((FILE, b"../../escape", "")), "git refuses"),
-    "an empty name": (of_tree((FILE, b"", "")), "git refuses"),
-    "two entries of one name": (of_tree((FILE, b"a", ""), (FILE, b"a", "")), "git refuses"),
-    "a link and a file of one name": (of_tree((LINK, b"a", ""), (FILE, b"a", "")), "git refuses"),
-    "entries out of order": (of_tree((FILE, b"b", ""), (FILE, b"a", "")), "git refuses"),
-    "a set-user-id program": (of_tree((f"{0o104777:o}", b"a", "")), "file mode"),
-    "a group-writable file": (of_tree((f"{0o100664:o}", b"a", "")), "file mode"),
-    "a device": (of_tree((f"{0o020666:o}", b"a", "")), "git refuses|file mode"),
-    "a mode with a leading zero": (of_tree((f"0{FILE}", b"a", "")), "git refuses|file mode"),
-    "a name of 70 kB": (of_tree((FILE, b"n" * 70_000, "")), "longer than"),
-    "a file that is said to be a directory": (of_tree((TREE, b"a", "")), "git refuses"),
-    "a submodule whose address is an option": (
-        gitmodules('[submodule "m"]\npath=m\nurl=-u./x\n'),
-        "git refuses",
-    ),
-    "a submodule whose path is an option": (gitmodules('[submodule "m"]\npath=-x\nurl=x\n'), "git refuses"),
-    "a submodule whose name climbs": (gitmodules('[submodule "../m"]\npath=m\nurl=x\n'), "git refuses"),
-    "a submodule with a command": (
-        gitmodules('[submodule "m"]\npath=m\nurl=x\nupdate=!touch x\n'),
-        "git refuses",
-    ),
-    "a .gitmodules that is a link": (of_tree((LINK, b".gitmodules", "")), "git refuses"),
-    "a tree of ten thousand million files": (git_bomb, "more than 500000 files"),
-    "such a tree in a commit below the tip": (hidden_git_bomb, "more than 500000 files"),
-    "directories nested 20000 deep": (deep_tree, "nested"),
-    "a directory of a million files": (long_tree, "a tree object of more than 32 MiB"),
-    "a commit message of two megabytes": (long_message, "a commit object of more than 1 MiB"),
-    "a commit with 5000 parents": (many_parents, "more than 1000 commits|parents"),
-    "1500 commits": (many_commits, "more than 1000 commits"),
-    "a file of zeros larger than a file may be": (zeros, "a file of more than 50 MiB"),
-    "a small delta that makes a large file": (blown_up_by_a_delta, "a file of more than 50 MiB"),
-    "a tip that is a tag": (tag, "not a commit"),
-    "a tip that is a tree": (lambda o, _: o.tree((FILE, b"a", o.blob())), "not a commit"),
-    "a tip that is a blob": (lambda o, _: o.blob(), "not a commit"),
-    "history without the base": (
-        lambda o, _: o.commit(o.tree((FILE, b"a", o.blob()))),
-        "not build on the base",
-    ),
-    "a tip that was not sent": (lambda o, _: (o.blob(), "ab" * 20)[1], "not there"),
-    "a tree that was not sent": (lambda o, b: o.commit("ab" * 20, b), "git refuses|incomplete"),
-    "a file that was not sent": (of_tree((FILE, b"a", "cd" * 20)), "git refuses|incomplete"),
+        if kind == "author":
+            who = f"{evil} <a@example.invalid> 1700000000 +0000"
+            body = f"tree {tree}\nparent {base}\nauthor {who}\ncommitter {who}\n\nm\n"
+            return objects.add("commit", body.encode())
+        return objects.commit(tree, base, message=evil if kind == "message" else "m")
+
+    return make
+
+
+NAMES = (b".git", b".GIT", b".gIt", b"git~1", b".g\xe2\x80\x8cit", b".git ", b".git.", b".git\\x")
+MODULES = {
+    "whose address is an option": "path=m\nurl=-u./x\n",
+    "whose path is an option": "path=-x\nurl=x\n",
+    "with a command": "path=m\nurl=x\nupdate=!touch x\n",
+    "whose path ends with a carriage return": 'path="m\r"\nurl=x\n',
 }
+MORE = "more than 500000 files"
+
+HOSTILE: dict[int, dict[str, tuple[Make, str]]] = {
+    21: {
+        **{f"a file called {name!a}": (of_tree((FILE, name, "")), "git refuses|forbidden") for name in NAMES},
+        "a directory called .git": (of_tree((TREE, b".git", "")), "git refuses"),
+        "a link called .git": (of_tree((LINK, b".git", "")), "git refuses"),
+    },
+    22: {
+        "a file called ..": (of_tree((FILE, b"..", "")), "git refuses|forbidden"),
+        "a file called .": (of_tree((FILE, b".", "")), "git refuses|forbidden"),
+        "a name with a slash": (of_tree((FILE, b"../../escape", "")), "git refuses"),
+        "an empty name": (of_tree((FILE, b"", "")), "git refuses"),
+        "two entries of one name": (of_tree((FILE, b"a", ""), (FILE, b"a", "")), "git refuses"),
+        "a link and a file of one name": (of_tree((LINK, b"a", ""), (FILE, b"a", "")), "git refuses"),
+        "a link and a directory of one name": (link_and_directory, "git refuses"),
+        "entries out of order": (of_tree((FILE, b"b", ""), (FILE, b"a", "")), "git refuses"),
+        "a file that is said to be a directory": (of_tree((TREE, b"a", "")), "git refuses"),
+    },
+    23: {
+        **{
+            f"a submodule {what}": (gitmodules(f'[submodule "m"]\n{text}'), "git refuses|carriage return")
+            for what, text in MODULES.items()
+        },
+        "a submodule whose name climbs": (gitmodules('[submodule "../m"]\npath=m\nurl=x\n'), "git refuses"),
+        "a .gitmodules that is a link": (of_tree((LINK, b".gitmodules", "")), "git refuses"),
+    },
+    24: {
+        "a set-user-id program": (of_tree((f"{0o104777:o}", b"a", "")), "file mode"),
+        "a group-writable file": (of_tree((f"{0o100664:o}", b"a", "")), "file mode"),
+        "a device": (of_tree((f"{0o020666:o}", b"a", "")), "git refuses|file mode"),
+        "a mode with a leading zero": (of_tree((f"0{FILE}", b"a", "")), "git refuses|file mode"),
+    },
+    26: {
+        "a tree of ten thousand million files": (git_bomb, MORE),
+        "such a tree in a commit below the tip": (hidden_git_bomb, MORE),
+        "a directory of a million files": (long_tree, "a tree object of more than 32 MiB"),
+    },
+    27: {
+        "directories nested 20000 deep": (deep_tree, "nested"),
+        "a name of 70 kB": (of_tree((FILE, b"n" * 70_000, "")), "longer than"),
+    },
+    28: {
+        "a file of zeros larger than a file may be": (zeros, "a file of more than 50 MiB"),
+        "a small delta that makes a large file": (blown_up_by_a_delta, "a file of more than 50 MiB"),
+        "a commit message of two megabytes": (long_message, "a commit object of more than 1 MiB"),
+    },
+    30: {
+        "a tree that was not sent": (lambda o, b: o.commit("ab" * 20, b), "git refuses|incomplete"),
+        "a file that was not sent": (of_tree((FILE, b"a", "cd" * 20)), "git refuses|incomplete"),
+        "a parent that was not sent": (
+            lambda o, b: o.commit(o.tree((FILE, b"a", o.blob())), b, "ef" * 20),
+            "git refuses|incomplete",
+        ),
+        "a tip that was not sent": (lambda o, _: (o.blob(), "ab" * 20)[1], "not there"),
+        "a tip that is a tag": (tag, "not a commit"),
+        "a tip that is a tree": (lambda o, _: o.tree((FILE, b"a", o.blob())), "not a commit"),
+        "a tip that is a blob": (lambda o, _: o.blob(), "not a commit"),
+        "history without the base": (
+            lambda o, _: o.commit(o.tree((FILE, b"a", o.blob()))),
+            "not build on the base",
+        ),
+    },
+    31: {
+        "a commit with 5000 parents": (many_parents, "more than 1000 commits|parents"),
+        "a commit with 9 parents": (nine_parents, "more than 8 parents"),
+        "1500 commits": (many_commits, "more than 1000 commits"),
+    },
+}
+"""By the number of the threat model's case: what it is, how it is made, and in which words it is refused."""

@@ -17,7 +17,10 @@ ROOT = Path(runner.__file__).parent
 LEVELS: tuple[set[str], ...] = (
     {"__main__"},
     {"cli"},
+    {"cli_host"},
+    {"cli_words"},
     {"views"},
+    {"selfcheck"},
     {"supervisor"},
     {"gather"},
     {"sandbox", "gateway"},
@@ -39,7 +42,7 @@ OWNERS: dict[str, set[str]] = {
     "aiohttp": {"gateway/"},
     "http": {"gateway/"},
     "socket": {"gateway/"},
-    "typer": {"cli.py"},
+    "typer": {"cli.py", "cli_host.py", "cli_words.py"},
     "pydantic_settings": {"settings.py"},
 }
 

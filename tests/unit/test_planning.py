@@ -97,11 +97,12 @@ def test_default_agent_and_own_agent() -> None:
 
 def test_tasks_override_the_file_key_by_key() -> None:
     plan = planned(
-        PROFILES + "default_agent: own\nrepo: ../one\nbase: main\nsetup: [make]\ninclude: [x.env]\n"
+        PROFILES + "default_agent: own\nrepo: ../one\nbase: main\nhistory: none\nsetup: [make]\n"
+        "include: [x.env]\n"
         "image: {name: python}\nlimits: {memory: 1GiB, cpus: 1}\n"
         "tasks:\n  - {id: a, limits: {memory: 2GiB}, check: make test, protect: [tests],"
         " may_be_empty: true}\n"
-        "  - {id: b, repo: /two, base: v1, setup: [], include: [], image: {build: .}}\n  - {id: c}\n"
+        "  - {id: b, repo: /two, base: v1, history: shallow, setup: [], include: [], image: {build: .}}\n  - {id: c}\n"
         "  - {id: d, image: {devcontainer: {ignore: [features]}}}\n"
         "  - {id: e, image: {devcontainer: true, ignore: [features]}}\n"
     )
@@ -113,6 +114,7 @@ def test_tasks_override_the_file_key_by_key() -> None:
         ("x.env",),
     )
     assert (two.repo, two.base_name, two.setup, two.include) == ("/two", "v1", (), ())
+    assert [source.history for source in plan.sources] == ["none", "shallow", "none"]
     assert [source.image for source in plan.sources] == [
         ImageSpec(kind="name", name="python"),
         ImageSpec(kind="build", path="."),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.gather.quarantine import Change, Quarantine, take_in
+from runner.gather.findings import Change
+from runner.gather.quarantine import Quarantine, take_in
 from runner.git import closed, worktree
 from runner.git.base_store import BaseStore, base_store
 from tests.support import git, host_git_hashes, make_repo
@@ -55,7 +56,7 @@ def accept(store: BaseStore, tip: str, pack: bytes, place: Path) -> Quarantine:
 
 def bring_home(repo: Path, found: Quarantine, branch: str = "corral/r/t/p/1") -> None:
     git_dir = repo / ".git"
-    worktree.import_commits(git_dir, found.path, found.alternates, found.commit, found.base.commit)
+    worktree.import_commits(git_dir, found.path, found.alternates, found.commit, found.base.origin)
     worktree.create_branch(git_dir, branch, found.commit)
 
 
@@ -127,7 +128,7 @@ def test_links_that_leave_the_tree_and_submodules_are_flagged(repo: Path, tmp_pa
     targets = {b"absolute": b"/etc/passwd", b"climbing": b"x/../../y", b"staying": b"./dir/../a.txt"}
     links = [("120000", name, objects.blob(target)) for name, target in targets.items()]
     tip = objects.commit(objects.tree(*links, ("160000", b"sub", store.commit)), store.commit)
-    flags = accept(store, tip, objects.pack(), tmp_path).links_and_submodules()
+    flags = accept(store, tip, objects.pack(), tmp_path).flags()
     assert flags == (
         "symlink 'absolute' leads out of the tree",
         "symlink 'climbing' leads out of the tree",

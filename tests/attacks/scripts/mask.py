@@ -1,8 +1,12 @@
 """Run in a box: tries to take the mask off /workspace/.git, and says of each way whether it held."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 MASK = "/workspace/.git"
 libc = ctypes.CDLL(None, use_errno=True)
@@ -10,27 +14,26 @@ RENAMEAT2, MOUNT, UMOUNT2, OPEN_TREE, MOVE_MOUNT, NAME_TO_HANDLE = 316, 165, 166
 HERE = -100
 
 
-def call(number, *arguments):
+def call(number: int, *arguments: object) -> None:
     if libc.syscall(number, *arguments) < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def command(*words):
+def command(*words: str) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:
         raise OSError(done.returncode, (done.stderr.strip().splitlines() or ["failed"])[-1])
 
 
-def make(path):
-    with open(path, "w") as made:
-        made.write("gitdir: /workspace/mine\n")
+def make(path: str) -> None:
+    Path(path).write_text("gitdir: /workspace/mine\n")
 
 
-def write(flags):
+def write(flags: int) -> None:
     os.close(os.open(MASK, flags))
 
 
-def by_handle():
+def by_handle() -> None:
     handle = (ctypes.c_byte * 136)()
     ctypes.cast(handle, ctypes.POINTER(ctypes.c_uint))[0] = 128
     mount = ctypes.c_int()
@@ -39,29 +42,29 @@ def by_handle():
     call(304, top, handle, os.O_RDWR)
 
 
-def exchange():
+def exchange() -> None:
     make("/workspace/mine")
     call(RENAMEAT2, HERE, b"/workspace/mine", HERE, MASK.encode(), 2)
 
 
-def over():
+def over() -> None:
     make("/workspace/other")
-    os.rename("/workspace/other", MASK)
+    Path("/workspace/other").rename(MASK)
 
 
-WAYS = {
-    "remove": lambda: os.unlink(MASK),
-    "move away": lambda: os.rename(MASK, "/workspace/away"),
+WAYS: dict[str, Callable[[], object]] = {
+    "remove": Path(MASK).unlink,
+    "move away": lambda: Path(MASK).rename("/workspace/away"),
     "move over": over,
     "exchange": exchange,
     "write": lambda: write(os.O_WRONLY),
     "truncate": lambda: os.truncate(MASK, 0),
     "write by its descriptor": lambda: os.close(os.open(f"/proc/self/fd/{os.open(MASK, 0)}", os.O_RDWR)),
-    "chmod": lambda: os.chmod(MASK, 0o666),
+    "chmod": lambda: Path(MASK).chmod(0o666),
     "chown": lambda: os.chown(MASK, os.getuid(), os.getgid()),
-    "hard link": lambda: os.link(MASK, "/workspace/linked"),
+    "hard link": lambda: Path("/workspace/linked").hardlink_to(MASK),
     "symbolic link over it": lambda: command("ln", "-sfn", "/workspace/mine", MASK),
-    "move its directory": lambda: os.rename("/workspace", "/workspace2"),
+    "move its directory": lambda: Path("/workspace").rename("/workspace2"),
     "unmount": lambda: call(UMOUNT2, MASK.encode(), 0),
     "unmount lazily": lambda: call(UMOUNT2, MASK.encode(), 2),
     "bind over it": lambda: call(MOUNT, b"/workspace/mine", MASK.encode(), None, 4096, None),
@@ -71,11 +74,16 @@ WAYS = {
     "by its handle": by_handle,
 }
 
-before = open(MASK).read(), os.stat(MASK).st_ino
+
+def look() -> tuple[str, int]:
+    return Path(MASK).read_text(), Path(MASK).stat().st_ino
+
+
+before = look()
 for name, way in WAYS.items():
     try:
         way()
         print("OPEN", name)
     except OSError as error:
         print("HELD", name, "-", error.strerror)
-print("SAME" if (open(MASK).read(), os.stat(MASK).st_ino) == before else "CHANGED", len(WAYS))
+print("SAME" if look() == before else "CHANGED", len(WAYS))

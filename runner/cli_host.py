@@ -1,0 +1,90 @@
+"""The commands about this host: what it has, what holds here, its images, and what was left on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runner import settings as configuration
+from runner.cli_words import FileArgument, JsonOption, build_line, out, print_json
+from runner.sandbox.engine import Engine
+from runner.sandbox.layers import LABEL_DESCRIPTION
+from runner.sandbox.standing import Post
+from runner.supervisor import doctor as doctoring
+from runner.supervisor import prepare
+from runner.supervisor import reap as reaping
+from runner.supervisor.means import images as image_maker
+from runner.supervisor.means import standing
+from runner.supervisor.records import run_names, wanted_images
+from runner.supervisor.schedule import images_of
+from runner.views import report, wording
+
+image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_help=True)
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what this machine has, what is weaker or missing, and the cure."""
+    findings = doctoring.examine(configuration.load(), configuration.environment())
+    if as_json:
+        print_json([{"name": f.name, "level": f.level, "found": f.found, "cure": f.cure} for f in findings])
+    else:
+        for finding in findings:
+            out.print(report.finding(finding), soft_wrap=True)
+    if any(finding.level == "broken" for finding in findings):
+        raise typer.Exit(3)
+
+
+def reap(
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove what ended runs left: containers and workspaces of ours. Unsaved work is saved first."""
+    settings = configuration.load()
+    with Engine(configuration.environment()) as engine:
+        left = reaping.look(engine, settings.home)
+        for words in left.words():
+            out.print(words, soft_wrap=True)
+        if not left:
+            out.print("nothing is left over")
+        elif not dry:
+            post = Post(engine, image_maker(engine, settings).steward(), settings.home, "reap")
+            with standing(post) as stewards:
+                for saved in reaping.clear(engine, stewards, settings.home, left):
+                    out.print(f"its files were saved in {saved}", soft_wrap=True)
+
+
+@image_app.command("build")
+def image_build(file: FileArgument) -> None:
+    """Build the images that a task file needs."""
+    settings = configuration.load()
+    made = prepare.plan(file, run_names(settings))
+    with Engine(configuration.environment()) as engine:
+        maker = image_maker(engine, settings)
+        maker.steward(build_line)
+        for source, cli in images_of(made):
+            image = maker.prepare(made.sources[source], cli, build_line)
+            out.print(f"{made.sources[source].repo}: {image}", soft_wrap=True)
+
+
+@image_app.command("list")
+def image_list(as_json: JsonOption = False) -> None:
+    """List the images that Corral made."""
+    with Engine(configuration.environment()) as engine:
+        held = image_maker(engine, configuration.load()).held()
+    if as_json:
+        print_json([{"tags": list(i.tags), "id": i.id, "size": i.size, "created": i.created} for i in held])
+        return
+    for image in held:
+        out.print(
+            f"{', '.join(image.tags)}  {wording.size(image.size)}  {image.labels.get(LABEL_DESCRIPTION, '')}",
+            soft_wrap=True,
+        )
+
+
+@image_app.command("prune")
+def image_prune() -> None:
+    """Remove images of ours that nothing uses any more."""
+    settings = configuration.load()
+    with Engine(configuration.environment()) as engine:
+        for tag in image_maker(engine, settings).prune(keep=wanted_images(settings)):
+            out.print(f"removed {tag}", soft_wrap=True)

@@ -1,0 +1,39 @@
+"""The words that commands share: arguments, options, and where they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.views.inert import InertConsole, cell
+
+WIDE = 240
+"""Columns where nobody looks: in a file or a pipe nothing is cut or wrapped to fit a screen."""
+
+out = InertConsole(width=None if sys.stdout.isatty() else WIDE)
+err = InertConsole(stderr=True)
+
+FileArgument = Annotated[Path, typer.Argument(help="The task file.")]
+RunArgument = Annotated[str, typer.Argument(help="A run: its name, a unique prefix of it, or `latest`.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="How many attempts live at once.")
+]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option("--accept-weaker", metavar="NAME", help="Go on although this promise is broken here."),
+]
+
+
+def build_line(text: str) -> None:
+    """Show a line of an image's build output."""
+    out.print(cell(text, "dim"), soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value for programs."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
