@@ -20,10 +20,21 @@ import runner
 from runner import cli_host
 from runner import settings as configuration
 from runner.agents import catalog
-from runner.cli_words import FileArgument, JobsOption, JsonOption, RunArgument, err, out, print_json
+from runner.cli_words import (
+    AcceptOption,
+    FileArgument,
+    JobsOption,
+    JsonOption,
+    RunArgument,
+    err,
+    out,
+    print_json,
+)
 from runner.errors import CorralError, UsageError
 from runner.git import worktree
 from runner.sandbox.output import READY
+from runner.selfcheck import quick
+from runner.selfcheck.promises import check_names
 from runner.settings import Settings
 from runner.supervisor import access, prepare
 from runner.supervisor import reap as reaping
@@ -69,6 +80,7 @@ def init(
 
 
 app.command()(cli_host.doctor)
+app.command()(cli_host.selfcheck)
 
 
 @app.command()
@@ -99,19 +111,27 @@ def run(
     file: FileArgument,
     jobs: JobsOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
+    accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
+    accepted = check_names(accept_weaker or ())
     settings = configuration.load()
     made = prepare.plan(file, run_names(settings), name)
     access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
-    raise typer.Exit(_work(made, settings, expected, as_json, lambda night: night.start(made)))
+    raise typer.Exit(_work(made, settings, expected, accepted, as_json, lambda night: night.start(made)))
 
 
 @app.command()
-def resume(name: RunArgument = "latest", jobs: JobsOption = None, as_json: JsonOption = False) -> None:
+def resume(
+    name: RunArgument = "latest",
+    jobs: JobsOption = None,
+    accept_weaker: AcceptOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Take up a run that ended early: adopt what still runs, finish what was begun, start the rest."""
+    accepted = check_names(accept_weaker or ())
     settings = configuration.load()
     state = find_run(settings, name)
     if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
@@ -119,11 +139,18 @@ def resume(name: RunArgument = "latest", jobs: JobsOption = None, as_json: JsonO
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
-    raise typer.Exit(_work(state.plan, settings, expected, as_json, lambda night: night.resume(state.name)))
+    raise typer.Exit(
+        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name))
+    )
 
 
 def _work(
-    made: Plan, settings: Settings, expected: Forecast, as_json: bool, do: Callable[[Night], RunState]
+    made: Plan,
+    settings: Settings,
+    expected: Forecast,
+    accepted: frozenset[str],
+    as_json: bool,
+    do: Callable[[Night], RunState],
 ) -> int:
     """Do a run while showing it; returns the exit code."""
     expected.require_sound()
@@ -135,7 +162,7 @@ def _work(
             made, settings, environment, jobs=expected.jobs, weaker=expected.weaker, on_line=watcher.building
         ) as has,
     ):
-        night = Night(has, watcher)
+        night = Night(quick.require(has, made.run, accepted), watcher)
         with _interruptions(night):
             state = do(night)
     if not as_json:

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from runner import settings as configuration
-from runner.cli_words import FileArgument, JsonOption, build_line, out, print_json
+from runner.cli_words import FileArgument, JsonOption, build_line, err, out, print_json
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.standing import Post
+from runner.selfcheck import full
 from runner.supervisor import doctor as doctoring
 from runner.supervisor import prepare
 from runner.supervisor import reap as reaping
@@ -18,7 +19,8 @@ from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import standing
 from runner.supervisor.records import run_names, wanted_images
 from runner.supervisor.schedule import images_of
-from runner.views import report, wording
+from runner.views import report, selfcheck_view, wording
+from runner.views.inert import cell
 
 image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_help=True)
 
@@ -27,12 +29,27 @@ def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has, what is weaker or missing, and the cure."""
     findings = doctoring.examine(configuration.load(), configuration.environment())
     if as_json:
-        print_json([{"name": f.name, "level": f.level, "found": f.found, "cure": f.cure} for f in findings])
+        print_json(selfcheck_view.as_json(tuple(findings)))
     else:
         for finding in findings:
             out.print(report.finding(finding), soft_wrap=True)
     if any(finding.level == "broken" for finding in findings):
         raise typer.Exit(3)
+
+
+def selfcheck(as_json: JsonOption = False) -> None:
+    """Attack boxes of its own, in a minute or two, and say of each promise whether it holds here."""
+    findings = full.examine(configuration.load(), configuration.environment(), _progress)
+    if as_json:
+        print_json(selfcheck_view.as_json(findings))
+    else:
+        out.print(selfcheck_view.terminal(findings), soft_wrap=True)
+    if any(finding.level == "broken" for finding in findings):
+        raise typer.Exit(3)
+
+
+def _progress(text: str) -> None:
+    err.print(cell(text, "dim"), soft_wrap=True)
 
 
 def reap(
@@ -41,6 +58,8 @@ def reap(
     """Remove what ended runs left: containers and workspaces of ours. Unsaved work is saved first."""
     settings = configuration.load()
     with Engine(configuration.environment()) as engine:
+        if not dry and full.clear_unowned(engine, settings):
+            out.print("removed what a `corral selfcheck` had left")
         left = reaping.look(engine, settings.home)
         for words in left.words():
             out.print(words, soft_wrap=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def picture(home: Path) -> Picture:
     with Engine(dict(os.environ)) as engine:
         ours = engine.find(names.label_filters(names.home_id(str(home))))
         client = engine._client  # the engine's own lists, for tests alone
-        volumes = frozenset(volume.name for volume in client.volumes.list())
+        volumes = frozenset(v.name for v in client.volumes.list() if is_foreign_or_of(home, v.name))
         networks = frozenset(network.name for network in client.networks.list())
     mounts = frozenset(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines())
     return Picture(
@@ -177,9 +178,23 @@ def picture(home: Path) -> Picture:
         volumes,
         networks,
         frozenset(mount for mount in mounts if str(home) in mount or "loop" in mount),
-        frozenset(str(p) for p in Path("/sys/block").glob("loop*/backing_file")),
+        frozenset(_loops_of(home)),
         frozenset(_processes_of(home)),
     )
+
+
+def is_foreign_or_of(home: Path, volume: str) -> bool:
+    """Whether a volume is not one that Corral made for another state directory."""
+    return not volume.startswith("corral-disks-") or names.home_id(str(home)) in volume
+
+
+def _loops_of(home: Path) -> Iterator[str]:
+    """Files of the state directory that a loop device holds. A container names its paths otherwise."""
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # it was let go just now
+            backing = file.read_text().strip()
+            if str(home) in backing or backing.startswith("/state/w/"):
+                yield backing
 
 
 def _processes_of(home: Path) -> list[int]:

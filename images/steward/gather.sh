@@ -45,6 +45,12 @@ what_to_add() {
         printf ":(exclude,top,literal)%s\\0" "$1"' sh
 }
 
+# A file that git would read wherever it lies: at a pipe it would wait for ever, a huge one it would hold whole.
+trap_in_tree() {
+    find . -path ./.git -prune -o \( -iname .gitignore -o -iname .gitattributes -o -path '*/.git/*' \) -type p \
+        -print -quit -o \( -iname .gitignore -o -iname .gitattributes \) -size +16384k -print -quit 2>/dev/null
+}
+
 # A question to the box's own git directory, with its configuration: for reading refs alone.
 box_git() {
     GIT_ALTERNATE_OBJECT_DIRECTORIES=/base/objects timeout 10 git --git-dir=/gitdir "$@" 2>/dev/null
@@ -74,11 +80,18 @@ fi
 out=$tip
 if [ "$what" != tip ]; then
     cd /workspace || exit 1
+    if [ -n "$(trap_in_tree)" ]; then
+        echo "a .gitignore, a .gitattributes or a part of a nested repository is a pipe, or a huge file" >&2
+        exit 1
+    fi
     what_to_add > /tmp/specs
     # Two pathspecs are there always; more of them are large files.
     [ "$(tr -dc '\0' < /tmp/specs | wc -c)" = 2 ] || lacks files
     # 1 says that single files could not be added. Anything else, and all of them would be missing.
-    timeout 120 git add -A --ignore-errors --pathspec-from-file=/tmp/specs --pathspec-file-nul >/dev/null 2>/tmp/complaints
+    # The last resort comes after a first try that may have taken as long as it could.
+    seconds=120
+    [ "$what" != files ] || seconds=60
+    timeout "$seconds" git add -A --ignore-errors --pathspec-from-file=/tmp/specs --pathspec-file-nul >/dev/null 2>/tmp/complaints
     added=$?
     if [ "$added" -gt 1 ]; then
         tail -n 1 /tmp/complaints >&2

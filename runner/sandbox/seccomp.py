@@ -185,7 +185,8 @@ def _sockets() -> list[Rule]:
 def _threads() -> list[Rule]:
     """`clone` without new namespaces. `clone3` hides its flags in memory, which a filter can't read.
 
-    It fails as a call that the kernel doesn't have, and the C library goes on with `clone`.
+    It fails as a call that the kernel doesn't have, and the C library goes on with `clone`. Engines know
+    `errnoRet` since Docker 20.10.10 (moby/moby#42836).
     """
     no_namespaces = _masked(0, NEW_NAMESPACES, 0)
     return [

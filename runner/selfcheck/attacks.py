@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.sandbox.box import MIB
+from runner.selfcheck import bomb
 from runner.tasks.plan import Limits
 
 LIMITS = Limits(cpus=1, memory=256 * MIB, pids=64, disk=64 * MIB, time=60, idle=45)
 MEMORY = LIMITS.model_copy(update={"memory": 96 * MIB})
 ROOMY = LIMITS.model_copy(update={"memory": 1024 * MIB})
-
-BOMB_WIDTH, BOMB_LEVELS = 82, 3
-"""551,368 files: more than work may have, and few enough that a host where nothing refused it survives."""
 
 FLOOD = 48 * MIB
 """Bytes printed: more than twice what is kept of them."""
@@ -67,18 +65,19 @@ def host_execution(marker: Path) -> Attack:
 
 
 def tree_policy() -> Attack:
-    """A commit whose tree expands to more files than work may have."""
+    """A commit that expands to billions of files, hidden behind one with the base's own."""
     return Attack(
         "tree-policy",
-        f"""id=$(git hash-object -w --stdin </dev/null) kind='100644 blob'
-        for level in $(seq {BOMB_LEVELS}); do
-            list=$(for i in $(seq 0 {BOMB_WIDTH - 1}); do printf '%s %s\\t%04d\\n' "$kind" $id $i; done)
+        f"""honest=$(git rev-parse HEAD^{{tree}})
+        id=$(git hash-object -w --stdin </dev/null) kind='100644 blob'
+        for level in $(seq {bomb.LEVELS}); do
+            list=$(for i in $(seq 0 {bomb.WIDTH - 1}); do printf '%s %s\\t%04d\\n' "$kind" $id $i; done)
             id=$(printf '%s\\n' "$list" | git mktree)
             kind='040000 tree'
         done
-        git update-ref HEAD $(git commit-tree -p HEAD -m bomb $id) && echo attacked tree-policy $id
+        git update-ref HEAD $(git commit-tree -p $(git commit-tree -p HEAD -m bomb $id) -m after $honest) &&
+            echo attacked tree-policy $id
         echo honest > made""",
-        ROOMY,
     )
 
 

@@ -9,30 +9,31 @@ import zlib
 from runner.git.commits import oid_of
 
 WIDTH, LEVELS = 10, 10
-"""Ten directories of ten directories of … : 10¹⁰ files."""
+FILES = WIDTH**LEVELS
+"""Ten directories of ten directories of …: all of them one empty file, ten times in the innermost."""
 
 _KINDS = {"commit": 1, "tree": 2, "blob": 3}
 """Numbers of objects in packs: gitformat-pack(5)."""
 
 
-def trees(width: int, levels: int) -> list[bytes]:
-    """The tree objects of a bomb, the innermost first; each holds the one before it `width` times."""
+def trees() -> list[bytes]:
+    """The tree objects of the bomb, the innermost first; each holds the one before it `WIDTH` times."""
     below, mode, made = oid_of("blob", b""), b"100644", []
-    for _ in range(levels):
-        entry = b"%s %04d\0" + bytes.fromhex(below)
-        made.append(b"".join(entry % (mode, number) for number in range(width)))
+    for _ in range(LEVELS):
+        end = bytes.fromhex(below)
+        made.append(b"".join(b"%s %04d\0%s" % (mode, number, end) for number in range(WIDTH)))
         below, mode = oid_of("tree", made[-1]), b"40000"
     return made
 
 
-def outermost(width: int, levels: int) -> str:
-    """The id of a bomb's outermost tree."""
-    return oid_of("tree", trees(width, levels)[-1])
+def outermost() -> str:
+    """The id of the bomb's outermost tree."""
+    return oid_of("tree", trees()[-1])
 
 
 def pack(parent: str) -> tuple[str, bytes]:
     """A commit on `parent` whose tree is a bomb, and a pack with all of its objects."""
-    made = trees(WIDTH, LEVELS)
+    made = trees()
     who = b"Corral <corral@localhost> 0 +0000"
     commit = b"tree %s\nparent %s\nauthor %s\ncommitter %s\n\nBomb\n" % (
         oid_of("tree", made[-1]).encode(), parent.encode(), who, who,

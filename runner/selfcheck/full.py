@@ -105,6 +105,17 @@ def _cleared(engine: Engine, settings: Settings, place: Path) -> Iterator[None]:
         clear(engine, settings, place)
 
 
+def clear_unowned(engine: Engine, settings: Settings) -> bool:
+    """Remove what a killed test left, unless one is under way; returns whether there was something."""
+    place = folder(settings.home)
+    if not place.exists():
+        return False
+    with try_locked(settings.home / "locks" / "selfcheck") as ours:
+        if ours:
+            clear(engine, settings, place)
+        return ours
+
+
 def clear(engine: Engine, settings: Settings, place: Path) -> None:
     """End and remove whatever a test left."""
     if not place.exists():
@@ -125,9 +136,6 @@ def _attacked(
     repo, base, secret = quick.make_repository(place / "repo.git")
     stakes = Stakes(place, repo, base, secret, f"sk-canary-{secrets.token_hex(16)}")
     plan = make_plan(stakes)
-    maker = images(engine, settings)
-    maker.steward(tell)
-    maker.prepare(plan.sources[0], None, tell)
     own = settings.model_copy(
         update={
             "home": place,
@@ -135,6 +143,8 @@ def _attacked(
             "anthropic_base_url": "http://127.0.0.1:9",  # the port "discard": nobody is to answer
         }
     )
+    images(engine, settings).steward(tell)  # what building it downloads is kept with other caches
+    images(engine, own).prepare(plan.sources[0], None, tell)
     with means(plan, own, environment, jobs=JOBS, weaker=(), on_line=tell) as has:
         tell("a probe looks around in a box")
         at_once = quick.look(has, RUN)
@@ -210,11 +220,10 @@ def _judged(
 ) -> tuple[str, ...]:
     """What a judge says of an attack, if the attack was made at all."""
     name = attempt.key.task
-    broken = tuple(judge(stakes, attempt))
-    if not broken and f"\nattacked {name}" not in "\n" + _log(stakes, name):
-        why = attempt.reason or f"its box ended as {attempt.verdict}"
-        return (untested(f"the attack could not be made: {why}"),)
-    return broken
+    if f"\nattacked {name}" in "\n" + _log(stakes, name):
+        return tuple(judge(stakes, attempt))
+    why = attempt.reason or f"its box ended as {attempt.verdict}"
+    return (untested(f"the attack could not be made: {why}"),)
 
 
 def _log(stakes: Stakes, task: str) -> str:
@@ -241,9 +250,9 @@ def _host_execution(stakes: Stakes, attempt: AttemptState) -> Iterator[str]:
 
 def _tree_policy(stakes: Stakes, attempt: AttemptState) -> Iterator[str]:
     """The tree of the bomb never came into the repository, and that was the policy's doing."""
-    tree = bomb.outermost(attacks.BOMB_WIDTH, attacks.BOMB_LEVELS)
+    tree = bomb.outermost()
     if closed.succeeds(stakes.repo, "cat-file", "-e", tree):
-        yield f"a commit with {attacks.BOMB_WIDTH**attacks.BOMB_LEVELS:,} files came into the repository"
+        yield f"a commit with {bomb.FILES:,} files came into the repository"
     elif f"attacked tree-policy {tree}" not in _log(stakes, attempt.key.task):
         yield untested(f"the commit was not made: {attempt.reason or attempt.verdict}")
 
@@ -255,7 +264,7 @@ def _memory(_: Stakes, attempt: AttemptState) -> Iterator[str]:
 
 
 def _output(stakes: Stakes, attempt: AttemptState) -> Iterator[str]:
-    kept = _log_file(stakes, attempt.key.task).stat().st_size if _log(stakes, attempt.key.task) else 0
+    kept = _log_file(stakes, attempt.key.task).stat().st_size
     if kept > KEPT_BYTES + MIB:
         yield f"{kept // MIB} MiB of output were kept"
     if kept < MIB:

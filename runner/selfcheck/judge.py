@@ -150,9 +150,12 @@ def _apply(rule: Rule, facts: Facts, given: Given) -> tuple[str, ...]:
         return (untested(f"the box did not show {str(missing.args[0])[:60]}"),)
 
 
+_UNTESTED = "could not be tested: "
+
+
 def untested(why: str) -> str:
     """How it is said that a promise could not be tested: that counts as broken."""
-    return f"could not be tested: {why}"
+    return f"{_UNTESTED}{why}"
 
 
 def lacking(engine: EngineFacts, rung: Rung) -> dict[str, str]:
@@ -187,7 +190,9 @@ def _finding(name: str, seen: tuple[str, ...], lack: str | None) -> Finding:
         return Finding(name, "weaker", lack, promise.cure)
     if seen:
         more = f" (and {len(seen) - 3} more)" if len(seen) > 3 else ""
-        return Finding(name, "broken", "; ".join(seen[:3]) + more, promise.cure)
+        unknown = all(words.startswith(_UNTESTED) for words in seen)
+        cure = "`corral doctor` says what is missing here" if unknown else promise.cure
+        return Finding(name, "broken", "; ".join(seen[:3]) + more, cure)
     return Finding(name, "ok", promise.says)
 
 

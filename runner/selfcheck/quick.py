@@ -26,7 +26,6 @@ from runner.sandbox.disks import files_of
 from runner.sandbox.workspace import Workspace
 from runner.selfcheck import bomb
 from runner.selfcheck.judge import Facts, Given, findings, judge_probe, lacking, merged, untested
-from runner.selfcheck.promises import check_names
 from runner.supervisor.doctor import Finding
 from runner.supervisor.night import Means
 from runner.supervisor.spec import AttemptSpec, Rooms, box_spec
@@ -64,7 +63,7 @@ M 100644 :1 secret.txt
 """
 
 
-def require(has: Means, run: str, accepted: tuple[str, ...]) -> Means:
+def require(has: Means, run: str, accepted: frozenset[str]) -> Means:
     """See that the promises hold here before anything of a run is started.
 
     Args:
@@ -77,11 +76,9 @@ def require(has: Means, run: str, accepted: tuple[str, ...]) -> Means:
 
     Raises:
         HostError: A promise is broken and was not accepted.
-        UsageError: What was accepted is no promise's name.
     """
-    names_accepted = check_names(accepted)
     broken = [found for found in probe(has, run) if found.level == "broken"]
-    refused = [found for found in broken if found.name not in names_accepted]
+    refused = [found for found in broken if found.name not in accepted]
     if refused:
         raise HostError("\n".join(_refusal(found) for found in refused), cure=_way_on(refused))
     taken = tuple(f"{found.name} is broken, and accepted: {found.found}" for found in broken)
@@ -227,4 +224,4 @@ def tree_policy(place: Path, base: BaseStore) -> tuple[str, ...]:
     except Refused as refused:
         expected = "files" in str(refused)
         return () if expected else (untested(f"it was refused for another reason: {refused}"),)
-    return (f"a commit with {bomb.WIDTH**bomb.LEVELS:,} files was taken in",)
+    return (f"a commit with {bomb.FILES:,} files was taken in",)

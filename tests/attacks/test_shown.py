@@ -50,8 +50,10 @@ NASTY = {
     "lines": r"x\342\200\250y\342\200\251z\013\014\205",
 }
 """What acts on terminals, in the words of `printf`."""
-MARKUP = ("<script>alert(1)</script>", '" onmouseover="x', "</textarea>", "[x](javascript:alert(1))", "](",
-          "| a | b |", "`code`", "<img src=x>", "[link=http://x]y[/link]", "<!--", "=cmd()", "&lt;")  # fmt: skip
+MARKUP = (
+    *("<script>alert(1)</script>", '" onmouseover="x', "</textarea>", "[x](javascript:alert(1))", "]("),
+    *("| a | b |", "`code`", "<img src=x>", "[link=http://x]y[/link]", "<!--", "=cmd()", "&lt;"),
+)
 ACTIVE_FILES = (".github/workflows/x.yml", ".gitattributes", ".envrc", ".vscode/tasks.json", "AGENTS.md",
                 ".husky/pre-commit", ".devcontainer.json", "CLAUDE.md", ".mcp.json",
                 ".claude/settings.json")  # fmt: skip

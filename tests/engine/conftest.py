@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import Corral, make_repo, picture
+from tests.support import Corral, Picture, make_repo, picture
 
 
 @pytest.fixture
@@ -16,13 +17,21 @@ def repo(tmp_path: Path) -> Path:
     return make_repo(tmp_path / "repo")
 
 
+def settled(home: Path, before: Picture) -> Picture:
+    """The host once it is as before, or after a while: the kernel lets loop devices go in its own time."""
+    until = time.monotonic() + 5
+    while (now := picture(home)) != before and time.monotonic() < until:
+        time.sleep(0.2)
+    return now
+
+
 @pytest.fixture
 def corral(tmp_path: Path) -> Iterator[Corral]:
     """The command with its own state directory; whatever it leaves behind fails the test."""
     home = tmp_path / "home"
     before = picture(home)
     yield Corral(home)
-    after = picture(home)
+    after = settled(home, before)
     assert after == before, "something was left behind"
     for folder in ("w", "q", "s"):
         left = sorted(path.name for path in (home / folder).glob("*")) if (home / folder).exists() else []

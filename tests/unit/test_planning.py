@@ -102,7 +102,8 @@ def test_tasks_override_the_file_key_by_key() -> None:
         "image: {name: python}\nlimits: {memory: 1GiB, cpus: 1}\n"
         "tasks:\n  - {id: a, limits: {memory: 2GiB}, check: make test, protect: [tests],"
         " may_be_empty: true}\n"
-        "  - {id: b, repo: /two, base: v1, history: shallow, setup: [], include: [], image: {build: .}}\n  - {id: c}\n"
+        "  - {id: b, repo: /two, base: v1, history: shallow, setup: [], include: [], image: {build: .}}\n"
+        "  - {id: c}\n"
         "  - {id: d, image: {devcontainer: {ignore: [features]}}}\n"
         "  - {id: e, image: {devcontainer: true, ignore: [features]}}\n"
     )

@@ -27,7 +27,7 @@ DEFAULT = {
     },
 }
 REMAPPED = {
-    "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin", "name=userns"],
+    "SecurityOptions": ["name=seccomp,profile=default", "name=userns"],
     "DockerRootDir": "/var/lib/docker/300000.300000",
     "Runtimes": {"runc": {"path": "runc"}, "runsc": {"path": "/usr/bin/runsc"}},
 }

@@ -1,0 +1,31 @@
+"""What a command left of one state directory, whatever else goes on on the host."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from runner import names
+from runner.sandbox.engine import Engine
+from tests.support import _processes_of
+
+PATIENCE = 10.0
+"""Seconds in which a gateway that nobody needs any more has left."""
+
+
+def left(home: Path) -> list[str]:
+    """Containers, volumes, loop devices, mounts and processes of the state directory and of its `selfcheck`."""
+    until = time.monotonic() + PATIENCE
+    while _processes_of(home) and time.monotonic() < until:
+        time.sleep(0.1)
+    found = [f"process {pid}" for pid in _processes_of(home)]
+    with Engine(dict(os.environ)) as engine:
+        for place in (home, home / "selfcheck"):
+            ours = names.label_filters(names.home_id(str(place)))
+            found += [f"container {box.name}" for box in engine.find(ours)]
+            found += [f"volume {name}" for name in engine.find_volumes(ours)]
+    loops = (file.read_text() for file in Path("/sys/block").glob("loop*/loop/backing_file"))
+    found += [f"loop device on {name}" for name in loops if name.startswith(f"{home}/")]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return found + [f"mount {line}" for line in mounts if str(home) in line]
