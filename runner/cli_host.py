@@ -58,7 +58,7 @@ def reap(
     """Remove what ended runs left: containers and workspaces of ours. Unsaved work is saved first."""
     settings = configuration.load()
     with Engine(configuration.environment()) as engine:
-        if not dry and full.clear_unowned(engine, settings):
+        if not dry and full.clear_killed(engine, settings):
             out.print("removed what a `corral selfcheck` had left")
         left = reaping.look(engine, settings.home)
         for words in left.words():

@@ -29,6 +29,7 @@ from runner.sandbox.layers import (
     Layer,
     Recipe,
     dev_layer,
+    tag_of,
 )
 from runner.tasks.plan import Source
 
@@ -127,7 +128,8 @@ class Images:
 
     def held(self) -> list[ImageFacts]:
         """All images that Corral made on this engine, newest first."""
-        return sorted(self._engine.images(LABEL_LAYER), key=lambda facts: facts.created or 0, reverse=True)
+        found = [facts for facts in self._engine.images(LABEL_LAYER) if tag_of(facts.labels) in facts.tags]
+        return sorted(found, key=lambda facts: facts.created or 0, reverse=True)
 
     def prune(self, keep: Collection[str] = ()) -> list[str]:
         """Remove the images that Corral made and nothing needs now; returns their names.
@@ -146,7 +148,7 @@ class Images:
             if facts.labels[LABEL_KEY] in wanted or not self._remove(facts):
                 wanted |= {facts.labels[LABEL_KEY], facts.labels.get(LABEL_PARENT, "")}
             else:
-                removed.extend(facts.tags)
+                removed.append(tag_of(facts.labels))
         return removed
 
     # -- inside
@@ -239,7 +241,7 @@ class Images:
 
     def _remove(self, facts: ImageFacts) -> bool:
         with locked(self._home / "locks" / f"image-{facts.labels[LABEL_KEY][:16]}"):
-            return all(self._engine.remove_image(tag) for tag in facts.tags)
+            return self._engine.remove_image(tag_of(facts.labels))
 
     def _recipe(self, name: str) -> Recipe:
         folder = self._recipes / name

@@ -33,6 +33,15 @@ DOCKERFILE = ".corral.Dockerfile"
 """Name of the Dockerfile in every build context; no repository's own file is called so."""
 
 
+def tag_of(labels: Mapping[str, str]) -> str:
+    """The name of the image that these labels describe.
+
+    An image that somebody builds upon one of ours inherits its labels, and is none of ours: by its name it
+    can be told.
+    """
+    return f"corral-{labels.get(LABEL_LAYER, '')}:{labels.get(LABEL_KEY, '')[:16]}"
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a build context."""
@@ -107,7 +116,7 @@ class Layer:
     @property
     def tag(self) -> str:
         """The image's name."""
-        return f"corral-{self.name}:{self.key[:16]}"
+        return tag_of(self.labels)
 
     @property
     def as_parent(self) -> Parent:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from runner import names
 from runner.errors import HostError
+from runner.gateway.client import Gateway
 from runner.git import closed, worktree
 from runner.locks import try_locked
 from runner.names import AttemptKey
@@ -97,29 +98,33 @@ def _all(seen: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 @contextmanager
 def _cleared(engine: Engine, settings: Settings, place: Path) -> Iterator[None]:
     """Nothing of an earlier test is there before, and nothing of this one afterwards."""
-    clear(engine, settings, place)
+    _clear_killed(engine, settings, place)
     place.mkdir(mode=0o700)
     try:
         yield
     finally:
-        clear(engine, settings, place)
+        _clear(engine, settings, place)
 
 
-def clear_unowned(engine: Engine, settings: Settings) -> bool:
+def clear_killed(engine: Engine, settings: Settings) -> bool:
     """Remove what a killed test left, unless one is under way; returns whether there was something."""
     place = folder(settings.home)
     if not place.exists():
         return False
     with try_locked(settings.home / "locks" / "selfcheck") as ours:
         if ours:
-            clear(engine, settings, place)
+            _clear_killed(engine, settings, place)
         return ours
 
 
-def clear(engine: Engine, settings: Settings, place: Path) -> None:
-    """End and remove whatever a test left."""
-    if not place.exists():
-        return
+def _clear_killed(engine: Engine, settings: Settings, place: Path) -> None:
+    if (place / "g").exists():  # its gateway may wait for somebody who needs it
+        Gateway.ensure(place).leave()
+    if place.exists():
+        _clear(engine, settings, place)
+
+
+def _clear(engine: Engine, settings: Settings, place: Path) -> None:
     left = reap.look(engine, place)
     if left:
         post = Post(engine, images(engine, settings).steward(), place, "reap")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runner.sandbox.disks import WATCHED, Rung
 from runner.sandbox.facts import EngineFacts
 from runner.selfcheck.promises import BY_NAME, PROMISES
-from runner.supervisor.doctor import Finding
+from runner.supervisor.doctor import Finding, lacks
 
 REFUSED = {"EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"}
 """What a call that a box may not make, or that the kernel doesn't have, fails with."""
@@ -160,25 +160,14 @@ def untested(why: str) -> str:
 
 def lacking(engine: EngineFacts, rung: Rung) -> dict[str, str]:
     """The promises that this platform can't keep, each with the part that it lacks."""
-    lacks: dict[str, str] = {}
-    said = " ".join(engine.warnings).lower()
-    if rung == "watched":
-        lacks |= dict.fromkeys(("disk-bytes", "disk-files", "setuid"), WATCHED)
-    if "no memory limit" in said:
-        lacks["memory"] = "the engine can't limit memory on this kernel"
-    elif "no swap limit" in said:
-        lacks["memory"] = "the engine can't limit swap on this kernel: a box at its limit goes on in swap"
-    if "no pids limit" in said:
-        lacks["processes"] = "the engine can't limit processes on this kernel"
-    if not any("seccomp" in option for option in engine.security):
-        lacks["system-calls"] = "the engine was built, or the kernel was, without seccomp"
-    return lacks
+    disks = dict.fromkeys(("disk-bytes", "disk-files", "setuid"), WATCHED) if rung == "watched" else {}
+    return {**lacks(engine), **disks}
 
 
-def findings(seen: Seen, lacks: Mapping[str, str]) -> tuple[Finding, ...]:
+def findings(seen: Seen, missing: Mapping[str, str]) -> tuple[Finding, ...]:
     """One finding for each promise that was looked at, in the promises' own order."""
     return tuple(
-        _finding(promise.name, seen[promise.name], lacks.get(promise.name))
+        _finding(promise.name, seen[promise.name], missing.get(promise.name))
         for promise in PROMISES
         if promise.name in seen
     )

@@ -68,12 +68,39 @@ def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("cgroups", "ok", f"version {facts.cgroup}")
     yield Finding("storage", "ok", f"{facts.storage} at {facts.root_dir}")
     yield _disk_limit(facts, Path("/dev/loop-control"))
-    for name in ("memory limit", "pids limit", "cpu cfs quota"):
-        words = next((w for w in facts.warnings if name in w.lower()), None)
-        if words is not None:
-            yield Finding(
-                name, "broken", words, "enable it on the kernel's command line (cgroup_enable=memory)"
-            )
+    for name, lack in lacks(facts).items():
+        yield Finding(name, "weaker", lack, _KERNEL_CURE[name])
+
+
+_WARNINGS = {
+    "no memory limit": ("memory", "the kernel's groups don't limit memory: `limits.memory` is not kept"),
+    "no swap limit": (
+        "memory",
+        "the kernel's groups don't limit swap: a box at its memory limit goes on there",
+    ),
+    "no pids limit": ("processes", "the kernel's groups don't limit processes: `limits.pids` is not kept"),
+    "no cpu cfs quota": ("cpus", "the kernel's groups don't limit CPU time: `limits.cpus` is not kept"),
+}
+"""What the engine warns of (moby, `daemon/info_unix.go`), with what is weaker then, the worst first."""
+
+_KERNEL_CURE = {
+    "memory": "boot with cgroup_enable=memory swapaccount=1, or with cgroup version 2",
+    "processes": "use a kernel with CONFIG_CGROUP_PIDS",
+    "cpus": "use a kernel with CONFIG_CFS_BANDWIDTH",
+    "system-calls": "use an engine and a kernel with seccomp (CONFIG_SECCOMP_FILTER)",
+}
+
+
+def lacks(facts: EngineFacts) -> dict[str, str]:
+    """What an engine can't promise on its kernel, by the name of the promise, each with the reason."""
+    said = " ".join(facts.warnings).lower()
+    found: dict[str, str] = {}
+    for warning, (name, lack) in _WARNINGS.items():
+        if warning in said:
+            found.setdefault(name, lack)
+    if not any("seccomp" in option for option in facts.security):
+        found["system-calls"] = "the engine or the kernel has no seccomp: a box may make every system call"
+    return found
 
 
 def _engine_version(facts: EngineFacts) -> Finding:

@@ -43,6 +43,8 @@ class RunResumed(Happened):
 
     kind: Literal["run.resumed"] = "run.resumed"
     jobs: int
+    weaker: tuple[str, ...] = ()
+    """What is weaker for this process; what was, for earlier ones, stays noted."""
 
 
 class ImageReady(Happened):

@@ -114,7 +114,8 @@ class Night:
         with self._owned(run):
             rows = list(self._means.journal.events(run))
             self._state = fold((row.run, row.event) for row in rows)
-            self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs))
+            weaker = self._means.weaker
+            self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=weaker))
             for attempt in list(self._state.attempts.values()):
                 if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                     told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))

@@ -151,6 +151,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(
                 state,
                 jobs=event.jobs,
+                weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
                 ended=None,

@@ -15,7 +15,7 @@ PATIENCE = 10.0
 
 
 def left(home: Path) -> list[str]:
-    """Containers, volumes, loop devices, mounts and processes of the state directory and of its `selfcheck`."""
+    """Containers, volumes, loop devices, mounts and processes of a state directory and its `selfcheck`."""
     until = time.monotonic() + PATIENCE
     while _processes_of(home) and time.monotonic() < until:
         time.sleep(0.1)

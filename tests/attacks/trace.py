@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 
 CHOSEN = ("-e", "trace=execve,execveat,chdir", "-e", "signal=none")
-EXECUTED = re.compile(r'^execve(?:at)?\((?:AT_FDCWD, )?"((?:[^"\\]|\\.)*)", \[(.*)\], .*\) = 0$')
-ENTERED = re.compile(r'^chdir\("((?:[^"\\]|\\.)*)"\) = 0$')
+EXECUTED = re.compile(r'^execve(?:at)?\((?:AT_FDCWD, )?"((?:[^"\\]|\\.)*)", \[(.*)\], .*\) += 0$')
+ENTERED = re.compile(r'^chdir\("((?:[^"\\]|\\.)*)"\) += 0$')
 
 
 @dataclass(frozen=True)

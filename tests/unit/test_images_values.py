@@ -8,6 +8,7 @@ import stat
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -175,8 +176,8 @@ def test_the_word_for_each_way_exists() -> None:
 def facts(
     key: str = "k", parent: str = "", volumes: tuple[str, ...] = (), env: tuple[str, ...] = ()
 ) -> ImageFacts:
-    labels = {LABEL_KEY: key, LABEL_PARENT: parent}
-    return ImageFacts(f"sha256:{key}", (f"corral-x:{key}",), labels, 1.0, 1, env, "", volumes)
+    labels = {LABEL_LAYER: "x", LABEL_KEY: key, LABEL_PARENT: parent}
+    return ImageFacts(f"sha256:{key}", (f"corral-x:{key[:16]}",), labels, 1.0, 1, env, "", volumes)
 
 
 def test_an_image_with_volumes_or_a_redirected_git_is_refused() -> None:
@@ -226,6 +227,13 @@ def test_pruning_leaves_what_is_current_wanted_used_and_what_these_stand_on(tmp_
     left = {image.labels[LABEL_KEY] for image in engine.held}
     assert left == {*current, "dev-a", "tools-a", "setup-a", "dev-b", "tools-b"}
     assert images.prune(keep=["sha256:tools-b"]) == []
+
+
+def test_an_image_that_somebody_built_upon_ours_is_not_ours(tmp_path: Path) -> None:
+    theirs = replace(facts("dev-x"), tags=("their/app:latest",))
+    engine = FakeEngine([theirs], used=set())
+    images = Images(cast(Engine, engine), tmp_path, 1, lambda _: pytest.fail("no source is asked for"))
+    assert (images.held(), images.prune(), engine.held) == ([], [], [theirs])
 
 
 def recipe(name: str) -> Recipe:
