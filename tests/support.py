@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,11 @@ class Picture:
     mounts: frozenset[str]
     loops: frozenset[str]
     processes: frozenset[int]
+
+    def since(self, before: Picture) -> list[str]:
+        """What is there now and was not before."""
+        kinds = (field.name for field in fields(self))
+        return [f"{k} {new}" for k in kinds for new in sorted(getattr(self, k) - getattr(before, k))]
 
 
 def picture(home: Path) -> Picture:
