@@ -18,7 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from runner.gateway import anthropic
+from runner.gateway import anthropic, hosted
 from runner.gateway.anthropic import Answer, Forward
 from runner.gateway.grants import Access, Script, Service
 from runner.gateway.meter import Meter
@@ -117,6 +117,7 @@ class Forwarder:
         body = bytearray()
         try:
             await self._read(request, body)
+            await _look_into(request, body)
             # One access for the whole request: it may be renewed while we wait, and the key of one
             # service must never go to another.
             return await self._ask(request, decision, self._grant.access, body)
@@ -191,6 +192,22 @@ class Forwarder:
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
+
+
+async def _look_into(request: web.BaseRequest, body: bytearray) -> None:
+    """Refuse what would have the service reach out for the box.
+
+    Raises:
+        Refused: It would, or nobody can say.
+    """
+    if request.method != "POST":
+        return
+    try:
+        asked = await asyncio.to_thread(hosted.reaches_out, bytes(body))
+    except hosted.UnreadableError as unreadable:
+        raise Refused(anthropic.error(400, str(unreadable))) from unreadable
+    if asked is not None:
+        raise Refused(anthropic.error(403, f"this gateway does not let the service use {asked}"))
 
 
 def _base(access: Access) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 _TOP = re.compile(rb"(tree [0-9a-f]{40}\n)((?:parent [0-9a-f]{40}\n)*)")
+_PARENT = re.compile(rb"^parent ", re.MULTILINE)
 _SIGNED = re.compile(rb"^(?:gpgsig|gpgsig-sha256|mergetag) .*\n(?: .*\n)*", re.MULTILINE)
 _NOBODY = b"Corral <corral@localhost> 0 +0000"
 
@@ -31,6 +32,22 @@ def tree_of(commit: bytes) -> str:
     if found is None:
         raise ValueError("a commit that names no tree")
     return found[1].decode()
+
+
+def parents_of(commit: bytes) -> tuple[str, ...]:
+    """The ids of a raw commit's parents, in order.
+
+    Raises:
+        ValueError: It does not start with a tree, or names a parent otherwise than git writes it. Git
+            also reads an id in capital letters, which no reader of ours would recognise.
+    """
+    head = commit.partition(b"\n\n")[0] + b"\n"
+    top = _TOP.match(head)
+    if top is None:
+        raise ValueError("a commit that names no tree")
+    if _PARENT.search(head, top.end()):
+        raise ValueError("a commit with a parent that is not written as git writes it")
+    return tuple(line.split()[1].decode() for line in top[2].splitlines())
 
 
 def standing_for(commit: bytes) -> bytes:
@@ -55,10 +72,8 @@ def with_parents(commit: bytes, instead: Mapping[str, str]) -> bytes:
         KeyError: It has a parent for which there is no new one.
         ValueError: It does not start with a tree.
     """
+    parents = [instead[parent] for parent in parents_of(commit)]
     head, blank, message = commit.partition(b"\n\n")
-    top = _TOP.match(head + b"\n")
-    if top is None:
-        raise ValueError("a commit that names no tree")
-    parents = [instead[line.split()[1]] for line in top[2].decode().splitlines()]
-    rest = _SIGNED.sub(b"", head[top.end() :] + b"\n")[:-1]
-    return top[1] + b"".join(b"parent %s\n" % parent.encode() for parent in parents) + rest + blank + message
+    tree, after = head.partition(b"\n")[0] + b"\n", sum(len(b"parent \n") + len(old) for old in parents)
+    rest = _SIGNED.sub(b"", head[len(tree) + after :] + b"\n")[:-1]
+    return tree + b"".join(b"parent %s\n" % parent.encode() for parent in parents) + rest + blank + message

@@ -38,7 +38,6 @@ from tests.support import write_tasks
 LATER = {
     60: "the egress proxy does not exist in this version: `network.allow` and CONNECT are refused",
     64: "budgets do not exist in this version: sizes and numbers of requests are bounded",
-    66: "the body of an allowed request is not looked into: it can ask for tools that the service runs",
 }
 """What of a case can't be tested yet, and why."""
 
@@ -55,6 +54,14 @@ TWINS = {
     b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
     "no length": ASK + b"Connection: close\r\n\r\n",
     "two hosts": b"GET /v1/models HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n",
+}
+REACHING = {
+    "search": '{"tools": [{"type": "web_search_20250305", "name": "web_search"}]}',
+    "code": '{"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}',
+    "twice": '{"tools": [], "tools": [{"type": "web_search_20250305"}]}',
+    "server": '{"mcp_servers": [{"type": "url", "url": "https://elsewhere.invalid", "name": "x"}]}',
+    "fetch": '{"messages": [{"role": "user", "content": [{"type": "image", '
+    '"source": {"type": "url", "url": "https://elsewhere.invalid/?secret"}}]}]}',
 }
 SURFACE = ("GET /v1/files", "POST /v1/files", "POST /v1/messages/batches", "GET /v1/organizations/api_keys",
            "POST /v1/complete", "GET /v1/models/../files", "POST /v1/skills", "DELETE /v1/files/x",
@@ -99,6 +106,12 @@ def attacks(hosts: list[str], ports: list[int]) -> dict[str, Any]:
         "64-huge": asking({"huge": huge}),
         "66-surface": asking(
             {name: f"{name} HTTP/1.1\r\n".encode() + H + b"Connection: close\r\n\r\n" for name in SURFACE}
+        ),
+        "66-reaching": asking(
+            {
+                name: ASK + f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+                for name, body in REACHING.items()
+            }
         ),
     }
 
@@ -346,6 +359,13 @@ def test_case_64_a_request_of_any_size(night: Night) -> None:
 def test_case_66_only_the_model_is_there(night: Night, name: str) -> None:
     """Files, batches, the organisation, our own administration → 403."""
     assert re.match(r"HTTP/1\.[01] (403|501) ", replies(night, "66-surface")[name])
+
+
+@pytest.mark.parametrize("name", REACHING)
+def test_case_66_the_service_reaches_out_for_nobody(night: Night, network: Network, name: str) -> None:
+    """Tools that the service runs, servers that it connects to, addresses that it fetches → refused."""
+    assert re.match(r"HTTP/1\.[01] (403|400) ", replies(night, "66-reaching")[name])
+    assert not any(REACHING[name].encode() == seen.body for seen in network.service.upstream.seen)
 
 
 def test_case_65_the_gateway_dies_during_the_run(stakes: Stakes) -> None:

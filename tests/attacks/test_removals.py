@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +57,19 @@ class Without:
 @pytest.fixture(params=REMOVALS)
 def without(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Without]:
     """Each defence in turn, taken away; whatever is left on the host fails the test."""
+    with taken_away(str(request.param), tmp_path) as without:
+        yield without
+
+
+@contextmanager
+def taken_away(defence: str, tmp_path: Path) -> Iterator[Without]:
+    """The command without a defence, and a repository for it."""
     home, repo = tmp_path / "home", make_repo(tmp_path / "repo")
     git(repo, "checkout", "--quiet", "-b", "secret")
     git(repo, "commit", "--quiet", "--allow-empty", "--message=secret")
     git(repo, "checkout", "--quiet", "main")
     file = write_tasks(tmp_path / "corral.yaml", repo, {"t": "touch made"})
-    yield Without(str(request.param), Corral(home), file, repo)
+    yield Without(defence, Corral(home), file, repo)
     assert left(home) == []
 
 
@@ -98,3 +106,16 @@ def test_a_run_goes_on_where_a_person_accepts_it_and_says_so(without: Without) -
 def test_accepting_another_promise_is_not_enough(without: Without) -> None:
     done = without("run", without.file, "--accept-weaker", "leftovers")
     assert (done.code, without.corral("status", "--all").out) == (3, "")
+
+
+def test_a_platform_that_lacks_a_part_is_weaker_and_the_run_goes_on(tmp_path: Path) -> None:
+    """No loop devices: not a hole, and said by the selfcheck and by the run's summary."""
+    lost = set(REMOVALS["disk-cap"])
+    with taken_away("loop-devices", tmp_path) as without:
+        done = without("selfcheck", "--json")
+        levels = {row["name"]: row["level"] for row in done.json}
+        assert (done.code, {name for name, level in levels.items() if level == "weaker"}) == (0, lost)
+        assert set(levels.values()) == {"ok", "weaker"}
+        done = without("run", without.file, "--json")
+        assert (done.code, done.verdicts) == (0, {"t": "done"}), done.err
+        assert any("`limits.disk` is only looked after" in words for words in done.summary["weaker"])

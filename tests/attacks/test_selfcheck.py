@@ -10,7 +10,12 @@ import pytest
 
 from runner.selfcheck.promises import PROMISES
 from tests.attacks.leavings import left
+from tests.engine import test_ordinary_user
+from tests.engine.test_ordinary_user import User
 from tests.support import Corral, make_repo, write_tasks
+
+member = test_ordinary_user.user
+"""The fixture: a fresh user."""
 
 
 @pytest.fixture
@@ -56,3 +61,10 @@ def test_what_is_accepted_must_be_a_promise(corral: Corral, tmp_path: Path) -> N
     assert done.code == 2
     assert "there is no promise 'the-moon'" in done.err
     assert "git-mask, base-store" in done.err
+
+
+def test_every_promise_holds_for_a_member_of_the_docker_group(member: User) -> None:
+    done = member.corral("selfcheck", "--json")
+    assert (done.code, [row["name"] for row in done.json if row["level"] != "ok"]) == (0, []), done.out
+    assert not (member.home / "state" / "selfcheck").exists()
+    assert left(member.home / "state") == []

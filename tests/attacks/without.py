@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from runner.errors import EngineError
 from runner.gather.policy import Shape, TreeWalk
 from runner.git import base_store as stores
 from runner.sandbox import box, workspace
-from runner.sandbox.disks import Place, Rung, WatchedDirectories
+from runner.sandbox.disks import LimitedDisks, Place, Rung, WatchedDirectories
 from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
 from runner.sandbox.workspace import Workspace
@@ -87,12 +88,22 @@ def without_disk_cap() -> None:
     means.standing = standing
 
 
+def without_loop_devices() -> None:
+    """A platform that lacks a part: nothing can be mounted."""
+
+    def prove(self: LimitedDisks) -> None:
+        raise EngineError(f"the {self.role} could not prove: there are no loop devices")
+
+    LimitedDisks.prove = prove  # type: ignore[method-assign] # as above
+
+
 DEFENCES: dict[str, Callable[[], None]] = {
     "mask": without_mask,
     "seccomp": without_seccomp,
     "base-store": without_base_store,
     "tree-policy": without_tree_policy,
     "disk-cap": without_disk_cap,
+    "loop-devices": without_loop_devices,
 }
 
 

@@ -1,0 +1,82 @@
+"""What a box may not have the service do for it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.gateway.hosted import UnreadableError, reaches_out
+
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://elsewhere.invalid/?secret"}}
+INLINE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+
+
+def message(*content: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(content)}]}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+        {"tools": [{"name": "mine", "input_schema": {}}, {"type": "code_execution_20250825"}]},
+        {"tools": [{"type": "web_fetch_20250910"}]},
+        {"tools": [{"type": "mcp_toolset"}]},
+        {"tools": [{"type": "a_kind_of_the_future_1"}]},
+        {"tools": [{"type": ["custom"]}]},
+        {"mcp_servers": [{"url": "https://elsewhere.invalid"}]},
+        {"container": {"skills": []}},
+        message(IMAGE),
+        message({"type": "document", "source": {"type": "url", "url": "https://elsewhere.invalid"}}),
+        message({"type": "tool_result", "content": [IMAGE]}),
+        message({"type": "document", "source": {"type": "content", "content": [IMAGE]}}),
+        {"system": [IMAGE]},
+    ],
+)
+def test_what_would_reach_out_is_named(asked: dict[str, Any]) -> None:
+    assert reaches_out(json.dumps(asked).encode()) is not None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"tools": []},
+        {"tools": None, "mcp_servers": [], "container": None},
+        {"tools": [{"name": "Bash", "input_schema": {}}, {"type": "custom", "name": "x"}]},
+        {"tools": [{"type": "bash_20250124"}, {"type": "text_editor_20250728"}, {"type": "memory_20250818"}]},
+        message("plain", INLINE, {"type": "text", "text": "see https://elsewhere.invalid"}),
+        message({"type": "tool_use", "input": IMAGE}),
+        {"messages": [{"role": "user", "content": "words"}], "system": "words"},
+    ],
+)
+def test_what_the_model_answers_alone_passes(asked: dict[str, Any]) -> None:
+    assert reaches_out(json.dumps(asked).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"tools": [], "tools": [{"type": "web_search_20250305"}]}',
+        '{"a": 1}'.encode("utf-16"),
+        b"[" * 100_000,
+        b'{"messages": ' + b"[" * 100_000,
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        reaches_out(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_judged(body: bytes) -> None:
+    with suppress(UnreadableError):
+        assert reaches_out(body) is None
