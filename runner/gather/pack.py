@@ -14,7 +14,6 @@ from runner.sandbox.box import MIB, BoxSpec
 from runner.sandbox.engine import Engine
 
 LARGEST = 1024 * MIB
-SECONDS = 300.0
 HEADER = 90
 LEFT = {
     "commits": "commits that HEAD does not hold (another branch, a tag, a stash)",
@@ -41,13 +40,14 @@ class RawWork:
     left: tuple[str, ...] = ()
 
 
-def read_out(engine: Engine, spec: BoxSpec, target: Path) -> RawWork:
+def read_out(engine: Engine, spec: BoxSpec, target: Path, seconds: float) -> RawWork:
     """Run a gather container to its end and keep what it prints.
 
     Args:
         engine: Where it runs.
         spec: The container, whose command is `gather.sh`.
         target: The file that the pack is written to.
+        seconds: How long it may take.
 
     Raises:
         Refused: It took too long, printed too much, or did not print what it should: what a box left in
@@ -55,7 +55,7 @@ def read_out(engine: Engine, spec: BoxSpec, target: Path) -> RawWork:
         EngineError: The engine failed.
     """
     container = engine.create(spec)
-    timer = threading.Timer(SECONDS, lambda: engine.kill(container))
+    timer = threading.Timer(seconds, lambda: engine.kill(container))
     try:
         chunks = engine.attach(container)
         engine.start(container)

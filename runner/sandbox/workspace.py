@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.git import worktree
 from runner.git.base_store import BaseStore
+from runner.guarded import GuardedError, read_file
 from runner.sandbox.box import Mount
 
 MASK = "gitdir: /gitdir\n"
@@ -137,8 +139,8 @@ class Workspace:
     def mask_holds(self) -> bool:
         """Whether the mask still says what it said: checked before anything is gathered."""
         try:
-            return (self.root / "dotgit").read_text() == MASK
-        except (OSError, UnicodeDecodeError):
+            return read_file(self.root, "dotgit", 2 * len(MASK)) == MASK.encode()
+        except GuardedError:
             return False
 
 
@@ -185,7 +187,9 @@ def take_down(space: Workspace, git_dir: Path, locks: Path) -> None:
 def remember(space: Workspace, run: str, git_dir: Path) -> None:
     """Note, beside the workspaces, whose worktree this is, so that a later process can clean up."""
     space.note.parent.mkdir(parents=True, exist_ok=True)
-    space.note.write_text(json.dumps({"run": run, "git_dir": str(git_dir)}))
+    fresh = space.note.with_suffix(".new")  # a note is whole, or it is not there
+    fresh.write_text(json.dumps({"run": run, "git_dir": str(git_dir)}))
+    fresh.rename(space.note)
 
 
 def forget(space: Workspace) -> None:
@@ -193,14 +197,25 @@ def forget(space: Workspace) -> None:
     space.note.unlink(missing_ok=True)
 
 
-def remembered(workspaces: Path) -> list[tuple[Workspace, str, Path]]:
-    """The workspaces that were begun and not taken down: each with its run and repository."""
-    found = []
-    for note in sorted(workspaces.glob("*.json")):
+def remembered(workspaces: Path) -> list[tuple[Workspace, str, Path | None]]:
+    """The workspaces that were begun and not taken down: each with its run and repository.
+
+    A note that can't be read, as a failing disk may leave it, belongs to a run without a name and to no
+    repository that is known.
+    """
+    return [
+        (Workspace(note.stem, workspaces / note.stem), *_said(note))
+        for note in sorted(workspaces.glob("*.json"))
+        if re.fullmatch("[0-9a-f]{12}", note.stem)
+    ]
+
+
+def _said(note: Path) -> tuple[str, Path | None]:
+    try:
         said = json.loads(note.read_text())
-        space = Workspace(note.stem, workspaces / note.stem)
-        found.append((space, str(said["run"]), Path(said["git_dir"])))
-    return found
+        return str(said["run"]), Path(said["git_dir"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "", None
 
 
 def _place(place: Path, base: BaseStore, alternates: tuple[str, ...], author: tuple[str, str]) -> None:

@@ -22,6 +22,9 @@ _LOSSES: dict[Literal["tip", "files"], str] = {
     "tip": "uncommitted work was left out",
     "files": "its history was left out",
 }
+_SECONDS: dict[Literal["all", "tip", "files"], float] = {"all": 240, "tip": 90, "files": 150}
+"""How long each may take: eight minutes in all, which only a hostile tree needs."""
+
 Found = tuple[Work, Quarantine, tuple[str, ...]]
 """What came, where it is, and flags for what is left behind."""
 
@@ -58,6 +61,7 @@ def _read_out(
         rooms.engine,
         box_spec(spec, rooms, "gather", argv, {"HOME": "/nonexistent"}, mounts),
         place / "pack",
+        _SECONDS[what],
     )
     found = take_in(place / "git", raw, base)
     left = tuple(f"not in the branch: {LEFT[word]}" for word in raw.left)
