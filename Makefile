@@ -17,8 +17,8 @@ demo: $(READY) ## Fix real bugs with the real Claude Code, a script playing the 
 test: $(READY) ## Run every kind of test
 	@$(WITH_ENGINE) $(RUN) -m pytest $(ARGS)
 
-proof: $(READY) ## Run the same tests at their full counts, and write a dated result file
-	@CORRAL_TEST_COUNTS=full $(WITH_ENGINE) $(RUN) -m pytest --junitxml=proof-$$(date +%Y%m%d-%H%M%S).xml $(ARGS)
+proof: $(READY) ## Run the same tests at their full counts; go on where it was interrupted; write a dated result
+	@CORRAL_TEST_COUNTS=full $(WITH_ENGINE) $(RUN) -m pytest -p tests.proof $(ARGS)
 
 fuzz: $(READY) ## Fuzz what takes in hostile bytes, each target for SECONDS (600)
 	@CORRAL_FUZZ_SECONDS=$(or $(SECONDS),600) $(RUN) -m pytest -s tests/attacks/test_fuzz_*.py $(ARGS)
