@@ -49,8 +49,9 @@ class Proof:
         elif report.when == "call" and report.passed:
             self._running[report.nodeid] = report.duration
         elif report.when == "teardown" and report.nodeid in self._running:
-            row = {"test": report.nodeid, "seconds": round(self._running.pop(report.nodeid), 3)}
-            self.passed[report.nodeid] = row["seconds"]
+            seconds = round(self._running.pop(report.nodeid), 3)
+            self.passed[report.nodeid] = seconds
+            row = {"test": report.nodeid, "seconds": seconds}
             with self.file.open("a") as notes:
                 notes.write(json.dumps(row) + "\n")
 

@@ -27,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - it is a finding, not a fault
 class Policy:
     """The bounds on work. The source of the figures is the threat model's test packs.
 
-    `tree_object` and `commit_object` bound single objects, which are read into memory: half a million
+    `name` is Linux's NAME_MAX: a longer one can't be checked out. `tree_object` and `commit_object` bound single objects, which are read into memory: half a million
     entries with names of common length, and a message of a megabyte. `trees` bounds how many different
     trees are remembered, and `walked` how many entries are read in all of them: more than a thousand
     commits to a large repository need, and some seconds of work.
@@ -35,6 +35,7 @@ class Policy:
 
     depth: int = 64
     path: int = 1024
+    name: int = 255
     entries: int = 500_000
     trees: int = 200_000
     walked: int = 10_000_000
@@ -126,6 +127,8 @@ class TreeWalk:
         for entry in parse_tree(self.read(oid.hex())):
             entries += 1
             path = max(path, len(entry.name))
+            if len(entry.name) > self.policy.name:
+                raise Refused(f"a file name longer than {self.policy.name} bytes")
             if b"modules" in entry.name.lower():
                 self._note_modules(entry)
             if entry.mode == TREE:

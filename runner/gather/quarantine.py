@@ -20,7 +20,7 @@ from runner.gather.policy import Policy, Refused, TreeWalk, plain_modules
 from runner.git import closed
 from runner.git.base_store import BaseStore
 from runner.git.closed import GitError, LongRecordError
-from runner.git.commits import oid_of, tree_of, with_parents
+from runner.git.commits import oid_of, parents_of, tree_of, with_parents
 
 PACK_LIMIT = 1024**3
 
@@ -171,7 +171,9 @@ def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> Non
 
 
 def _tree_named(commit: bytes) -> str:
+    """The tree of a commit whose header says to everybody what it says to git."""
     try:
+        parents_of(commit)
         return tree_of(commit)
     except ValueError as error:
         raise Refused("a malformed commit") from error

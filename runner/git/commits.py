@@ -38,16 +38,10 @@ def parents_of(commit: bytes) -> tuple[str, ...]:
     """The ids of a raw commit's parents, in order.
 
     Raises:
-        ValueError: It does not start with a tree, or names a parent otherwise than git writes it. Git
-            also reads an id in capital letters, which no reader of ours would recognise.
+        ValueError: It does not start with a tree, or names a parent otherwise than git writes it: git
+            also reads an id in capital letters, by which nobody else would know the parent.
     """
-    head = commit.partition(b"\n\n")[0] + b"\n"
-    top = _TOP.match(head)
-    if top is None:
-        raise ValueError("a commit that names no tree")
-    if _PARENT.search(head, top.end()):
-        raise ValueError("a commit with a parent that is not written as git writes it")
-    return tuple(line.split()[1].decode() for line in top[2].splitlines())
+    return _parts(commit)[1]
 
 
 def standing_for(commit: bytes) -> bytes:
@@ -70,10 +64,20 @@ def with_parents(commit: bytes, instead: Mapping[str, str]) -> bytes:
 
     Raises:
         KeyError: It has a parent for which there is no new one.
-        ValueError: It does not start with a tree.
+        ValueError: As `parents_of`.
     """
-    parents = [instead[parent] for parent in parents_of(commit)]
+    tree, parents, rest, blank, message = _parts(commit)
+    others = b"".join(b"parent %s\n" % instead[parent].encode() for parent in parents)
+    return tree + others + _SIGNED.sub(b"", rest + b"\n")[:-1] + blank + message
+
+
+def _parts(commit: bytes) -> tuple[bytes, tuple[str, ...], bytes, bytes, bytes]:
+    """The line of the tree, the parents, the rest of the header, the blank line, and the message."""
     head, blank, message = commit.partition(b"\n\n")
-    tree, after = head.partition(b"\n")[0] + b"\n", sum(len(b"parent \n") + len(old) for old in parents)
-    rest = _SIGNED.sub(b"", head[len(tree) + after :] + b"\n")[:-1]
-    return tree + b"".join(b"parent %s\n" % parent.encode() for parent in parents) + rest + blank + message
+    top = _TOP.match(head + b"\n")
+    if top is None:
+        raise ValueError("a commit that names no tree")
+    rest = head[top.end() :]
+    if _PARENT.search(rest):
+        raise ValueError("a commit with a parent that is not written as git writes it")
+    return top[1], tuple(line.split()[1] for line in top[2].decode().splitlines()), rest, blank, message

@@ -130,7 +130,7 @@ class LimitedDisks(Standing):
 
     def __init__(self, post: Post) -> None:
         super().__init__(post)
-        self._volume = f"corral-disks-{post.home_id}-{post.run}"
+        self._volume = _volume(post.home, post.run)
         labels = names.labels(post.home_id, post.run, None, self.role)
         self._at = post.engine.make_volume(self._volume, SHARED_FOLDER, labels)
 
@@ -209,6 +209,17 @@ class LimitedDisks(Standing):
             Mount(str(folder(self._post.home / "kept")), "/state/kept", read_only=False),
             Mount("/dev", "/dev"),
         )
+
+
+def _volume(home: Path, run: str) -> str:
+    return f"corral-disks-{names.home_id(str(home))}-{run}"
+
+
+def half_proved(home: Path) -> list[tuple[str, Path]]:
+    """Small disks of a `prove` that did not come to its end, each with its run."""
+    before = f".prove-{_volume(home, '')}"
+    found = (home / "w").glob(f"{before}*")
+    return [(file.name.removeprefix(before).partition(".ext4")[0], file) for file in found]
 
 
 SHARED_FOLDER = {"type": "tmpfs", "device": "tmpfs", "o": "size=4m,mode=755,shared"}

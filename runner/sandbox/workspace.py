@@ -210,6 +210,11 @@ def remembered(workspaces: Path) -> list[tuple[Workspace, str, Path | None]]:
     ]
 
 
+def half_noted(workspaces: Path) -> list[tuple[str, Path]]:
+    """Notes that were never finished, each with its run, as far as it says."""
+    return [(_said(note)[0], note) for note in workspaces.glob("*.new")]
+
+
 def _said(note: Path) -> tuple[str, Path | None]:
     try:
         said = json.loads(note.read_text())

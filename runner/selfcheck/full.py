@@ -62,9 +62,15 @@ def examine(settings: Settings, environment: Mapping[str, str], tell: Tell) -> t
             raise HostError("another `corral selfcheck` is under way", cure="wait for it")
         place = folder(settings.home)
         with Engine(environment) as engine, _cleared(engine, settings, place):
-            seen, rung = _attacked(engine, settings, environment, tell)
-            seen = merged(seen, {"leftovers": tuple(left(engine, place))})
+            stakes = _stakes(place)
+            seen, rung, boxes = _attacked(engine, settings, environment, stakes, tell)
+            seen = merged(seen, {"leftovers": left(engine, stakes, boxes)})
             return findings(_all(seen), lacking(engine.facts(), rung))
+
+
+def _stakes(place: Path) -> Stakes:
+    repo, base, secret = quick.make_repository(place / "repo.git")
+    return Stakes(place, repo, base, secret, f"sk-canary-{secrets.token_hex(16)}")
 
 
 def _all(seen: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -113,16 +119,13 @@ def _clear(engine: Engine, settings: Settings, place: Path) -> None:
 
 
 def _attacked(
-    engine: Engine, settings: Settings, environment: Mapping[str, str], tell: Tell
-) -> tuple[dict[str, tuple[str, ...]], Rung]:
-    """Make all attacks; what was seen of each promise, and which disks the boxes had."""
-    place = folder(settings.home)
-    repo, base, secret = quick.make_repository(place / "repo.git")
-    stakes = Stakes(place, repo, base, secret, f"sk-canary-{secrets.token_hex(16)}")
+    engine: Engine, settings: Settings, environment: Mapping[str, str], stakes: Stakes, tell: Tell
+) -> tuple[dict[str, tuple[str, ...]], Rung, set[str]]:
+    """Make all attacks: what was seen of each promise, which disks the boxes had, and the boxes."""
     plan = make_plan(stakes)
     own = settings.model_copy(
         update={
-            "home": place,
+            "home": stakes.home,
             "anthropic_api_key": SecretStr(stakes.key),
             "anthropic_base_url": "http://127.0.0.1:9",  # the port "discard": nobody is to answer
         }
@@ -133,7 +136,8 @@ def _attacked(
         at_once = quick.look(has, RUN)
         state = Night(has, lambda row, now: _progress(row, now, tell)).start(plan)
         in_a_night = judge_night(stakes, state, has.rooms.uid)
-        return merged(at_once, in_a_night), has.rooms.disks.rung
+        boxes = {attempt.box for attempt in state.attempts.values() if attempt.box is not None}
+        return merged(at_once, in_a_night), has.rooms.disks.rung, boxes
 
 
 def _progress(row: Row, state: RunState, tell: Tell) -> None:

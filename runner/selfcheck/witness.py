@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from runner.supervisor.spec import log_file
 from runner.supervisor.state import AttemptState, RunState
 
 RUN = "selfcheck"
+SETTLING = 5.0
+"""Seconds after which what is still there counts as left over."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,15 @@ def _credentials(stakes: Stakes, attempt: AttemptState) -> Iterator[str]:
                 yield f"{file.relative_to(stakes.home)} holds the key"
 
 
-def left(engine: Engine, place: Path) -> Iterator[str]:
-    """What is left of the boxes once all is done."""
+def left(engine: Engine, stakes: Stakes, boxes: Collection[str]) -> tuple[str, ...]:
+    """What is left of the boxes once all is done; the kernel has a moment to let loop devices go."""
+    until = time.monotonic() + SETTLING
+    while (found := tuple(_left(engine, stakes.home, boxes))) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def _left(engine: Engine, place: Path, boxes: Collection[str]) -> Iterator[str]:
     ours = names.label_filters(names.home_id(str(place)))
     yield from (f"container {box.name}" for box in engine.find(ours))
     yield from (f"volume {name}" for name in engine.find_volumes(ours))
@@ -131,7 +141,7 @@ def left(engine: Engine, place: Path) -> Iterator[str]:
     yield from (f"worktree {found.name}" for found in (place / "repo.git" / "worktrees").glob("*"))
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):  # it was let go just now
-            if backing.read_text().startswith(f"{place}/"):
+            if any(f"/w/{box}/" in backing.read_text() for box in boxes):  # as the mounter saw it
                 yield f"loop device {backing.parts[3]}"
     ids = (str(place), names.home_id(str(place)))
     mounts = Path("/proc/self/mounts").read_text().splitlines()

@@ -11,7 +11,7 @@ from runner.errors import EngineError
 from runner.sandbox.box import BoxSpec
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
-from runner.supervisor.verdict import LAYOUT_FAILED, OVERLAY_FAILED, Check
+from runner.supervisor.verdict import CHECKOUT_FAILED, LAYOUT_FAILED, OVERLAY_FAILED, Check
 from runner.tasks.units import format_duration
 
 
@@ -79,6 +79,8 @@ def _judge(state: BoxState | None, seconds: float, *, ready: bool) -> Checked:
         raise EngineError("the check's workspace could not be laid out")
     if state.exit_code == OVERLAY_FAILED and not ready:
         return Checked("failed", "the work stands where setup's or included files belong", None, seconds)
+    if state.exit_code == CHECKOUT_FAILED and not ready:
+        return Checked("failed", "the work could not be checked out on a disk of `limits.disk`", None, seconds)
     if state.exit_code == 0:
         return Checked("passed", "", 0, seconds)
     return Checked("failed", _why(state), state.exit_code, seconds)

@@ -6,13 +6,15 @@ Whose run is still being worked on is left alone; work that exists nowhere else 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from runner import names
 from runner.gateway.client import Gateway
 from runner.locks import try_locked
 from runner.sandbox import workspace
+from runner.sandbox.disks import half_proved
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.standing import StandingError
 from runner.sandbox.workspace import Workspace
@@ -24,17 +26,19 @@ class Leftovers:
     """What ended runs left: containers, workspaces each with its repository's git directory, and more.
 
     `grants` are the directories of boxes' sockets; a gateway process may still listen in them. `volumes`
-    are where ended runs' disks were mounted, by name.
+    are where ended runs' disks were mounted, by name. The repository of a workspace is None where its
+    note can't be read. `strays` are files that a process was about to finish or to remove.
     """
 
     boxes: tuple[BoxState, ...]
-    spaces: tuple[tuple[Workspace, Path], ...]
+    spaces: tuple[tuple[Workspace, Path | None], ...]
     quarantines: tuple[Path, ...]
     grants: tuple[Path, ...]
     volumes: tuple[str, ...]
+    strays: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.boxes or self.spaces or self.quarantines or self.grants or self.volumes)
+        return any(getattr(self, field.name) for field in fields(self))
 
     def words(self) -> list[str]:
         """Each leftover on a line."""
@@ -43,11 +47,16 @@ class Leftovers:
                 f"ends and removes container {box.name} of run {box.labels.get(names.LABEL_RUN)}"
                 for box in self.boxes
             ),
-            *(f"saves and removes workspace {space.root} of {git_dir}" for space, git_dir in self.spaces),
+            *(f"saves and removes workspace {space.root} {_of(git_dir)}" for space, git_dir in self.spaces),
             *(f"removes quarantine {place}" for place in self.quarantines),
             *(f"revokes grant of a model {place}" for place in self.grants),
             *(f"removes volume {name}" for name in self.volumes),
+            *(f"removes file {stray}" for stray in self.strays),
         ]
+
+
+def _of(git_dir: Path | None) -> str:
+    return f"of {git_dir}" if git_dir else "of a repository that is not known: see its `git worktree list`"
 
 
 def look(engine: Engine, home: Path) -> Leftovers:
@@ -62,7 +71,15 @@ def look(engine: Engine, home: Path) -> Leftovers:
         _others(home / "q", busy),
         _others(home / "s", busy),
         tuple(name for name, has in volumes.items() if is_over(home, has.get(names.LABEL_RUN, ""))),
+        tuple(_strays(home)),
     )
+
+
+def _strays(home: Path) -> Iterator[Path]:
+    """What lies beside the workspaces because a process of a run that is over was killed."""
+    for run, file in (*workspace.half_noted(home / "w"), *half_proved(home)):
+        if is_over(home, run):
+            yield file
 
 
 def _others(folder: Path, busy: set[str]) -> tuple[Path, ...]:
@@ -83,11 +100,13 @@ def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> li
         if space.is_whole:
             saved.append(str(_save(stewards, space)))
         stewards.disks.free(space.id)
-        if git_dir.is_dir():
+        if git_dir is not None and git_dir.is_dir():
             workspace.take_down(space, git_dir, home / "locks")
         elif space.root.exists():
             space.root.rmdir()
         workspace.forget(space)
+    for stray in left.strays:
+        stray.unlink(missing_ok=True)
     for place in left.quarantines:
         shutil.rmtree(place, ignore_errors=True)
     return saved

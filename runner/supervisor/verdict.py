@@ -62,6 +62,10 @@ OVERLAY_FAILED = 114
 """Its exit code when what setup kept, or what is included, could not be laid over the commit's files."""
 
 
+CHECKOUT_FAILED = 115
+"""Its exit code when a check's commit could not be checked out where its base could: it does not fit."""
+
+
 @dataclass(frozen=True)
 class Exit:
     """What was observed when an agent's box ended.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -256,6 +257,7 @@ def test_the_document_says_what_is_tested_before_a_run() -> None:
     assert not any(f"`{name}`" in part for name in BY_NAME.keys() - RULES.keys() - {"tree-policy"})
 
 
-@pytest.mark.parametrize("case", [34, *NETWORK_LATER, *SHOWN_LATER])
-def test_the_document_lists_every_case_that_is_not_tested(case: int) -> None:
-    assert any(line.startswith(f"| {case}, ") for line in DOCUMENT.splitlines())
+def test_the_document_lists_the_cases_that_are_not_tested() -> None:
+    (part,) = [part for part in DOCUMENT.split("\n## ") if part.startswith("Attacks that are not tested")]
+    listed = {int(number) for number in re.findall(r"^\| (\d+), ", part, re.MULTILINE)}
+    assert listed == {34, *NETWORK_LATER, *SHOWN_LATER}
