@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 FULL = os.environ.get("CORRAL_TEST_COUNTS") == "full"
 SEED = int(os.environ.get("CORRAL_TEST_SEED") or secrets.randbelow(2**32))
+os.environ["CORRAL_TEST_SEED"] = str(SEED)  # for the processes that tests are spread over
 
 settings.register_profile(
     "small", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

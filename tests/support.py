@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -183,7 +184,7 @@ def picture(home: Path) -> Picture:
         volumes,
         networks,
         frozenset(mount for mount in mounts if str(home) in mount or "loop" in mount),
-        frozenset(_loops_of(home)),
+        frozenset(loops_of(home)),
         frozenset(_processes_of(home)),
     )
 
@@ -193,12 +194,17 @@ def is_foreign_or_of(home: Path, volume: str) -> bool:
     return not volume.startswith("corral-disks-") or names.home_id(str(home)) in volume
 
 
-def _loops_of(home: Path) -> Iterator[str]:
-    """Files of the state directory that a loop device holds. A container names its paths otherwise."""
+def loops_of(home: Path) -> Iterator[str]:
+    """Loop devices that hold a disk of an attempt of this state directory.
+
+    The kernel names the file as the mounter sees it, so it is told by the attempt's digits.
+    """
+    notes = b"".join(file.read_bytes() for file in home.glob("journal.db*"))
+    boxes = set(re.findall(r'"box": ?"([0-9a-f]{12})"', notes.decode(errors="replace")))
     for file in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):  # it was let go just now
             backing = file.read_text().strip()
-            if str(home) in backing or backing.startswith("/state/w/"):
+            if any(f"/{box}/" in backing for box in boxes):
                 yield backing
 
 

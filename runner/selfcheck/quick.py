@@ -149,7 +149,7 @@ def _bench(rooms: Rooms, run: str) -> Iterator[Bench]:
     try:
         base = base_store(folder / "bases", git_dir, commit)
         workspace.lay_out(space, base, git_dir, rooms.locks, workspace.Inputs("", {}, {}, ()))
-        disk = rooms.disks.make(box, "agent", LIMITS.disk, rooms.uid)
+        disk = rooms.disks.make(box, "agent", LIMITS.disk, rooms.owner)
         yield Bench(folder, _spec(rooms, run, box, git_dir, commit), space, base, secret, disk)
     finally:
         rooms.disks.free(box)

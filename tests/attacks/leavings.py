@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner import names
 from runner.sandbox.engine import Engine
-from tests.support import _processes_of
+from tests.support import _processes_of, loops_of
 
 PATIENCE = 10.0
 """Seconds in which a gateway that nobody needs any more has left."""
@@ -25,7 +25,6 @@ def left(home: Path) -> list[str]:
             ours = names.label_filters(names.home_id(str(place)))
             found += [f"container {box.name}" for box in engine.find(ours)]
             found += [f"volume {name}" for name in engine.find_volumes(ours)]
-    loops = (file.read_text() for file in Path("/sys/block").glob("loop*/loop/backing_file"))
-    found += [f"loop device on {name}" for name in loops if name.startswith(f"{home}/")]
+    found += [f"loop device on {name}" for place in (home, home / "selfcheck") for name in loops_of(place)]
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     return found + [f"mount {line}" for line in mounts if str(home) in line]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import psutil
 from runner import names
 from runner.sandbox.engine import Engine
 from tests.attacks.trace import Started
-from tests.support import git, host_git_hashes, tree_hashes
+from tests.support import git, host_git_hashes, loops_of, tree_hashes
 
 ETC = ("passwd", "shadow", "group", "hosts", "profile", "bash.bashrc", "crontab", "ld.so.preload", "sudoers")
 
@@ -97,7 +98,7 @@ def look(stakes: Stakes) -> Snapshot:
         volumes=frozenset(volumes),
         networks=frozenset(networks),
         mounts=frozenset(_lines(Path("/proc/self/mountinfo"), (str(stakes.folder), ours))),
-        loops=frozenset(_loops(str(stakes.home))),
+        loops=frozenset(loops_of(stakes.home)),
         processes=frozenset(_processes(stakes)),
     )
 
@@ -108,8 +109,13 @@ def _places(stakes: Stakes) -> dict[str, str]:
     for name in ETC:
         file = Path("/etc") / name
         if file.is_file() and os.access(file, os.R_OK):
-            found[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
+            found[str(file)] = hashlib.sha256(_without_users_of_tests(file.read_bytes())).hexdigest()
     return found
+
+
+def _without_users_of_tests(text: bytes) -> bytes:
+    """An account file without the accounts that tests which run beside this one make and remove."""
+    return re.sub(rb"^corral-test-.*\n|,?corral-test-[0-9a-f]{6}", b"", text, flags=re.MULTILINE)
 
 
 def _lines(file: Path, words: tuple[str, ...]) -> Iterator[str]:
@@ -117,16 +123,6 @@ def _lines(file: Path, words: tuple[str, ...]) -> Iterator[str]:
     for line in file.read_text().splitlines():
         if any(word in line for word in words):
             yield " ".join(line.split()[2:5])
-
-
-def _loops(home: str) -> Iterator[str]:
-    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            backing = file.read_text()
-        except OSError:  # it was let go just now
-            continue
-        if home in backing:
-            yield backing.strip()
 
 
 def _processes(stakes: Stakes) -> Iterator[str]:
