@@ -16,7 +16,7 @@ from runner.supervisor import doctor as doctoring
 from runner.supervisor import prepare
 from runner.supervisor import reap as reaping
 from runner.supervisor.means import images as image_maker
-from runner.supervisor.means import standing
+from runner.supervisor.means import images_unbuilt, standing
 from runner.supervisor.records import run_names, wanted_images
 from runner.supervisor.schedule import images_of
 from runner.views import report, selfcheck_view, wording
@@ -57,7 +57,7 @@ def reap(
 ) -> None:
     """Remove what ended runs left: containers and workspaces of ours. Unsaved work is saved first."""
     settings = configuration.load()
-    with Engine(configuration.environment()) as engine:
+    with reaping.alone(settings.home), Engine(configuration.environment()) as engine:
         if not dry and full.clear_killed(engine, settings):
             out.print("removed what a `corral selfcheck` had left")
         left = reaping.look(engine, settings.home)
@@ -89,7 +89,7 @@ def image_build(file: FileArgument) -> None:
 def image_list(as_json: JsonOption = False) -> None:
     """List the images that Corral made."""
     with Engine(configuration.environment()) as engine:
-        held = image_maker(engine, configuration.load()).held()
+        held = images_unbuilt(engine, configuration.load()).held()
     if as_json:
         print_json([{"tags": list(i.tags), "id": i.id, "size": i.size, "created": i.created} for i in held])
         return

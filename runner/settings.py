@@ -60,7 +60,12 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().resolve()
+        place = home.expanduser().resolve()
+        try:
+            place.as_posix().encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{place!a} is not UTF-8, and the engine takes no other paths") from error
+        return place
 
     @property
     def credentials_found(self) -> tuple[str, ...]:

@@ -78,6 +78,11 @@ class Between:
             return Change(None, None, None)
         return Change(files, insertions, deletions)
 
+    def touches(self, path: str) -> bool:
+        """Whether anything differs at or below a path."""
+        compare = ("diff-tree", "--quiet", "--no-renames", self.base, self.tip, "--", f":(literal){path}")
+        return not closed.succeeds(self.git_dir, *compare, alternates=self.alternates)
+
     def flags(self) -> tuple[str, ...]:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""
         told = _Told()

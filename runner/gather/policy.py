@@ -27,10 +27,11 @@ class Refused(Exception):  # noqa: N818 - it is a finding, not a fault
 class Policy:
     """The bounds on work. The source of the figures is the threat model's test packs.
 
-    `name` is Linux's NAME_MAX: a longer one can't be checked out. `tree_object` and `commit_object` bound single objects, which are read into memory: half a million
-    entries with names of common length, and a message of a megabyte. `trees` bounds how many different
-    trees are remembered, and `walked` how many entries are read in all of them: more than a thousand
-    commits to a large repository need, and some seconds of work.
+    `name` is Linux's NAME_MAX: a longer name can't be checked out. `tree_object` and `commit_object`
+    bound single objects, which are read into memory: half a million entries with names of common length,
+    and a message of a megabyte. `trees` bounds how many different trees are remembered, and `walked` how
+    many entries are read in all of them: more than a thousand commits to a large repository need, and
+    some seconds of work.
     """
 
     depth: int = 64

@@ -62,6 +62,14 @@ class Quarantine:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""
         return self._since_base.flags()
 
+    def touched(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Flags for those of these paths at or below which the work differs from the base."""
+        return tuple(
+            f"protected path {path!a} is changed in the branch; the check saw it as in the base"
+            for path in paths
+            if self._since_base.touches(path)
+        )
+
     @property
     def _since_base(self) -> Between:
         return Between(self.checked, (self.base.objects,), self.base.commit, self.tip)

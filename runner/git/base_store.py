@@ -117,14 +117,13 @@ def base_store(bases: Path, git_dir: Path, commit: str, history: History = "full
     Raises:
         GitError: The history can't be read whole.
     """
-    name = commit if history == "full" else f"{commit}-{history}"
+    original = stand_in = None
     if history == "none":
         original = closed.git(git_dir, "cat-file", "commit", commit)
         stand_in = standing_for(original)
-        store = BaseStore(bases / f"{name}.git", oid_of("commit", stand_in), original)
-    else:
-        stand_in = None
-        store = BaseStore(bases / f"{name}.git", commit)
+    given = commit if stand_in is None else oid_of("commit", stand_in)
+    name = given if history == "full" else f"{given}-{history}"  # a box can read it in its table of mounts
+    store = BaseStore(bases / f"{name}.git", given, original)
     with locked(bases / f"{name}.lock"):
         if not store.path.exists():
             with _appearing_whole(store.path) as fresh:

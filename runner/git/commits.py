@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 
 _TOP = re.compile(rb"(tree [0-9a-f]{40}\n)((?:parent [0-9a-f]{40}\n)*)")
-_PARENT = re.compile(rb"^parent ", re.MULTILINE)
 _SIGNED = re.compile(rb"^(?:gpgsig|gpgsig-sha256|mergetag) .*\n(?: .*\n)*", re.MULTILINE)
 _NOBODY = b"Corral <corral@localhost> 0 +0000"
 
@@ -78,6 +77,6 @@ def _parts(commit: bytes) -> tuple[bytes, tuple[str, ...], bytes, bytes, bytes]:
     if top is None:
         raise ValueError("a commit that names no tree")
     rest = head[top.end() :]
-    if _PARENT.search(rest):
+    if rest.startswith(b"parent "):
         raise ValueError("a commit with a parent that is not written as git writes it")
     return top[1], tuple(line.split()[1] for line in top[2].decode().splitlines()), rest, blank, message

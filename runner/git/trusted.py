@@ -15,8 +15,11 @@ import git
 from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 
 from runner.errors import UsageError
+from runner.git import closed
 
 SHOWN = 5
+MOST_FILES = 500_000
+"""As many as gathered work may hold (`runner.gather.policy`)."""
 OTHER_BASE = "name that as `base:`"
 
 
@@ -142,23 +145,44 @@ def _whole(repo: git.Repo, path: Path, commit: str) -> None:
 
 
 def _plain_content(repo: git.Repo, path: Path, commit: str) -> None:
-    """See that the commit uses neither submodules nor LFS, which are not supported yet."""
-    rows = repo.git.ls_tree("-r", "-z", "--full-tree", commit, stdout_as_string=False).split(b"\0")
-    modules = [row.partition(b"\t")[2] for row in rows if row.startswith(b"160000 ")]
+    """See that the commit can be laid out, and has no submodules and no LFS, which are not supported yet."""
+    modules, attributes = _special(repo, path, commit)
     if modules:
         raise UsageError(
             f"{path} has submodules at its base ({_some(modules)}), which are not supported yet",
             cure=f"take out the submodules on a branch of their own, and {OTHER_BASE}",
         )
-    for row in rows:
-        head, _, name = row.partition(b"\t")
-        if name.rpartition(b"/")[2] == b".gitattributes":
-            text = repo.git.cat_file("blob", head.split()[2].decode(), stdout_as_string=False)
-            if b"filter=lfs" in text:
-                raise UsageError(
-                    f"{path} uses Git LFS at its base ({_some([name])}), which is not supported yet",
-                    cure=f"take out the `filter=lfs` lines on a branch of their own, and {OTHER_BASE}",
-                )
+    for oid, name in attributes:
+        text = repo.git.cat_file("blob", oid, stdout_as_string=False)
+        if b"filter=lfs" in text:
+            raise UsageError(
+                f"{path} uses Git LFS at its base ({_some([name])}), which is not supported yet",
+                cure=f"take out the `filter=lfs` lines on a branch of their own, and {OTHER_BASE}",
+            )
+
+
+def _special(repo: git.Repo, path: Path, commit: str) -> tuple[list[bytes], list[tuple[str, bytes]]]:
+    """The submodules of a commit, and the ids and names of its `.gitattributes`.
+
+    Read as it comes: a commit of another's making can take a kilobyte and say that it has billions of files.
+    """
+    modules, attributes = [], []
+    listing = ("ls-tree", "-r", "-z", "--full-tree", commit)
+    try:
+        with closed.records(Path(repo.common_dir).resolve(), *listing, end=b"\0") as rows:
+            for number, row in enumerate(rows, start=1):
+                if number > MOST_FILES:
+                    said = f"{path} has more than {MOST_FILES} files at its base, which no work may have"
+                    raise BaseError(said, cure="name another commit as `base:`")
+                head, _, name = row.partition(b"\t")
+                if head.startswith(b"160000 "):
+                    modules.append(name)
+                elif name.rpartition(b"/")[2] == b".gitattributes":
+                    attributes.append((head.split()[2].decode(), name))
+    except closed.GitError as error:
+        said = f"the files of {path} at its base can't be listed: {error}"
+        raise BaseError(said, cure="name another commit as `base:`") from error
+    return modules, attributes
 
 
 def _notes(repo: git.Repo, base: str) -> Iterator[str]:

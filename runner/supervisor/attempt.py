@@ -284,7 +284,7 @@ class _Life:
             insertions=change.insertions,
             deletions=change.deletions,
             kept=kept,
-            flags=left + found.flags(),
+            flags=left + found.touched(self._spec.task.protect) + found.flags(),
         )
 
     def _keep(self, work: Work, reason: str) -> e.AttemptGathered:

@@ -80,7 +80,9 @@ def _judge(state: BoxState | None, seconds: float, *, ready: bool) -> Checked:
     if state.exit_code == OVERLAY_FAILED and not ready:
         return Checked("failed", "the work stands where setup's or included files belong", None, seconds)
     if state.exit_code == CHECKOUT_FAILED and not ready:
-        return Checked("failed", "the work could not be checked out on a disk of `limits.disk`", None, seconds)
+        return Checked(
+            "failed", "the work could not be checked out on a disk of `limits.disk`", None, seconds
+        )
     if state.exit_code == 0:
         return Checked("passed", "", 0, seconds)
     return Checked("failed", _why(state), state.exit_code, seconds)

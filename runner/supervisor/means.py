@@ -41,7 +41,12 @@ def make_home(home: Path) -> None:
 
 
 def images(engine: Engine, settings: Settings) -> Images:
-    """What prepares images; commits are read from base stores, so that builds see whole exports."""
+    """What prepares images; commits are read from base stores, so that builds see whole exports.
+
+    Raises:
+        HostError: As `make_home`: whoever is the first to write there, it is the user's alone.
+    """
+    make_home(settings.home)
 
     def files(source: Source) -> BaseStore:
         return base_store(settings.home / "bases", Path(source.git_dir), source.base)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from runner import names
 from runner.gateway.client import Gateway
-from runner.locks import try_locked
+from runner.locks import locked, try_locked
 from runner.sandbox import workspace
 from runner.sandbox.disks import half_proved
 from runner.sandbox.engine import BoxState, Engine
@@ -55,6 +56,16 @@ class Leftovers:
         ]
 
 
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Wait until nobody else clears this state directory: two at once would take each other's tools away."""
+    if not home.is_dir():  # then there is nothing in it that could be fought over, and none is made
+        yield
+        return
+    with locked(home / "locks" / "reap.lock"):
+        yield
+
+
 def _of(git_dir: Path | None) -> str:
     return f"of {git_dir}" if git_dir else "of a repository that is not known: see its `git worktree list`"
 
@@ -77,7 +88,8 @@ def look(engine: Engine, home: Path) -> Leftovers:
 
 def _strays(home: Path) -> Iterator[Path]:
     """What lies beside the workspaces because a process of a run that is over was killed."""
-    for run, file in (*workspace.half_noted(home / "w"), *half_proved(home)):
+    archives = ((file.name.partition("+")[0], file) for file in (home / "kept").glob("*.part"))
+    for run, file in (*workspace.half_noted(home / "w"), *half_proved(home), *archives):
         if is_over(home, run):
             yield file
 

@@ -111,7 +111,8 @@ def test_equal_files_are_given_as_the_same_commit(repo: Path, tmp_path: Path) ->
 def test_each_history_has_its_own_store_and_is_made_once(repo: Path, tmp_path: Path) -> None:
     stores = [store_of(repo, tmp_path, history) for history in HISTORIES]
     base = git(repo, "rev-parse", "base")
-    assert [store.path.name for store in stores] == [f"{base}.git", f"{base}-shallow.git", f"{base}-none.git"]
+    names = [f"{base}.git", f"{base}-shallow.git", f"{stores[2].commit}-none.git"]
+    assert [store.path.name for store in stores] == names
     before = [store.path.stat().st_mtime_ns for store in stores]
     assert [store_of(repo, tmp_path, history) for history in HISTORIES] == stores
     assert [store.path.stat().st_mtime_ns for store in stores] == before
@@ -190,6 +191,12 @@ def test_other_parents_leave_author_and_message_and_drop_the_signature() -> None
         + b"b" * 40
         + b"\n\ngpgsig of the message\n"
     )
+
+
+def test_a_parent_in_capitals_is_no_commit() -> None:
+    written = SIGNED.replace(b"parent " + b"b" * 40 + b"\nauthor", b"parent " + b"B" * 40 + b"\nauthor")
+    with pytest.raises(ValueError, match="not written as git writes it"):
+        with_parents(written, {"b" * 40: "c" * 40})
 
 
 def test_an_unknown_parent_is_no_parent() -> None:

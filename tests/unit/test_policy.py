@@ -63,8 +63,18 @@ def test_deep_trees_are_refused_before_they_are_walked_to_the_end() -> None:
 
 def test_long_paths_are_refused() -> None:
     trees = Trees()
+    oid = trees.add(("100644", b"f", BLOB))
+    for _ in range(5):
+        oid = trees.add(("40000", b"n" * 250, oid))
     with pytest.raises(Refused, match="path longer"):
-        TreeWalk(trees.read).shape(trees.add(("100644", b"n" * 2000, BLOB)))
+        TreeWalk(trees.read).shape(oid)
+
+
+def test_a_name_that_no_file_system_takes_is_refused() -> None:
+    trees = Trees()
+    TreeWalk(trees.read).shape(trees.add(("100644", b"n" * 255, BLOB)))
+    with pytest.raises(Refused, match="name longer than 255"):
+        TreeWalk(trees.read).shape(trees.add(("100644", b"n" * 256, BLOB)))
 
 
 def test_one_tree_used_by_many_is_read_once() -> None:
