@@ -106,3 +106,8 @@ def label_filters(
     }
     filters = [f"{name}={value}" for name, value in wanted.items() if value is not None]
     return filters or [LABEL_HOME]
+
+
+def is_ours(name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a container with these labels can be Corral's: an image can bring labels, but no name."""
+    return name.startswith(f"corral-{labels.get(LABEL_ROLE)}-")

@@ -25,18 +25,26 @@ mounted() {
     mountpoint -q "$1"
 }
 
+# The loop device that holds a file, if one does.
+holder() {
+    losetup --noheadings --output NAME --associated "$1" | head -n 1
+}
+
 # mount_disk FILE DIRECTORY
 mount_disk() {
     mkdir -p "$2"
     tries=0
     while :; do
-        device=$(losetup --noheadings --output NAME --associated "$1" | head -n 1)
+        device=$(holder "$1")
         [ -n "$device" ] || device=$(losetup --find --show "$1")
         if mount -t ext4 -o nosuid,nodev,errors=remount-ro "$device" "$2" 2>/tmp/complaint; then
-            losetup --detach "$device"
-            return
+            if [ "$(holder "$1")" = "$device" ]; then
+                losetup --detach "$device"
+                return
+            fi
+            umount "$2"
         fi
-        # A device that its last user just let go may vanish under us.
+        # A device that its last user just let go may vanish under us, or become another's.
         [ $((tries += 1)) -lt 5 ] || { losetup --detach "$device" || true; fail "$(cat /tmp/complaint)"; }
         sleep 0.1
     done

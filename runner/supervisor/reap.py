@@ -77,13 +77,17 @@ def look(engine: Engine, home: Path) -> Leftovers:
     spaces = workspace.remembered(home / "w")
     busy = {space.id for space, run, _ in spaces if not is_over(home, run)}
     return Leftovers(
-        tuple(box for box in boxes if is_over(home, box.labels.get(names.LABEL_RUN, ""))),
+        tuple(box for box in boxes if names.is_ours(box.name, box.labels) and is_over(home, _run(box))),
         tuple((space, git_dir) for space, _, git_dir in spaces if space.id not in busy),
         _others(home / "q", busy),
         _others(home / "s", busy),
         tuple(name for name, has in volumes.items() if is_over(home, has.get(names.LABEL_RUN, ""))),
         tuple(_strays(home)),
     )
+
+
+def _run(box: BoxState) -> str:
+    return box.labels.get(names.LABEL_RUN, "")
 
 
 def _strays(home: Path) -> Iterator[Path]:

@@ -324,6 +324,12 @@ def test_an_image_that_does_not_fit_is_refused_each_time(
             images.prepare(source, None)
 
 
+def nameless_volumes(engine: Engine) -> set[str]:
+    """Volumes that an image made the engine make: it calls them by 64 digits."""
+    names = (row["Name"] for row in engine._api.volumes()["Volumes"] or ())
+    return {name for name in names if len(name) == 64}
+
+
 HOSTILE = """FROM {base}
 RUN mkdir -p /evil && printf '#!/bin/sh\\ntouch /tmp/ran\\n"$@"\\n' > /evil/run && chmod 755 /evil/run
 HEALTHCHECK --interval=1s CMD touch /tmp/ran-health
@@ -344,7 +350,7 @@ def test_what_an_image_brings_is_neutralised(
 ) -> None:
     source = repository({"Dockerfile": HOSTILE.format(base=dev)}, image=ImageSpec(kind="build", path="."))
     image = images.prepare(source, None)
-    volumes = {row["Name"] for row in engine._api.volumes()["Volumes"] or ()}
+    volumes = nameless_volumes(engine)
     script = """sleep 1.5; ls /tmp; id -u; pwd
     echo "[$LD_PRELOAD$LD_AUDIT$HTTPS_PROXY$http_proxy] $LD_LIBRARY_PATH"
     """
@@ -371,7 +377,7 @@ def test_what_an_image_brings_is_neutralised(
     assert not config.get("Volumes")
     assert {name: config["Labels"][name] for name in labels} == labels
     assert not told["NetworkSettings"]["Ports"]
-    assert {row["Name"] for row in engine._api.volumes()["Volumes"] or ()} == volumes
+    assert nameless_volumes(engine) <= volumes
 
 
 def test_an_image_without_a_shell_is_refused_with_a_cure(images: Images, repository: Any) -> None:
