@@ -9,6 +9,7 @@ import pytest
 
 from tests.attacks import night
 from tests.attacks.oracle import PROMISES, Stakes
+from tests.contract.conftest import folder, gateway, upstream  # noqa: F401 - the same fixtures serve here
 from tests.engine.conftest import corral, repo  # noqa: F401 - the same fixtures serve here
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,10 +18,7 @@ from tests.contract.gateway_service import (
     CANARY,
     Seen,
     Upstream,
-    granted,
-    playing,
     raw,
-    running,
 )
 
 pytestmark = pytest.mark.timeout(SECONDS + MARGIN)
@@ -41,25 +37,6 @@ WORDS = [
     b" HTTP/0.9",    b"ffffffffffffffff\r\n", b"-1\r\n", b"\xff\xfe", b"http://evil.example/", b"/v1/files",
     b"A: " + b"b" * 9000,
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway process, whose log must hold neither the key nor a failure of its own in the end."""
-    with running(tmp_path_factory.mktemp("gateway") / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with playing() as made:
-        yield made
-
-
-@pytest.fixture
-def folder(gateway: Gateway, upstream: Upstream) -> Iterator[Path]:
-    with granted(gateway, upstream) as made:
-        yield made
 
 
 def the_process(folder: Path) -> psutil.Process:

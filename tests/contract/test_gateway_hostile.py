@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,8 @@ from tests.contract.gateway_service import (
     CANARY,
     OTHER,
     Upstream,
-    granted,
     keys_of,
-    playing,
     raw,
-    running,
 )
 
 H = b"Host: x\r\nx-api-key: k\r\n"
@@ -56,27 +52,6 @@ HOSTILE = {
     "header of latin-1": ASK + b"A: \xe4\r\nContent-Length: 2\r\n\r\n{}",
     "noise": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50 + b"\r\n\r\n",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway process for all these tests."""
-    with running(tmp_path_factory.mktemp("gateway") / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """The service."""
-    with playing() as made:
-        yield made
-
-
-@pytest.fixture
-def folder(gateway: Gateway, upstream: Upstream) -> Iterator[Path]:
-    """The directory of the socket of a box that may ask the service."""
-    with granted(gateway, upstream) as made:
-        yield made
 
 
 @pytest.mark.parametrize("name", HOSTILE)

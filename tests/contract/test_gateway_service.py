@@ -25,11 +25,9 @@ from tests.contract.gateway_service import (
     Upstream,
     begin_stream,
     chunk,
-    granted,
     keys_of,
     plain,
     playing,
-    running,
 )
 
 MIB = 1024**2
@@ -38,27 +36,6 @@ START = (
     b'{"input_tokens":7,"output_tokens":1}}}\n\n'
 )
 DELTA = b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":42}}\n\n'
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway process for all these tests."""
-    with running(tmp_path_factory.mktemp("gateway") / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """The service."""
-    with playing() as made:
-        yield made
-
-
-@pytest.fixture
-def folder(gateway: Gateway, upstream: Upstream) -> Iterator[Path]:
-    """The directory of the socket of a box that may ask the service."""
-    with granted(gateway, upstream) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""The real parts that several modules talk to: a gateway process, a service behind it, a box's socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.gateway.client import Gateway
+from tests.contract.gateway_service import Upstream, granted, playing, running
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway process, whose log must hold neither the key nor a failure of its own in the end."""
+    with running(tmp_path_factory.mktemp("gateway") / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """The service."""
+    with playing() as made:
+        yield made
+
+
+@pytest.fixture
+def folder(gateway: Gateway, upstream: Upstream) -> Iterator[Path]:
+    """The directory of the socket of a box that may ask the service."""
+    with granted(gateway, upstream) as made:
+        yield made
