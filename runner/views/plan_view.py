@@ -31,6 +31,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
         yield cell(
             f"  image: {image_words(source.image)}"
             + (f"; setup: {' && '.join(source.setup)}" if source.setup else "")
+            + (f"; history: {source.history}" if source.history != "full" else "")
         )
         yield from _layers(forecast.images.get(index))
     yield Text()
@@ -102,6 +103,7 @@ def limits_words(limits: Limits) -> str:
     """Limits on one line."""
     return (
         f"{limits.cpus:g} cpu, {wording.size(limits.memory)}, {limits.pids} pids, "
+        f"disk {wording.size(limits.disk)}, "
         f"{wording.duration(limits.time)}, idle {wording.duration(limits.idle)}"
     )
 
