@@ -11,9 +11,9 @@
 #
 # HOW is sparse (it takes room on the host as it fills) or reserved (all of its room at once).
 #
-# A disk is the file /state/w/ID/PLACE.ext4. The loop device that it is mounted through is let go as soon as it
-# is mounted, so that the kernel frees it with the last mount, whoever dies first. There is no journal: what is
-# on such a disk need not outlive a crash of the host whole, and a disk without one is made in milliseconds.
+# A disk is the file /state/w/ID/PLACE.ext4. The loop device that it is mounted through is let go with the last
+# mount, whoever dies first. There is no journal: what is on such a disk need not outlive a crash of the host
+# whole, and a disk without one is made in milliseconds.
 set -eu
 
 fail() {
@@ -25,27 +25,15 @@ mounted() {
     mountpoint -q "$1"
 }
 
-# The loop device that holds a file, if one does.
-holder() {
-    losetup --noheadings --output NAME --associated "$1" | head -n 1
-}
-
 # mount_disk FILE DIRECTORY
+# `mount` uses the device that holds the file already, if one does; one that it takes lets go by itself, also if
+# `mount` is killed half way.
 mount_disk() {
     mkdir -p "$2"
     tries=0
-    while :; do
-        device=$(holder "$1")
-        [ -n "$device" ] || device=$(losetup --find --show "$1")
-        if mount -t ext4 -o nosuid,nodev,errors=remount-ro "$device" "$2" 2>/tmp/complaint; then
-            if [ "$(holder "$1")" = "$device" ]; then
-                losetup --detach "$device"
-                return
-            fi
-            umount "$2"
-        fi
-        # A device that its last user just let go may vanish under us, or become another's.
-        [ $((tries += 1)) -lt 5 ] || { losetup --detach "$device" || true; fail "$(cat /tmp/complaint)"; }
+    until mount -t ext4 -o loop,nosuid,nodev,errors=remount-ro "$1" "$2" 2>/tmp/complaint; do
+        # A device that its last user just let go may vanish under us.
+        [ $((tries += 1)) -lt 5 ] || fail "$(cat /tmp/complaint)"
         sleep 0.1
     done
 }
