@@ -37,13 +37,11 @@ MOST_FILES = 2_000_000
 FULL_BYTES = 64 * 1024
 """A disk with less room than this counts as full: hardly any write succeeds on it."""
 
-
 WATCHED = (
     "`limits.disk` is only looked after every few seconds: a box can fill the disk of CORRAL_HOME in "
     "between, and leave setuid files there"
 )
 """What is weaker where disks are watched."""
-
 
 SMALLEST = 4 * MIB
 """A disk below this size could not even hold the files that every box gets."""
