@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.path.relative_to(Path(__file__).parent).parts[0]
         if kind in {"engine", "attacks", "e2e"}:
             item.add_marker("engine" if kind == "attacks" else kind)
-            item.add_marker(pytest.mark.timeout(600))
+        item.add_marker(pytest.mark.timeout(600))
     items.sort(key=lambda item: order.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 

@@ -7,9 +7,12 @@ import hashlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,24 @@ def make_repo(folder: Path, files: Mapping[str, str] | None = None) -> Path:
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message=first")
     return folder
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail if what is done here takes more time of a processor than this, its ended children's included.
+
+    The time on a clock would tell how busy the host is; what never ends is the test's own timeout's.
+    """
+    began = processor_seconds()
+    yield
+    used = processor_seconds() - began
+    assert used < seconds, f"{used:.1f} s of processor time"
+
+
+def processor_seconds() -> float:
+    """What this process, and the children that it waited for, used of the processors until now."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,12 @@ def test_a_killed_process_leaves_no_file(corral: Corral) -> None:
 
 def test_two_clearings_at_once_do_not_hinder_each_other(corral: Corral, repo: Path) -> None:
     """The second waits; else it would take the first one's containers for leftovers."""
-    tasks = {f"t{number}": "head -c 20000000 /dev/urandom > made; sleep 300" for number in range(3)}
+    tasks = {
+        f"t{number}": "head -c 20000000 /dev/urandom > made; echo begun; sleep 300" for number in range(3)
+    }
     file = write_tasks(repo.parent / "t.yaml", repo, tasks)
     with living(corral, "run", file, "--jobs", "3") as run:
-        run.until("attempt.running", 3)
+        run.until_said("begun", 3)
         run.kill()
     clearing = []
     for _ in range(3):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import Corral, Picture, make_repo, picture
+from runner.locks import locked
+from tests.support import Corral, Picture, make_repo, picture, write_tasks
 
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """A repository with one commit."""
     return make_repo(tmp_path / "repo")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The images that every run needs: what is done for the first run on an engine is no test's own."""
+    folder = tmp_path_factory.mktemp("prepared")
+    file = write_tasks(folder / "t.yaml", make_repo(folder / "repo"), {"t": "true"})
+    everybodys = folder.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else folder.parent
+    with locked(everybodys / "prepared.lock"):  # of the processes that tests are spread over, one builds
+        done = Corral(folder / "home")("image", "build", file, timeout=550)
+    assert done.code == 0, done.err
 
 
 def left_behind(home: Path, before: Picture) -> list[str]:
@@ -26,7 +39,7 @@ def left_behind(home: Path, before: Picture) -> list[str]:
 
 
 @pytest.fixture
-def corral(tmp_path: Path) -> Iterator[Corral]:
+def corral(tmp_path: Path, prepared: None) -> Iterator[Corral]:  # noqa: ARG001 - only that it was done
     """The command with its own state directory; whatever it leaves behind fails the test."""
     home = tmp_path / "home"
     before = picture(home)

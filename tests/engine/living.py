@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from runner.sandbox.engine import Engine
 from tests.support import Corral
 
 
 class Live:
     """A run under way, heard through its events."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], environment: Mapping[str, str]) -> None:
         self.process = process
+        self._environment = environment
         self.events: list[dict[str, Any]] = []
         self._lines = self._read()
 
@@ -29,6 +31,22 @@ class Live:
             event = next(self._lines, None)
             assert event is not None, f"it ended: {self.process.communicate()[1]}"
             self.events.append(event)
+
+    def until_said(self, words: str, times: int = 1) -> None:
+        """Listen until so many attempts run, and wait until all of their boxes have printed these words.
+
+        An attempt runs as soon as its container does. What its command does comes after that, on a busy
+        host long after.
+        """
+        self.until("attempt.running", times)
+        with Engine(self._environment) as engine:
+            for attempt, container in self.boxes().items():
+                said = (out or b"" for out, _ in engine.follow(container))
+                assert any(words.encode() in out for out in said), f"{attempt} ended without a word"
+
+    def boxes(self) -> dict[str, str]:
+        """The container of each attempt that was heard to run."""
+        return {e["attempt"]: e["container"] for e in self.events if e["kind"] == "attempt.running"}
 
     def count(self, kind: str) -> int:
         """How many events of a kind were heard."""
@@ -60,7 +78,7 @@ class Live:
 @contextmanager
 def living(corral: Corral, *arguments: str | Path) -> Iterator[Live]:
     """A command that prints events; it is killed on leaving if it still runs."""
-    live = Live(corral.start(*arguments, "--json"))
+    live = Live(corral.start(*arguments, "--json"), corral.environment)
     try:
         yield live
     finally:

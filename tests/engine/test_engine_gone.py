@@ -16,7 +16,7 @@ from tests.engine.private_engine import PrivateEngine, private_engine
 from tests.support import Corral, git, host_git_hashes, write_tasks
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine of its own")
-TASKS = dict.fromkeys("abc", "echo begun > made; sleep 300")
+TASKS = dict.fromkeys("abc", "echo begun > made; echo begun; sleep 300")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def run(corral: Corral, repo: Path, engine: PrivateEngine) -> Iterator[Live]:
     corral.env["DOCKER_HOST"] = engine.address
     before = host_git_hashes(repo)
     with living(corral, "run", repo.parent / "t.yaml", "--jobs", "2") as live:
-        live.until("attempt.running", 2)
+        live.until_said("begun", 2)
         yield live
     assert host_git_hashes(repo) == before
 

@@ -16,7 +16,7 @@ import yaml
 from tests.engine.living import Live, gateway_processes, living
 from tests.support import CORRAL, Corral, git, write_tasks
 
-LIVE = "echo begun > made; sleep {}; echo ended >> made"
+LIVE = "echo begun > made; echo begun; sleep {}; echo ended >> made"
 TRANSCRIPT = {"turns": [{"text": "hello"}]}
 
 
@@ -42,7 +42,7 @@ def tasks(repo: Path, seconds: float, transcript: Path) -> Path:
 def live(corral: Corral, repo: Path, scripted: Path, request: pytest.FixtureRequest) -> Iterator[Live]:
     """A run in which two attempts live; they last as long as the test's parameter says."""
     with living(corral, "run", tasks(repo, request.param, scripted), "--jobs", "2") as run:
-        run.until("attempt.running", 2)
+        run.until_said("begun", 2)
         assert gateway_processes(corral.home)
         yield run
 
@@ -99,7 +99,7 @@ def test_a_stopped_run_can_be_resumed(corral: Corral, repo: Path, live: Live) ->
     live.end()
     assert live.rows()["c"]["phase"] == "queued"
     with living(corral, "resume") as again:
-        again.until("attempt.running")
+        again.until_said("begun")
         again.process.send_signal(signal.SIGTERM)
         assert again.end() == 143
         rows = again.rows()

@@ -38,20 +38,21 @@ def killed(corral: Corral, repo: Path) -> Live:
     """A run that was killed while two of its boxes live: with work that is nowhere else, and with grants."""
     transcript = repo.parent / "transcript.yaml"
     transcript.write_text("turns:\n  - text: hello\n")
-    tasks = {"a": "echo unsaved > made; sleep 300", "b": "git commit -q --allow-empty -m x; sleep 300"}
+    made = {"a": "echo unsaved > made", "b": "git commit -q --allow-empty -m x"}
+    tasks = {task: f"{sh}; echo begun; sleep 300" for task, sh in made.items()}
     file = write_tasks(repo.parent / "t.yaml", repo, tasks)
     file.write_text(
         file.read_text().replace("cli: command", f"cli: command\n    upstream: script:{transcript}")
     )
     with living(corral, "run", file, "--jobs", "2", "--name", "killed") as run:
-        run.until("attempt.running", 2)
+        run.until_said("begun", 2)
         run.kill()
     return run
 
 
 def boxes(run: Live) -> list[str]:
     """The ids of the run's containers."""
-    return [event["container"] for event in run.events if event["kind"] == "attempt.running"]
+    return list(run.boxes().values())
 
 
 def alive(containers: list[str]) -> list[bool]:
@@ -97,7 +98,7 @@ def test_the_repository_is_as_before(corral: Corral, repo: Path, request: pytest
 def test_a_reaped_run_can_be_resumed_and_starts_afresh(corral: Corral, repo: Path, killed: Live) -> None:
     assert corral("reap").code == 0
     with living(corral, "resume", "killed") as resumed:
-        resumed.until("attempt.running", 2)
+        resumed.until_said("begun", 2)
         resumed.process.terminate()
         assert resumed.end() == 143
     assert set(boxes(resumed)).isdisjoint(boxes(killed))
@@ -114,7 +115,7 @@ def test_what_is_not_ours_stays(corral: Corral, killed: Live, stranger: Any) -> 
 
 
 def test_a_living_run_stays(corral: Corral, repo: Path) -> None:
-    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 6"})
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 12"})
     with living(corral, "run", file) as run:
         run.until("attempt.running")
         assert "nothing is left over" in corral("reap").out

@@ -32,8 +32,8 @@ def test_boxes_that_live_are_adopted_and_nothing_is_repeated(corral: Corral, rep
     file = write_tasks(repo.parent / "t.yaml", repo, tasks)
     before = host_git_hashes(repo)
     with living(corral, "run", file, "--jobs", "3") as run:
-        run.until("attempt.running", 3)
-        boxes = {e["attempt"]: e["container"] for e in run.events if e["kind"] == "attempt.running"}
+        run.until_said("begun", 3)
+        boxes = run.boxes()
         run.kill()
     killed = time.time()
     wait_until_ended(boxes["short/do-short/1"])
@@ -41,12 +41,11 @@ def test_boxes_that_live_are_adopted_and_nothing_is_repeated(corral: Corral, rep
         assert resumed.end() == 0
     rows = resumed.rows()
     assert {(row["verdict"], row["try"]) for row in rows.values()} == {("accepted", 1)}
-    again = [e for e in resumed.events if e["kind"] == "attempt.running"]
-    assert boxes.items() <= {e["attempt"]: e["container"] for e in again}.items()
+    assert boxes.items() <= resumed.boxes().items()
     for task in ("short", "long", "longer"):
         began, ended = made(repo, rows[task])
         assert (int(began) <= killed, ended) == (True, "ended")
-        assert rows[task]["seconds"] == pytest.approx(seconds[task], abs=2)
+        assert rows[task]["seconds"] >= seconds[task]
         assert corral("logs", task).out.count("begun") == 1
     assert resumed.count("attempt.final") == len(tasks)
     assert host_git_hashes(repo) == before
@@ -83,7 +82,7 @@ def test_a_run_killed_at_any_instant_can_be_resumed(corral: Corral, repo: Path, 
 
 
 def test_a_second_supervisor_of_the_same_run_is_refused(corral: Corral, repo: Path) -> None:
-    with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 5"})) as run:
+    with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 10"})) as run:
         run.until("attempt.running")
         second = corral("resume")
         assert second.code == 3

@@ -21,7 +21,7 @@ while time.monotonic() < until:
     status = "none"
     try:
         with socket.socket(socket.AF_UNIX) as made:
-            made.settimeout(5)
+            made.settimeout(20)
             made.connect("/run/gw/gw.sock")
             made.sendall(ASK.encode())
             status = made.recv(4096).split(b" ")[1].decode()
