@@ -88,7 +88,10 @@ MEMORY_BOMB = Attack(
 )
 OUTPUT_FLOOD = Attack(
     "output",
-    f'echo attacked output; exec perl -e \'print "x" x 1023, "\\n" for 1 .. {FLOOD // 1024}\'',
+    # Said twice: on a busy host the engine may have dropped the beginning before anybody read it.
+    f"""echo attacked output
+    perl -e 'print "x" x 1023, "\\n" for 1 .. {FLOOD // 1024}'
+    echo attacked output""",
 )
 CREDENTIALS = Attack(
     "credentials",

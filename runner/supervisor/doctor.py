@@ -24,6 +24,8 @@ Level = Literal["ok", "weaker", "broken"]
 
 GIB = 1024**3
 LOW_DISK = 10 * GIB
+PATIENCE = 45.0
+"""Seconds that an engine may take for an answer: a busy one takes long for anything."""
 OLDEST_ENGINE = (20, 10)
 SAFER_ENGINE = (23, 0, 11)
 """First engine line with a seccomp profile and a runc that close the escapes named in docs/security."""
@@ -59,7 +61,7 @@ def weaker(findings: list[Finding]) -> tuple[str, ...]:
 
 def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
     try:
-        with Engine(environment, timeout=10) as engine:
+        with Engine(environment, timeout=PATIENCE) as engine:
             facts = engine.facts()
     except CorralError as error:
         yield Finding("engine", "broken", error.message, error.cure)

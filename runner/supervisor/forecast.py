@@ -84,7 +84,7 @@ def _images(
 ) -> dict[int, list[tuple[str, bool]] | None]:
     found: dict[int, list[tuple[str, bool]] | None] = {}
     try:
-        with Engine(environment, timeout=10) as engine:
+        with Engine(environment, timeout=doctor.PATIENCE) as engine:
             maker = images_unbuilt(engine, settings)
             for source, cli in images_of(plan):
                 rows = [(p.tag or p.layer, p.exists) for p in maker.describe(plan.sources[source], cli)]

@@ -45,7 +45,7 @@ def test_boxes_that_live_are_adopted_and_nothing_is_repeated(corral: Corral, rep
     for task in ("short", "long", "longer"):
         began, ended = made(repo, rows[task])
         assert (int(began) <= killed, ended) == (True, "ended")
-        assert rows[task]["seconds"] >= seconds[task]
+        assert rows[task]["seconds"] > seconds[task] - 1
         assert corral("logs", task).out.count("begun") == 1
     assert resumed.count("attempt.final") == len(tasks)
     assert host_git_hashes(repo) == before
