@@ -66,7 +66,7 @@ class Gateway:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._lock = threading.Lock()
         self._order = threading.RLock()  # so that no grant is renewed while it is being revoked
-        self._granted: dict[str, Access] = {}
+        self._granted: dict[str, tuple[Access, ...]] = {}
         self._seen: dict[str, Usage] = {}
 
     @classmethod
@@ -87,15 +87,15 @@ class Gateway:
         gateway._start()
         return gateway
 
-    def grant(self, box: str, access: Access) -> Path:
-        """Let a box ask `access`; a box that has a grant keeps its counters and gets the new access.
+    def grant(self, box: str, *accesses: Access) -> Path:
+        """Let a box ask these; a box that has a grant keeps its counters and gets the new accesses.
 
         Returns:
             The directory of its socket `gw.sock`, to be mounted into this one box.
         """
         folder = box_folder(self._home, box)
         with self._lock:
-            self._granted[box] = access
+            self._granted[box] = accesses
         self._call("PUT", box, self._grant_body(box))
         return folder
 
@@ -165,7 +165,8 @@ class Gateway:
     def _grant_body(self, box: str) -> Json:
         with self._lock:
             before = self._seen.get(box, Usage())
-            return {"access": self._granted[box].wire(), "before": before.model_dump(mode="json")}
+            accesses: list[JsonValue] = [access.wire() for access in self._granted[box]]
+            return {"accesses": accesses, "before": before.model_dump(mode="json")}
 
     def _ask_living(self, method: str, path: str, body: Json | None) -> tuple[int, Json]:
         try:

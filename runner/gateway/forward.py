@@ -11,15 +11,17 @@ import io
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from runner.gateway import anthropic, hosted
-from runner.gateway.anthropic import Answer, Forward
+from runner.gateway import dialects
+from runner.gateway.dialects import asked, headers
+from runner.gateway.dialects.dialect import Answer, Dialect, Forward
+from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Access, Script, Service
 from runner.gateway.meter import Meter
 from runner.gateway.redact import Redactor
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST = 32 * 1024 * 1024
 """The service's own limit for the body of a request, in bytes."""
+
+TOO_LARGE = f"a request may have at most {MAX_REQUEST // 1024**2} MiB"
 
 MAX_HELD = 4 * MAX_REQUEST
 """Bytes of request bodies that one grant may have in the gateway's memory at once."""
@@ -52,18 +56,35 @@ ProxyFor = Callable[[str], str | None]
 class Grant:
     """One box's permission, as the gateway process holds it."""
 
-    access: Access
+    accesses: tuple[Access, ...]
+    """Who answers it; one for each dialect, or a script for all."""
     meter: Meter
     held: int = 0
     """Bytes of request bodies in memory."""
 
 
-class Refused(Exception):  # noqa: N818 - it carries an answer; most of them are the box's fault, not ours
-    """Ends a request before anything of an answer was sent."""
+@dataclass
+class Exchange:
+    """One request of a box on its way: in which dialect, where it goes, and its body as far as it came."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    request: web.BaseRequest
+    dialect: Dialect
+    forward: Forward
+    body: bytearray = field(default_factory=bytearray)
+
+    def reader(self, answer: aiohttp.ClientResponse) -> UsageReader | None:
+        """What reads the usage of that answer, where it counts."""
+        if not self.forward.counts or answer.status != 200:
+            return None
+        return self.dialect.usage_reader(self.forward.target.partition("?")[0], answer.content_type)
+
+
+class Refused(Exception):  # noqa: N818 - it carries an answer; most of them are the box's fault, not ours
+    """Ends a request before anything of an answer was sent: with this HTTP status, and these words."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class Forwarder:
@@ -75,7 +96,7 @@ class Forwarder:
         self._proxy_for = proxy_for
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; see `anthropic.decide` for what is forwarded at all."""
+        """Answer one request; see `dialects.decide` for what is forwarded at all."""
         meter = self._grant.meter
         meter.in_flight += 1
         meter.last_activity = time.time()
@@ -94,13 +115,18 @@ class Forwarder:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         upgrade = "upgrade" in request.headers
-        decision = anthropic.decide(request.method, request.raw_path, upgrade=upgrade)
+        granted = dialects.granted(self._grant.accesses)
+        dialect, decision = dialects.decide(granted, request.method, request.raw_path, upgrade=upgrade)
         if isinstance(decision, Answer):
             return self._own(decision, close=decision.status != 200)
+        exchange = Exchange(request, dialect, decision)
         try:
-            return await self._forward(request, decision)
+            return await self._forward(exchange)
         except Refused as refused:
-            return self._own(refused.answer, close=not request.content.is_eof())
+            answer = dialect.error(refused.status, str(refused))
+            return self._own(answer, close=not request.content.is_eof())
+        finally:
+            self._grant.held -= len(exchange.body)
 
     def _own(self, answer: Answer, *, close: bool) -> web.Response:
         if answer.status != 200:
@@ -113,20 +139,19 @@ class Forwarder:
             response.force_close()
         return response
 
-    async def _forward(self, request: web.BaseRequest, decision: Forward) -> web.StreamResponse:
-        body = bytearray()
-        try:
-            await self._read(request, body)
-            await _look_into(request, body)
-            # One access for the whole request: it may be renewed while we wait, and the key of one
-            # service must never go to another.
-            return await self._ask(request, decision, self._grant.access, body)
-        finally:
-            self._grant.held -= len(body)
+    async def _forward(self, exchange: Exchange) -> web.StreamResponse:
+        await self._read(exchange.request, exchange.body)
+        await _look_into(exchange)
+        # One access for the whole of what follows: it may be renewed at any time, and the key of one
+        # service must never go to another.
+        access = dialects.who_answers(self._grant.accesses, exchange.dialect)
+        if access is None:
+            raise Refused(403, f"this box may not ask {exchange.dialect.name} any more")
+        return await self._ask(exchange, access)
 
     async def _read(self, request: web.BaseRequest, body: bytearray) -> None:
         if (request.content_length or 0) > MAX_REQUEST:
-            raise Refused(_too_large())
+            raise Refused(413, TOO_LARGE)
         if request.headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the answer proper has not begun
@@ -137,48 +162,47 @@ class Forwarder:
                     self._grant.held += len(piece)
                     self._check_size(len(body))
         except TimeoutError as late:
-            raise Refused(anthropic.error(408, f"the body took more than {BODY_TIMEOUT:.0f} s")) from late
+            raise Refused(408, f"the body took more than {BODY_TIMEOUT:.0f} s") from late
         except web.RequestPayloadError as wrong:
-            raise Refused(anthropic.error(400, "the body is not framed as its headers say")) from wrong
+            raise Refused(400, "the body is not framed as its headers say") from wrong
 
     def _check_size(self, size: int) -> None:
         if size > MAX_REQUEST:
-            raise Refused(_too_large())
+            raise Refused(413, TOO_LARGE)
         if self._grant.held > MAX_HELD:
-            raise Refused(anthropic.error(429, "too many large requests at once from this box"))
+            raise Refused(429, "too many large requests at once from this box")
 
-    async def _ask(
-        self, request: web.BaseRequest, decision: Forward, access: Access, body: bytearray
-    ) -> web.StreamResponse:
-        headers = _headers(request, access)
+    async def _ask(self, exchange: Exchange, access: Access) -> web.StreamResponse:
+        request = exchange.request
+        told = _headers(exchange, access)
         self._grant.meter.requests += 1
         try:
             async with self._client_for(access).request(
                 request.method,
-                URL(_base(access) + decision.target, encoded=True),
-                headers=headers,
-                data=io.BytesIO(body) if request.method == "POST" else None,
+                URL(_base(access) + exchange.forward.target, encoded=True),
+                headers=told,
+                data=io.BytesIO(exchange.body) if request.method == "POST" else None,
                 proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
                 allow_redirects=False,
                 timeout=SERVICE_TIMEOUT,
                 skip_auto_headers=("user-agent", "accept", "content-type"),
             ) as answer:
-                return await self._pass_back(request, answer, access, counts=decision.counts)
+                return await self._pass_back(exchange, answer, access)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             if _hung_up(request):
                 raise
-            raise Refused(_unreachable(access, failure)) from failure
+            raise Refused(502, _unreachable(access, failure)) from failure
 
     async def _pass_back(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, access: Access, *, counts: bool
+        self, exchange: Exchange, answer: aiohttp.ClientResponse, access: Access
     ) -> web.StreamResponse:
         _check_passable(answer)
+        request = exchange.request
         redactor = Redactor(_secret(access))
         response = _prepared(answer, redactor)
         meter = self._grant.meter
         meter.last_status = answer.status
-        counted = counts and answer.status == 200
-        with meter.reading(anthropic.usage_reader(answer.content_type) if counted else None) as reader:
+        with meter.reading(exchange.reader(answer)) as reader:
             await response.prepare(request)
             try:
                 async for piece in answer.content.iter_any():
@@ -194,20 +218,25 @@ class Forwarder:
         return response
 
 
-async def _look_into(request: web.BaseRequest, body: bytearray) -> None:
+async def _look_into(exchange: Exchange) -> None:
     """Refuse what would have the service reach out for the box.
 
     Raises:
         Refused: It would, or nobody can say.
     """
-    if request.method != "POST":
+    if exchange.request.method != "POST":
         return
     try:
-        asked = await asyncio.to_thread(hosted.reaches_out, bytes(body))
-    except hosted.UnreadableError as unreadable:
-        raise Refused(anthropic.error(400, str(unreadable))) from unreadable
-    if asked is not None:
-        raise Refused(anthropic.error(403, f"this gateway does not let the service use {asked}"))
+        reached = await asyncio.to_thread(_reached, exchange)
+    except asked.UnreadableError as unreadable:
+        raise Refused(400, str(unreadable)) from unreadable
+    if reached is not None:
+        raise Refused(403, f"this gateway does not let the service use {reached}")
+
+
+def _reached(exchange: Exchange) -> str | None:
+    """The first thing that a request would have the service reach out for, if any."""
+    return next(exchange.dialect.reaches_out(asked.read(bytes(exchange.body))), None)
 
 
 def _base(access: Access) -> str:
@@ -218,13 +247,14 @@ def _secret(access: Access) -> bytes:
     return access.secret.get_secret_value().encode() if isinstance(access, Service) else b""
 
 
-def _headers(request: web.BaseRequest, access: Access) -> CIMultiDict[str]:
+def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
     try:
-        if isinstance(access, Script):
-            return CIMultiDict(anthropic.to_script(request.raw_headers, access.transcript))
-        return CIMultiDict(anthropic.to_service(request.raw_headers, access))
+        passed = headers.from_box(exchange.request.raw_headers)
     except ValueError as unreadable:
-        raise Refused(anthropic.error(400, "a header is not valid UTF-8")) from unreadable
+        raise Refused(400, "a header is not valid UTF-8") from unreadable
+    if isinstance(access, Script):
+        return CIMultiDict([*passed, *headers.for_script(access.transcript)])
+    return CIMultiDict([*exchange.dialect.to_service(passed, access), *headers.credential(access)])
 
 
 def _hung_up(request: web.BaseRequest) -> bool:
@@ -238,39 +268,31 @@ def _cut(request: web.BaseRequest, failure: Exception) -> None:
         request.transport.close()
 
 
-def _unreachable(access: Access, failure: Exception) -> Answer:
+def _unreachable(access: Access, failure: Exception) -> str:
     kind = "timed out" if isinstance(failure, TimeoutError) else type(failure).__name__
     detail = Redactor(_secret(access)).whole(str(failure)) or kind
     where = URL(_base(access)).origin()
     log.warning("no answer from %s: %s", where, detail)
-    return anthropic.error(502, f"the model service at {where} gave no answer: {detail}")
+    return f"the model service at {where} gave no answer: {detail}"
 
 
 def _check_passable(answer: aiohttp.ClientResponse) -> None:
     encoding = _encoding(answer)
     if encoding not in READABLE_ENCODINGS:
-        raise Refused(
-            anthropic.error(502, f"the model service answered in the encoding {encoding[:40]!r}, unasked")
-        )
+        raise Refused(502, f"the model service answered in the encoding {encoding[:40]!r}, unasked")
     if 300 <= answer.status < 400:
-        raise Refused(
-            anthropic.error(502, f"{answer.url.origin()} answered with a redirect, which is not followed")
-        )
+        raise Refused(502, f"{answer.url.origin()} answered with a redirect, which is not followed")
 
 
 def _encoding(answer: aiohttp.ClientResponse) -> str:
     return answer.headers.get("content-encoding", "").lower()
 
 
-def _too_large() -> Answer:
-    return anthropic.error(413, f"a request may have at most {MAX_REQUEST // 1024**2} MiB")
-
-
 def _prepared(answer: aiohttp.ClientResponse, redactor: Redactor) -> web.StreamResponse:
-    passed = anthropic.to_box(answer.headers.items())
-    headers = CIMultiDict((redactor.whole(name), redactor.whole(value)) for name, value in passed)
+    passed = headers.to_box(answer.headers.items())
+    told = CIMultiDict((redactor.whole(name), redactor.whole(value)) for name, value in passed)
     reason = redactor.whole(answer.reason or "")
-    response = web.StreamResponse(status=answer.status, reason=reason, headers=headers)
+    response = web.StreamResponse(status=answer.status, reason=reason, headers=told)
     # An encoded body is decoded on the way, and then has another length.
     if answer.content_length is not None and _encoding(answer) in ("", "identity"):
         response.content_length = answer.content_length

@@ -13,6 +13,9 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field
 
 from runner.tasks.plan import Value
 
+DialectName = Literal["anthropic"]
+"""How a model service is spoken to."""
+
 MAX_COUNT = 2**53
 """No honest token count is larger; a larger one is not believed."""
 
@@ -23,6 +26,7 @@ class Service(Value):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: Literal["service"] = "service"
+    dialect: DialectName = "anthropic"
     base_url: str
     """`http://` or `https://`, with a path prefix if the service has one."""
     header: Literal["x-api-key", "authorization"] = "x-api-key"
@@ -78,7 +82,9 @@ class Script(Value):
 Access = Service | Script
 """Who answers the model calls of one grant."""
 
-ACCESS: TypeAdapter[Access] = TypeAdapter(Annotated[Service | Script, Field(discriminator="kind")])
+ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
+    Annotated[tuple[Annotated[Service | Script, Field(discriminator="kind")], ...], Field(min_length=1)]
+)
 """Reads what `wire` wrote."""
 
 

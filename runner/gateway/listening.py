@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from runner.gateway import sockets
-from runner.gateway.anthropic import error
+from runner.gateway import dialects, sockets
+from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.forward import RETRY_AFTER, ClientFor, Forwarder, Grant, ProxyFor
 from runner.gateway.grants import Access, Script, Usage
 from runner.gateway.meter import Meter
@@ -37,16 +37,19 @@ LINGER = 2.0
 class BoxServer(web.Server):
     """Serves one box's socket, with a bound on its connections."""
 
+    refusal: bytes
+    """What a connection too many is answered with."""
+
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection, or turn it away if the box holds too many."""
         super().connection_made(handler, transport)
         if len(self.connections) > MAX_CONNECTIONS:
-            transport.write(_FULL)
+            transport.write(self.refusal)
             transport.close()
 
 
-def _full() -> bytes:
-    answer = error(429, f"this box has {MAX_CONNECTIONS} connections open, and may have no more")
+def _full(dialect: Dialect) -> bytes:
+    answer = dialect.error(429, f"this box has {MAX_CONNECTIONS} connections open, and may have no more")
     head = (
         "HTTP/1.1 429 Too Many Requests",
         f"retry-after: {RETRY_AFTER}",
@@ -57,12 +60,12 @@ def _full() -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + answer.body
 
 
-_FULL = _full()
+def quiet_server(handler: Forwarder, dialect: Dialect) -> BoxServer:
+    """A server whose handler is cancelled when the box hangs up, and that leaves bodies as they are.
 
-
-def quiet_server(handler: Forwarder) -> BoxServer:
-    """A server whose handler is cancelled when the box hangs up, and that leaves bodies as they are."""
-    return BoxServer(
+    What it must say before anything was asked, it says in that dialect.
+    """
+    server = BoxServer(
         handler,
         handler_cancellation=True,
         keepalive_timeout=CONNECTION_TIMEOUT,
@@ -74,6 +77,8 @@ def quiet_server(handler: Forwarder) -> BoxServer:
         max_field_size=MAX_HEADER,
         lingering_time=LINGER,
     )
+    server.refusal = _full(dialect)
+    return server
 
 
 def _silent() -> logging.Logger:
@@ -111,32 +116,34 @@ class Grants:
         found = self._open.get(box)
         return None if found is None else found.grant.meter.usage()
 
-    async def open(self, box: str, access: Access, before: Usage) -> None:
+    async def open(self, box: str, accesses: tuple[Access, ...], before: Usage) -> None:
         """Listen for a box; a box that holds a grant keeps its counters and gets the new access.
 
         Args:
             box: Twelve hex digits.
-            access: Who answers it.
+            accesses: Who answers it, in which dialect; at least one.
             before: What it had used when an earlier gateway process died.
 
         Raises:
-            ValueError: `box` is not a box id.
+            ValueError: `box` is not a box id, or nobody answers it.
             OSError: The socket can't be made.
         """
         folder = box_folder(self._home, box)
+        scripted = any(isinstance(access, Script) for access in accesses)
         if box in self._open:
             grant = self._open[box].grant
-            grant.access = access
-            grant.meter.scripted |= isinstance(access, Script)  # from now on some figures are invented
+            grant.accesses = accesses
+            grant.meter.scripted |= scripted  # from now on some figures are invented
             return
-        grant = Grant(access, Meter.continuing(before, scripted=isinstance(access, Script)))
-        server = quiet_server(Forwarder(grant, self._client_for, self._proxy_for))
+        grant = Grant(accesses, Meter.continuing(before, scripted=scripted))
+        dialect = dialects.granted(accesses)[0]
+        server = quiet_server(Forwarder(grant, self._client_for, self._proxy_for), dialect)
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
         folder.chmod(0o755)  # the box's user, whoever that is, must be able to enter its own mount
         listener = await listen(server, folder, SOCKET, 0o666)
         self._open[box] = _Open(grant, server, listener)
-        log.info("granted %s: %s", box, access.kind)
+        log.info("granted %s: %s", box, ", ".join(_said(access) for access in accesses))
 
     async def close(self, box: str) -> Usage | None:
         """Take a box's grant away: stop listening, drop its connections, remove its directory."""
@@ -151,6 +158,10 @@ class Grants:
         """Drop every connection; the directories stay, since living boxes have them mounted."""
         for box in self.boxes():
             await _stop(self._open.pop(box))
+
+
+def _said(access: Access) -> str:
+    return "a script" if isinstance(access, Script) else access.dialect
 
 
 async def listen(server: web.Server, folder: Path, name: str, mode: int) -> asyncio.Server:

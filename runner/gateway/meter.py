@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 
-from runner.gateway.anthropic import UsageReader
+from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Tokens, Usage
 
 UNNAMED = "unknown"

@@ -16,7 +16,9 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from runner.errors import TaskFileError
-from runner.gateway import anthropic, script
+from runner.gateway import script
+from runner.gateway.dialects import ANTHROPIC
+from runner.gateway.dialects.headers import TRANSCRIPT_HEADER
 from runner.gateway.forward import MAX_REQUEST
 from runner.gateway.transcript import Transcript, load
 
@@ -74,7 +76,7 @@ def _asked(body: bytes) -> script.Json:
 
 
 def _transcript(request: web.Request) -> Transcript:
-    name = os.fsdecode(bytes.fromhex(request.headers[anthropic.TRANSCRIPT_HEADER]))
+    name = os.fsdecode(bytes.fromhex(request.headers[TRANSCRIPT_HEADER]))
     try:
         state = Path(name).stat()
     except OSError:
@@ -88,5 +90,5 @@ def _loaded(name: str, _inode: int, _size: int, _changed: int) -> Transcript:
 
 
 def _error(status: int, message: str, kind: str | None = None) -> web.Response:
-    said = anthropic.error(status, message, kind)
+    said = ANTHROPIC.error(status, message, kind)
     return web.Response(status=said.status, body=said.body, content_type="application/json")

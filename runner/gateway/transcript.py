@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from runner.errors import Problem, TaskFileError
-from runner.gateway.anthropic import error_type
+from runner.gateway.dialects.anthropic import error_type
 from runner.tasks.plan import Value
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster

@@ -177,7 +177,7 @@ def _spec(rooms: Rooms, run: str, box: str, git_dir: Path, commit: str) -> Attem
         base=commit,
         branch="",
         image=rooms.steward_image,
-        access=None,
+        accesses=(),
         include={},
     )
 

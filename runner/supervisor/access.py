@@ -22,34 +22,34 @@ class NoCredentialError(UsageError):
     """An agent calls a model, and the host has no credential for it."""
 
 
-def access_for(profile: Profile, task: str, settings: Settings) -> Access | None:
-    """Who answers, or None where nobody does: a command without any credential on the host.
+def accesses_for(profile: Profile, task: str, settings: Settings) -> tuple[Access, ...]:
+    """Who answers, one for each dialect; nobody for a command without any credential on the host.
 
     Raises:
         NoCredentialError: The agent needs a model, and there is no credential for it.
         UsageError: A variable for the service has a value that can't be used.
     """
     if profile.upstream.kind == "script":
-        return Script(transcript=str(transcript(profile, task)))
+        return (Script(transcript=str(transcript(profile, task))),)
     service = _service(settings)
     if service is None and catalog.layer(profile.settings) is not None:
         raise NoCredentialError(
             f"the profile {profile.name!r} calls a model, and no credential is set", cure=NO_CREDENTIAL
         )
-    return service
+    return () if service is None else (service,)
 
 
 def check_access(plan: Plan, settings: Settings) -> None:
     """See that every attempt of a plan has who answers it.
 
     Raises:
-        UsageError: As `access_for`, and where a transcript is missing or can't be played.
+        UsageError: As `accesses_for`, and where a transcript is missing or can't be played.
     """
     for planned in plan.attempts:
         profile = plan.profile(planned.profile)
-        access = access_for(profile, planned.task, settings)
-        if isinstance(access, Script) and catalog.layer(profile.settings) is not None:
-            load_transcript(Path(access.transcript))
+        for access in accesses_for(profile, planned.task, settings):
+            if isinstance(access, Script) and catalog.layer(profile.settings) is not None:
+                load_transcript(Path(access.transcript))
 
 
 def transcript(profile: Profile, task: str) -> Path:

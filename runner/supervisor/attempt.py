@@ -164,7 +164,7 @@ class _Life:
     def _grant(self) -> Path | None:
         """Let the box reach its model, if it has one; granting again changes nothing."""
         spec, gateway = self._spec, self._rooms.gateway
-        return None if spec.access is None or gateway is None else gateway.grant(spec.box, spec.access)
+        return None if not spec.accesses or gateway is None else gateway.grant(spec.box, *spec.accesses)
 
     def _watch(self, container: str) -> Watch:
         spec, rooms = self._spec, self._rooms
@@ -172,7 +172,7 @@ class _Life:
             engine=rooms.engine,
             gateway=rooms.gateway,
             container=container,
-            grant=spec.box if spec.access is not None else None,
+            grant=spec.box if spec.accesses else None,
             limits=spec.task.limits,
             reader=catalog.reader(spec.profile.settings),
             log=rooms.log(spec.run, spec.key),
@@ -363,7 +363,7 @@ class _Life:
         workspace.forget(self._space)
 
     def _revoke(self) -> None:
-        if self._spec.access is not None and self._rooms.gateway is not None:
+        if self._spec.accesses and self._rooms.gateway is not None:
             self._rooms.gateway.revoke(self._spec.box)
 
     # -- parts

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.errors import CorralError, HostError, UsageError
-from runner.gateway.grants import Script
+from runner.gateway.grants import Service
 from runner.sandbox.engine import Engine
 from runner.settings import Settings
 from runner.supervisor import doctor, host
-from runner.supervisor.access import NoCredentialError, access_for
+from runner.supervisor.access import NoCredentialError, accesses_for
 from runner.supervisor.means import images_unbuilt
 from runner.supervisor.schedule import images_of
 from runner.tasks.plan import Plan
@@ -69,14 +69,15 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
 
 def _outlet(plan: Plan, name: str, settings: Settings) -> str:
     try:
-        access = access_for(plan.profile(name), "", settings)
+        accesses = accesses_for(plan.profile(name), "", settings)
     except NoCredentialError as error:
         return f"nothing yet: {error.message}; {error.cure}"
-    if access is None:
+    if not accesses:
         return "nothing"
-    if isinstance(access, Script):
+    services = [access.base_url for access in accesses if isinstance(access, Service)]
+    if not services:
         return "the scripted model, on this host"
-    return f"model calls to {access.base_url}, through the gateway"
+    return f"model calls to {' and '.join(services)}, through the gateway"
 
 
 def _images(

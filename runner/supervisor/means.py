@@ -17,7 +17,7 @@ from runner.sandbox.images import Images
 from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
-from runner.supervisor.access import access_for
+from runner.supervisor.access import accesses_for
 from runner.supervisor.night import Means
 from runner.supervisor.records import journal
 from runner.supervisor.spec import Rooms
@@ -99,7 +99,7 @@ def means(
         post = Post(engine, steward_image, settings.home, plan.run)
         has = stack.enter_context(standing(post))
         gateway = None
-        if any(access_for(plan.profile(p.profile), p.task, settings) for p in plan.attempts):
+        if any(accesses_for(plan.profile(p.profile), p.task, settings) for p in plan.attempts):
             gateway = Gateway.ensure(settings.home, environment=environment)
             stack.callback(gateway.leave)
         book = stack.enter_context(journal(settings))
@@ -117,7 +117,7 @@ def means(
             ),
             journal=book,
             images=maker,
-            access=lambda profile, task: access_for(profile, task, settings),
+            accesses=lambda profile, task: accesses_for(profile, task, settings),
             jobs=jobs,
             weaker=weaker + has.weaker,
         )

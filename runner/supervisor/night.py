@@ -52,12 +52,12 @@ class ImageMaker(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    """What a run works with. `access` says who answers the model calls of a profile's attempt at a task."""
+    """What a run works with. `accesses` says who answers the model calls of a profile's attempt at a task."""
 
     rooms: Rooms
     journal: Journal
     images: ImageMaker
-    access: Callable[[Profile, str], Access | None]
+    accesses: Callable[[Profile, str], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
 
@@ -268,7 +268,7 @@ class Night:
             base=base,
             branch=plan.branch(key),
             image=self._image((task.source, catalog.layer(profile.settings))),
-            access=self._means.access(profile, task.id),
+            accesses=self._means.accesses(profile, task.id),
             include=read_includes(source),
         )
 

@@ -25,7 +25,7 @@ GATHER_MEMORY = 2048 * MIB
 class AttemptSpec:
     """All that an attempt is: what to do, by whom, from where, and as which box.
 
-    `image` is the prepared image's id; `access` is who answers its model calls, if anyone does;
+    `image` is the prepared image's id; `accesses` are who answers its model calls, if anyone does;
     `include` holds the ignored files of the user's work tree that the task needs.
     """
 
@@ -38,7 +38,7 @@ class AttemptSpec:
     base: str
     branch: str
     image: str
-    access: Access | None
+    accesses: tuple[Access, ...]
     include: dict[str, bytes]
 
 

@@ -26,7 +26,7 @@ LEVELS: tuple[set[str], ...] = (
     {"sandbox", "gateway"},
     {"git", "agents", "compare", "settings"},
     {"tasks"},
-    {"locks"},
+    {"locks", "database"},
     {"guarded", "names"},
     {"errors"},
 )
@@ -37,7 +37,7 @@ OWNERS: dict[str, set[str]] = {
     "requests": {"sandbox/engine.py"},
     "urllib3": {"sandbox/engine.py"},
     "git": {"git/trusted.py"},
-    "sqlite3": {"supervisor/journal.py"},
+    "sqlite3": {"database.py"},
     "psutil": {"supervisor/host.py"},
     "aiohttp": {"gateway/"},
     "http": {"gateway/"},

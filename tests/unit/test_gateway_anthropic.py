@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway import anthropic
-from runner.gateway.anthropic import Answer, Forward
+from runner.gateway.dialects import ANTHROPIC, anthropic, decide, headers, reading
+from runner.gateway.dialects.dialect import Answer, Forward
 from runner.gateway.grants import Service, Tokens
 
 SERVICE = Service(base_url="https://models.example", secret="the-real-key")
@@ -26,7 +26,7 @@ SERVICE = Service(base_url="https://models.example", secret="the-real-key")
     ],
 )
 def test_what_is_forwarded(method: str, target: str, counts: bool) -> None:
-    assert anthropic.decide(method, target, upgrade=False) == Forward(target, counts)
+    assert answer_to(method, target) == Forward(target, counts)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_is_forwarded(method: str, target: str, counts: bool) -> None:
     ],
 )
 def test_what_is_not_forwarded(target: str) -> None:
-    answer = anthropic.decide("POST", target, upgrade=False)
+    answer = answer_to("POST", target)
     assert isinstance(answer, Answer)
     assert answer.status == 403
     said = json.loads(answer.body)
@@ -60,23 +60,30 @@ def test_what_is_not_forwarded(target: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "post"])
 def test_other_methods_are_refused(method: str) -> None:
-    answer = anthropic.decide(method, "/v1/messages", upgrade=False)
+    answer = answer_to(method, "/v1/messages")
     assert isinstance(answer, Answer)
     assert answer.status == 403
 
 
 def test_a_head_is_answered_and_a_tunnel_is_not() -> None:
-    assert anthropic.decide("HEAD", "/api/hello", upgrade=False) == Answer(200)
+    assert answer_to("HEAD", "/api/hello") == Answer(200)
     for refused in (
-        anthropic.decide("CONNECT", "host:443", upgrade=False),
-        anthropic.decide("GET", "/v1/models", upgrade=True),
+        answer_to("CONNECT", "host:443"),
+        answer_to("GET", "/v1/models", upgrade=True),
     ):
         assert isinstance(refused, Answer)
         assert refused.status == 501
 
 
 def to_service(*sent: tuple[str, str], service: Service = SERVICE) -> list[tuple[str, str]]:
-    return anthropic.to_service([(name.encode(), value.encode()) for name, value in sent], service)
+    passed = headers.from_box((name.encode(), value.encode()) for name, value in sent)
+    return [*ANTHROPIC.to_service(passed, service), *headers.credential(service)]
+
+
+def answer_to(method: str, target: str, *, upgrade: bool = False) -> Answer | Forward:
+    dialect, decision = decide((ANTHROPIC,), method, target, upgrade=upgrade)
+    assert dialect is ANTHROPIC
+    return decision
 
 
 def test_only_the_real_credential_goes_out() -> None:
@@ -135,14 +142,14 @@ def test_an_oauth_token_gets_its_beta_once(sent: list[tuple[str, str]], expected
 
 
 def test_the_transcript_header_is_the_gateways_alone() -> None:
-    out = anthropic.to_script([(b"X_Corral_Transcript", b"00")], "/tmp/ä b.yaml")
+    out = [*headers.from_box([(b"X_Corral_Transcript", b"00")]), *headers.for_script("/tmp/ä b.yaml")]
     assert out[-1] == ("x-corral-transcript", "/tmp/ä b.yaml".encode().hex())
     assert len([name for name, _ in out if "transcript" in name.lower()]) == 1
 
 
 def test_what_the_box_sees_of_an_answer() -> None:
     answered = [("x-should-retry", "true"), ("Set-Cookie", "a=b"), ("request-id", "r1"), ("retry-after", "2")]
-    assert anthropic.to_box(answered) == [("request-id", "r1"), ("retry-after", "2")]
+    assert headers.to_box(answered) == [("request-id", "r1"), ("retry-after", "2")]
 
 
 STREAM = (
@@ -200,13 +207,13 @@ def test_noise_never_breaks_a_reader(noise: bytes) -> None:
 def test_an_overlong_line_is_skipped_and_the_next_is_read() -> None:
     reader = anthropic.StreamUsage()
     for _ in range(3):
-        reader.feed(b"x" * anthropic.MAX_LINE)
+        reader.feed(b"x" * reading.MAX_LINE)
     reader.feed(b"\n" + STREAM.encode())
     assert reader.tokens == USED
 
 
 def test_a_whole_document_is_read() -> None:
-    reader = anthropic.usage_reader("application/json")
+    reader = ANTHROPIC.usage_reader("/v1/messages", "application/json")
     body = json.dumps(
         {"model": "m", "usage": {"input_tokens": 4, "output_tokens": 2, "cache_read_input_tokens": None}}
     )

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway.hosted import UnreadableError, reaches_out
+from runner.gateway.dialects import ANTHROPIC, asked
+from runner.gateway.dialects.asked import UnreadableError
 
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://elsewhere.invalid/?secret"}}
 INLINE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+
+
+def reaches_out(body: bytes) -> str | None:
+    return next(ANTHROPIC.reaches_out(asked.read(body)), None)
 
 
 def message(*content: Any) -> dict[str, Any]:
@@ -21,7 +26,7 @@ def message(*content: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "request_",
     [
         {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
         {"tools": [{"name": "mine", "input_schema": {}}, {"type": "code_execution_20250825"}]},
@@ -38,12 +43,12 @@ def message(*content: Any) -> dict[str, Any]:
         {"system": [IMAGE]},
     ],
 )
-def test_what_would_reach_out_is_named(asked: dict[str, Any]) -> None:
-    assert reaches_out(json.dumps(asked).encode()) is not None
+def test_what_would_reach_out_is_named(request_: dict[str, Any]) -> None:
+    assert reaches_out(json.dumps(request_).encode()) is not None
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "request_",
     [
         {},
         {"tools": []},
@@ -55,8 +60,8 @@ def test_what_would_reach_out_is_named(asked: dict[str, Any]) -> None:
         {"messages": [{"role": "user", "content": "words"}], "system": "words"},
     ],
 )
-def test_what_the_model_answers_alone_passes(asked: dict[str, Any]) -> None:
-    assert reaches_out(json.dumps(asked).encode()) is None
+def test_what_the_model_answers_alone_passes(request_: dict[str, Any]) -> None:
+    assert reaches_out(json.dumps(request_).encode()) is None
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def no_client(_access: Access) -> aiohttp.ClientSession:
 async def closed_after(home: Path, sent: bytes) -> tuple[float, bytes]:
     """Seconds until the gateway hangs up on a box that sends these bytes and then nothing."""
     grants = Grants(home, no_client, lambda _url: None)
-    await grants.open(BOX, Service(base_url="http://127.0.0.1:1"), Usage())
+    await grants.open(BOX, (Service(base_url="http://127.0.0.1:1"),), Usage())
     try:
         started = time.monotonic()
         fresh = sockets.connect(home / "s" / BOX, "gw.sock", 5)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runner.gateway import sockets
-from runner.gateway.anthropic import BodyUsage, StreamUsage
-from runner.gateway.grants import ACCESS, Script, Service, Tokens, Usage
+from runner.gateway.dialects.anthropic import BodyUsage, StreamUsage
+from runner.gateway.grants import ACCESSES, Script, Service, Tokens, Usage
 from runner.gateway.meter import Meter
 from runner.gateway.places import box_folder
 from runner.gateway.redact import SHORTEST, Redactor
@@ -54,7 +54,7 @@ def test_a_placeholder_is_no_secret() -> None:
 def test_a_secret_never_shows() -> None:
     service = Service(base_url="https://models.example/", secret=CANARY)
     assert CANARY not in repr(service) + str(service) + service.model_dump_json()
-    assert ACCESS.validate_python(service.wire()) == service
+    assert ACCESSES.validate_python([service.wire()]) == (service,)
     assert service.base_url == "https://models.example"
     assert Service(base_url="https://models.example", secret=f"{CANARY}\n") == service
     with pytest.raises(ValidationError) as wrong:
@@ -71,7 +71,7 @@ def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
 
 
 def test_a_script_needs_an_absolute_path() -> None:
-    assert ACCESS.validate_python(Script(transcript="/t.yaml").wire()) == Script(transcript="/t.yaml")
+    assert ACCESSES.validate_python([Script(transcript="/t.yaml").wire()]) == (Script(transcript="/t.yaml"),)
     with pytest.raises(ValidationError, match="absolute"):
         Script(transcript="t.yaml")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
 from runner.gateway import script
-from runner.gateway.anthropic import StreamUsage
+from runner.gateway.dialects.anthropic import StreamUsage
 from runner.gateway.grants import Tokens
 from runner.gateway.transcript import Transcript, load, parse
 

@@ -1,0 +1,37 @@
+"""Reads a request's body in the one way in which nobody can read it otherwise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class UnreadableError(ValueError):
+    """The body can't be understood in one way alone, so nobody can say what it asks for."""
+
+
+def read(body: bytes) -> dict[str, Any]:
+    """The JSON object that a request's body is.
+
+    Raises:
+        UnreadableError: It is no JSON object, or a key stands in it twice.
+    """
+    try:
+        asked = json.loads(body.decode("utf-8"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"the body is no plain JSON: {error}"[:200]) from error
+    if not isinstance(asked, dict):
+        raise UnreadableError("the body is no JSON object")
+    return asked
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list of JSON; none where it is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return made

@@ -1,0 +1,71 @@
+"""Which headers pass between a box and a service, the same for every dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runner.gateway.grants import Service
+
+Headers = list[tuple[str, str]]
+
+TRANSCRIPT_HEADER = "x-corral-transcript"
+"""Which transcript the scripted model plays; set by the gateway alone."""
+
+_HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "expect")
+)
+_CREDENTIALS = frozenset(("x-api-key", "api-key", "x-goog-api-key", "authorization", "cookie", "cookie2"))
+_ROUTING = frozenset(("host", "accept-encoding", "forwarded", "via", "x-real-ip"))
+_DROPPED_FROM_BOX = _HOP_BY_HOP | _CREDENTIALS | _ROUTING
+_DROPPED_PREFIXES = ("proxy-", "x-forwarded-", "x-corral-")
+_DROPPED_FROM_SERVICE = _HOP_BY_HOP | {
+    "set-cookie",
+    "set-cookie2",
+    "alt-svc",
+    "content-encoding",
+    "x-should-retry",  # it would tell the agent how often to retry, which is for the gateway to say
+}
+
+
+def from_box(sent: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers of a box that pass: all but those that are not its to say.
+
+    Raises:
+        ValueError: A header that would pass is not valid UTF-8.
+    """
+    plain = [(name.decode(), value.decode()) for name, value in sent]
+    named = {token.strip().lower() for name, value in plain if key(name) == "connection"
+             for token in value.split(",")}  # fmt: skip
+    passed = [(name, value) for name, value in plain if not _is_dropped(key(name), named)]
+    return [*passed, ("accept-encoding", "identity")]
+
+
+def credential(service: Service) -> Headers:
+    """The one header in which the service is shown its key, if it asks for one."""
+    secret = service.secret.get_secret_value()
+    if not secret:
+        return []
+    return [(service.header, f"Bearer {secret}" if service.header == "authorization" else secret)]
+
+
+def for_script(transcript: str) -> Headers:
+    """What the scripted model is told: which transcript it plays."""
+    return [(TRANSCRIPT_HEADER, transcript.encode("utf-8", "surrogateescape").hex())]
+
+
+def to_box(answered: Iterable[tuple[str, str]]) -> Headers:
+    """The headers of the service's answer that the box gets to see."""
+    return [
+        (name, value)
+        for name, value in answered
+        if key(name) not in _DROPPED_FROM_SERVICE and not key(name).startswith("proxy-")
+    ]
+
+
+def key(name: str) -> str:
+    """A header's name for comparing: some servers read x_api_key as x-api-key, so twins are one."""
+    return name.lower().replace("_", "-")
+
+
+def _is_dropped(key: str, named: set[str]) -> bool:
+    return key in _DROPPED_FROM_BOX or key in named or key.startswith(_DROPPED_PREFIXES)

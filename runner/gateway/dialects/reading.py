@@ -1,0 +1,128 @@
+"""Reads on the way what an answer has used, however its bytes are cut; what is common to all dialects."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from runner.gateway.grants import MAX_COUNT, Tokens
+
+MAX_LINE = 1024 * 1024
+"""A line of an event stream beyond this many bytes holds no usage and is skipped."""
+
+MAX_DATA_LINES = 64
+"""More `data:` lines than this in one event are ignored; services send one."""
+
+MAX_BODY = 16 * 1024 * 1024
+"""A JSON answer beyond this many bytes is passed on but not read for its usage."""
+
+
+class UsageReader(Protocol):
+    """Reads on the way what an answer has used; right at any moment, also when the answer is cut."""
+
+    tokens: Tokens
+    model: str | None
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the answer."""
+
+    def finish(self) -> None:
+        """Take notice that no more bytes will come."""
+
+
+class BodyReader(ABC):
+    """Reads an answer that is one JSON document."""
+
+    def __init__(self) -> None:
+        self.tokens = Tokens()
+        self.model: str | None = None
+        self._body = bytearray()
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the answer."""
+        if len(self._body) <= MAX_BODY:
+            self._body += piece
+
+    def finish(self) -> None:
+        """Read the document, if it is one."""
+        document = json_object(bytes(self._body))
+        self._body.clear()
+        self.take(document)
+
+    @abstractmethod
+    def take(self, document: dict[str, object]) -> None:
+        """Note what the document says of tokens and model; `{}` where it was none."""
+
+
+class StreamReader(ABC):
+    """Reads an answer that is a stream of server-sent events.
+
+    `telling` are bytes without which an event says nothing of usage: the others are not parsed.
+    """
+
+    telling: bytes
+    _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a last \r may be half of \r\n
+
+    def __init__(self) -> None:
+        self.tokens = Tokens()
+        self.model: str | None = None
+        self._line = b""
+        self._skipping = False
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the answer."""
+        *lines, self._line = self._LINE_END.split(self._line + piece)
+        for line in lines:
+            if self._skipping:
+                self._skipping = False
+            else:
+                self._take(line)
+        if len(self._line) > MAX_LINE:
+            self._line, self._skipping = b"", True
+
+    def finish(self) -> None:
+        """Take what stands in the last, perhaps unfinished, event."""
+        if not self._skipping:
+            self._take(self._line.rstrip(b"\r"))
+        self._take(b"")
+
+    def _take(self, line: bytes) -> None:
+        if line.startswith(b"data:") and len(self._data) < MAX_DATA_LINES:
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line:
+            data, self._data = b"\n".join(self._data), []
+            if self.telling in data:
+                self.event(json_object(data))
+
+    @abstractmethod
+    def event(self, event: dict[str, object]) -> None:
+        """Note what an event says of tokens and model; `{}` where it was no JSON object."""
+
+
+def json_object(text: bytes) -> dict[str, object]:
+    """The JSON object that a text is; empty where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def mapping(value: object) -> dict[str, object]:
+    """A value of JSON if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def model_name(value: object) -> str | None:
+    """A model's name, if it is one."""
+    return value[:128] if isinstance(value, str) else None
+
+
+def count(value: object) -> int | None:
+    """A count of tokens, if it is one that can be believed."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= MAX_COUNT else None
