@@ -43,7 +43,7 @@ class Dialect(Protocol):
         """An error in the form in which the service itself gives errors."""
 
     def to_service(self, passed: Headers, service: Service) -> Headers:
-        """What the service must be told besides the headers that pass: those it needs, changed or added."""
+        """The headers that pass, with what this service needs besides: changed, or added."""
 
     def usage_reader(self, path: str, content_type: str) -> UsageReader:
         """The reader for an answer of that content type to what was asked at that path."""
