@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from runner.errors import HostError
 
 Value = str | int | float | None
-Statement = tuple[str, Sequence[Value]]
 
 _RESERVE = 2 * 1024**2
 """Bytes: a few hundred attempts' worth of events."""
@@ -54,28 +53,17 @@ class Database:
         """Give the file back."""
         self._connection.close()
 
-    def write(self, statements: Iterable[Statement]) -> int:
-        """Do all of these or none, durably; returns the id of the last row that was added.
+    def write(self, statement: str, values: Sequence[Value] = ()) -> int:
+        """Do this durably; returns the id of the row that was added, if one was.
 
         Raises:
-            HostError: They could not be written (a full disk, for example).
+            HostError: It could not be written (a full disk, for example).
         """
-        last = 0
         try:
-            with self._lock, closing(self._connection.cursor()) as cursor:
-                cursor.execute("BEGIN IMMEDIATE")
-                try:
-                    for statement, values in statements:
-                        cursor.execute(statement, values)
-                        last = cursor.lastrowid or last
-                    cursor.execute("COMMIT")
-                except BaseException:
-                    if self._connection.in_transaction:
-                        cursor.execute("ROLLBACK")
-                    raise
+            with self._lock, closing(self._connection.execute(statement, values)) as cursor:
+                return cursor.lastrowid or 0
         except sqlite3.Error as error:
             raise HostError(f"the {self._name} can't be written: {error}", cure=_FULL) from error
-        return last
 
     def rows(self, query: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
         """All rows that a query finds."""

@@ -117,7 +117,7 @@ class Grants:
         return None if found is None else found.grant.meter.usage()
 
     async def open(self, box: str, accesses: tuple[Access, ...], before: Usage) -> None:
-        """Listen for a box; a box that holds a grant keeps its counters and gets the new access.
+        """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses.
 
         Args:
             box: Twelve hex digits.
@@ -125,7 +125,7 @@ class Grants:
             before: What it had used when an earlier gateway process died.
 
         Raises:
-            ValueError: `box` is not a box id, or nobody answers it.
+            ValueError: `box` is not a box id.
             OSError: The socket can't be made.
         """
         folder = box_folder(self._home, box)

@@ -64,7 +64,7 @@ class Journal:
         attempt = event.attempt if isinstance(event, OfAttempt) else None
         statement = "INSERT INTO event (run, attempt, kind, at, body) VALUES (?, ?, ?, ?, ?)"
         values = (run, attempt, event.kind, event.at, event.model_dump_json())
-        return Row(self._database.write([(statement, values)]), run, event)
+        return Row(self._database.write(statement, values), run, event)
 
     def reserve(self) -> None:
         """Make sure of some room, so that what happens after the disk became full can still be told.

@@ -31,14 +31,14 @@ _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]]*")
 
 
 def decide(
-    granted: tuple[Dialect, ...], method: str, target: str, *, upgrade: bool
+    allowed: tuple[Dialect, ...], method: str, target: str, *, upgrade: bool
 ) -> tuple[Dialect, Forward | Answer]:
     """What to do with a request, by its method and its raw, undecoded target, and in which dialect.
 
-    What is nobody's is refused in the first dialect that the box was granted.
+    What is nobody's is refused in the first of the dialects that are allowed, of which there is one at least.
     """
     path, mark, query = target.partition("?")
-    dialect = next((one for one in granted if one.route(method, path) is not None), granted[0])
+    dialect = next((one for one in allowed if one.route(method, path) is not None), allowed[0])
     if method == "CONNECT" or upgrade:
         return dialect, dialect.error(
             501, "this gateway speaks plain HTTP: no tunnels, no WebSocket, no other protocol"
