@@ -78,9 +78,10 @@ class Between:
             return Change(None, None, None)
         return Change(files, insertions, deletions)
 
-    def touches(self, path: str) -> bool:
-        """Whether anything differs at or below a path."""
-        compare = ("diff-tree", "--quiet", "--no-renames", self.base, self.tip, "--", f":(literal){path}")
+    def touches(self, path: str | None = None) -> bool:
+        """Whether anything differs, at or below a path or anywhere, as git reads what old tools wrote."""
+        where = () if path is None else ("--", f":(literal){path}")
+        compare = ("diff-tree", "-r", "--quiet", "--no-renames", self.base, self.tip, *where)
         return not closed.succeeds(self.git_dir, *compare, alternates=self.alternates)
 
     def flags(self) -> tuple[str, ...]:

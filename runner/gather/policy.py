@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG, S_IXUSR
 from typing import NamedTuple
 
 MIB = 1024**2
@@ -17,6 +19,8 @@ MIB = 1024**2
 FILE, PROGRAM, SYMLINK, TREE, SUBMODULE = "100644", "100755", "120000", "40000", "160000"
 MODES = {mode.encode(): mode for mode in (FILE, PROGRAM, SYMLINK, TREE, SUBMODULE)}
 _FORBIDDEN = {b".", b".."}
+BASE = 8
+"""How many times as large as work on it a base may be before it can't be looked at."""
 
 
 class Refused(Exception):  # noqa: N818 - it is a finding, not a fault
@@ -46,6 +50,17 @@ class Policy:
     parents: int = 8
     tree_object: int = 32 * MIB
     commit_object: int = MIB
+
+    def wider(self, times: int) -> Policy:
+        """Bounds on whole trees so many times as wide; those on single objects and names are the same."""
+        return replace(
+            self,
+            depth=times * self.depth,
+            path=times * self.path,
+            entries=times * self.entries,
+            trees=times * self.trees,
+            walked=times * self.walked,
+        )
 
 
 class Shape(NamedTuple):
@@ -81,16 +96,42 @@ class _Level:
 class TreeWalk:
     """Walks trees, remembering each: `read` gives the raw bytes of a tree object by its id.
 
+    Old tools wrote what git no longer writes, and a base may be full of it. So a tree for which `is_given`
+    says that it is part of the history that the box was given is read as git reads it, not judged.
+
     What is held in memory is bounded: of the trees on the way down nothing but their directories, which
     together are no more than the entries of one whole tree may be; of trees done with, three numbers.
     """
 
     read: Callable[[str], bytes]
     policy: Policy = field(default_factory=Policy)
+    is_given: Callable[[str], bool] = lambda _: False
     modules: set[bytes] = field(default_factory=set)
     """The ids of all files called `.gitmodules` that were met, at whatever depth and in whatever case."""
     _known: dict[bytes, Shape] = field(default_factory=dict)
     _walked: int = 0
+
+    def begin_with(self, tree: str) -> None:
+        """Walk the base's tree, which the work is not to answer for: what is bounded is what it adds.
+
+        Raises:
+            Refused: The base is so large that no work on it could be looked at within bounds.
+        """
+        policy = self.policy
+        self.policy = policy.wider(BASE)
+        try:
+            base = self.shape(tree)
+        except Refused as large:
+            raise Refused(f"its base has {large}") from large
+        self.policy = replace(
+            policy,
+            depth=max(policy.depth, 2 * base.depth),
+            path=max(policy.path, 2 * base.path),
+            entries=max(policy.entries, 2 * base.entries),
+            trees=policy.trees + len(self._known),
+            walked=policy.walked + self._walked,
+        )
+        self.modules.clear()
 
     def shape(self, tree: str) -> Shape:
         """What a tree expands to.
@@ -125,7 +166,7 @@ class TreeWalk:
         if len(self._known) >= self.policy.trees:
             raise Refused(f"more than {self.policy.trees} different directories")
         entries, path, directories = 0, 0, []
-        for entry in parse_tree(self.read(oid.hex())):
+        for entry in self._entries(oid.hex()):
             entries += 1
             path = max(path, len(entry.name))
             if len(entry.name) > self.policy.name:
@@ -140,6 +181,18 @@ class TreeWalk:
         if self._walked > self.policy.walked:
             raise Refused(f"more than {self.policy.walked} entries in all versions of its directories")
         return _Level(oid, entries, path, directories)
+
+    def _entries(self, tree: str) -> Iterator[Entry]:
+        """The entries of a tree; each as it comes, for there may be far more than are allowed."""
+        raw, told = self.read(tree), 0
+        try:
+            for entry in parse_tree(raw):
+                yield entry
+                told += 1
+        except Refused:
+            if not self.is_given(tree):
+                raise
+            yield from islice(parse_tree(raw, as_git_reads=True), told, None)
 
     def _note_modules(self, entry: Entry) -> None:
         if entry.name.lower().startswith(b".gitmodules"):
@@ -181,8 +234,12 @@ class Entry(NamedTuple):
 _ENTRY = re.compile(rb"([^ \0]+) ([^\0]+)\0(.{20})", re.DOTALL)
 
 
-def parse_tree(raw: bytes) -> Iterator[Entry]:
+def parse_tree(raw: bytes, *, as_git_reads: bool = False) -> Iterator[Entry]:
     """The entries of a raw tree object: `MODE NAME\\0` and twenty bytes of id, again and again.
+
+    Args:
+        raw: The tree.
+        as_git_reads: Take whatever modes and names git reads in old trees, for what it takes them.
 
     Raises:
         Refused: While reading: it is malformed, or an entry has a mode or a name that git does not write.
@@ -193,10 +250,23 @@ def parse_tree(raw: bytes) -> Iterator[Entry]:
         if found is None:
             raise Refused("a malformed tree")
         mode, name, oid = found.groups()
-        text = MODES.get(mode)
+        text = _mode_read(mode) if as_git_reads else MODES.get(mode)
         if text is None:
             raise Refused(f"a file mode that git does not use: {mode.decode(errors='replace')[:80]!a}")
-        if name in _FORBIDDEN or b"/" in name or name.lower() == b".git":
+        odd = name in _FORBIDDEN or b"/" in name or name.lower() == b".git"
+        if odd and not as_git_reads:
             raise Refused(f"a forbidden file name: {ascii(name.decode(errors='replace'))[:80]}")
         yield Entry(text, name, oid)
         at = found.end()
+
+
+def _mode_read(mode: bytes) -> str | None:
+    """What git takes a mode for when it reads it (`canon_mode` in its cache.h); None if it is no number."""
+    if re.fullmatch(rb"[0-7]{1,7}", mode) is None:
+        return None
+    number = S_IFMT(bits := int(mode, 8))
+    if S_ISREG(number):
+        return PROGRAM if bits & S_IXUSR else FILE
+    if S_ISLNK(number):
+        return SYMLINK
+    return TREE if S_ISDIR(number) else SUBMODULE

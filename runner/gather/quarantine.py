@@ -52,7 +52,7 @@ class Quarantine:
     @property
     def is_empty(self) -> bool:
         """Whether the tip's files are those of the base."""
-        return self._tree(self.tip) == self._tree(self.base.commit)
+        return not self._since_base.touches()
 
     def change(self) -> Change:
         """Files, inserted and deleted lines against the base."""
@@ -73,10 +73,6 @@ class Quarantine:
     @property
     def _since_base(self) -> Between:
         return Between(self.checked, (self.base.objects,), self.base.commit, self.tip)
-
-    def _tree(self, commit: str) -> bytes:
-        wanted = f"{commit}^{{tree}}"
-        return closed.git(self.checked, "rev-parse", "--verify", wanted, alternates=(self.base.objects,))
 
 
 def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = None) -> Quarantine:
@@ -164,7 +160,9 @@ def _commits(quarantine: Quarantine, policy: Policy) -> list[str]:
 def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> None:
     """Every commit's tree within its bounds, every new file within its size."""
     with reading(quarantine.path, quarantine.alternates) as objects:
-        walk = TreeWalk(lambda oid: objects.body(oid, policy.tree_object), policy)
+        base = quarantine.base
+        walk = TreeWalk(lambda oid: objects.body(oid, policy.tree_object), policy, base.holds)
+        walk.begin_with(closed.git(base.path, "rev-parse", f"{base.commit}^{{tree}}").decode().strip())
         for commit in commits:
             walk.shape(_tree_named(objects.body(commit, policy.commit_object)))
         for oid in walk.modules:

@@ -68,6 +68,10 @@ class BaseStore:
         file = self.path / "shallow"
         return file.read_text() if file.exists() else ""
 
+    def holds(self, oid: str) -> bool:
+        """Whether an object is part of what boxes are given."""
+        return closed.succeeds(self.path, "cat-file", "-e", oid)
+
     def tree(self) -> list[TreeEntry]:
         """Every file of the commit."""
         rows = closed.git(

@@ -105,6 +105,74 @@ def test_what_git_would_not_write_is_refused(mode: str, name: bytes) -> None:
         list(parse_tree(trees.raw[trees.add((mode, name, BLOB))]))
 
 
+def old_base(trees: Trees) -> str:
+    """A tree such as old tools made, in a directory of it too."""
+    inner = trees.add(("100664", b"group", BLOB), ("100700", b"tool", BLOB), ("120777", b"link", BLOB))
+    return trees.add(("040000", b"dir", inner), ("100664", b"file", BLOB))
+
+
+def test_what_old_tools_wrote_in_the_base_is_not_held_against_the_work() -> None:
+    trees = Trees()
+    base = old_base(trees)
+    walk = TreeWalk(trees.read, is_given=set(trees.raw).__contains__)
+    walk.begin_with(base)
+    inner = trees.raw[base].split(b"dir\0")[1][:20].hex()
+    work = trees.add(("40000", b"dir", inner), ("100644", b"file", BLOB), ("100644", b"new", BLOB))
+    assert walk.shape(work).entries == 6
+
+
+def test_what_the_base_has_is_refused_where_the_work_makes_it_anew() -> None:
+    trees = Trees()
+    base = old_base(trees)
+    walk = TreeWalk(trees.read, is_given=set(trees.raw).__contains__)
+    walk.begin_with(base)
+    with pytest.raises(Refused, match="100664"):
+        walk.shape(trees.add(("100664", b"other", BLOB)))
+
+
+def test_an_odd_tree_of_the_history_before_the_base_may_come_back() -> None:
+    trees = Trees()
+    earlier = old_base(trees)
+    walk = TreeWalk(trees.read, is_given=set(trees.raw).__contains__)
+    walk.begin_with(trees.add(("100644", b"file", BLOB)))
+    assert walk.shape(earlier).entries == 5
+
+
+def nested(trees: Trees, levels: int) -> str:
+    oid = trees.add(("100644", b"f", BLOB))
+    for _ in range(levels - 1):
+        oid = trees.add(("40000", b"d", oid))
+    return oid
+
+
+def test_a_base_beyond_the_bounds_leaves_work_on_it_as_much_room_again() -> None:
+    trees = Trees()
+    walk = TreeWalk(trees.read, Policy(depth=10))
+    walk.begin_with(nested(trees, 20))
+    assert walk.shape(nested(trees, 40)).depth == 40
+    with pytest.raises(Refused, match="deep"):
+        walk.shape(nested(trees, 41))
+
+
+def test_a_small_base_does_not_narrow_the_bounds_and_a_vast_one_is_refused() -> None:
+    trees = Trees()
+    walk = TreeWalk(trees.read, Policy(depth=10))
+    walk.begin_with(nested(trees, 1))
+    assert walk.shape(nested(trees, 10)).depth == 10
+    with pytest.raises(Refused, match="its base has directories nested"):
+        TreeWalk(trees.read, Policy(depth=10)).begin_with(nested(trees, 81))
+
+
+@pytest.mark.parametrize(("mode", "taken_for"), [
+    ("100664", "100644"), ("100600", "100644"), ("100775", "100755"), ("040000", "40000"),
+    ("40755", "40000"), ("120777", "120000"), ("160755", "160000"), ("0", "160000"),
+])  # fmt: skip
+def test_an_old_mode_is_taken_for_what_git_takes_it_for(mode: str, taken_for: str) -> None:
+    trees = Trees()
+    raw = trees.raw[trees.add((mode, b"old", BLOB))]
+    assert [entry.mode for entry in parse_tree(raw, as_git_reads=True)] == [taken_for]
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_parsed_or_refused(raw: bytes) -> None:
     try:
