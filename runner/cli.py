@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,10 +26,12 @@ from runner.cli_words import (
     FileArgument,
     JobsOption,
     JsonOption,
+    LinesOption,
     RunArgument,
     err,
     out,
     print_json,
+    print_row,
 )
 from runner.errors import CorralError, UsageError
 from runner.git import worktree
@@ -120,6 +123,9 @@ def run(
     made = prepare.plan(file, run_names(settings), name)
     access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
+    if expected.left:
+        words = f"note: {expected.left}; `corral resume RUN` goes on with a run, `corral reap` gives up"
+        err.print(Text(words, "yellow"), soft_wrap=True)
     raise typer.Exit(_work(made, settings, expected, accepted, as_json, lambda night: night.start(made)))
 
 
@@ -178,10 +184,8 @@ def _interruptions(night: Night) -> Iterator[None]:
     def interrupted(number: int, _: object) -> None:
         night.interrupt(128 + number, times=1 if number == signal.SIGINT else 2)
 
-    before = {
-        number: signal.signal(number, interrupted)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    heeded = _heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupted) for number in heeded}
     try:
         yield
     finally:
@@ -189,9 +193,14 @@ def _interruptions(night: Night) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _heeded(*numbers: int) -> list[int]:
+    """Those signals that whoever started us did not tell us to ignore, as `nohup` does with SIGHUP."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def _watcher(as_json: bool) -> live.Watcher:
     if as_json:
-        return live.JsonLines(lambda text: sys.stdout.write(text + "\n") and sys.stdout.flush())
+        return live.JsonLines(print_row)
     return live.LiveTable(out) if out.is_terminal else live.PlainLines(out)
 
 
@@ -233,6 +242,7 @@ def show_logs(
     raw: Annotated[
         bool, typer.Option("--raw", help="As it was printed, for programs: it may steer a terminal.")
     ] = False,
+    as_json: LinesOption = False,
 ) -> None:
     """Print what an attempt's agent, or its check, printed."""
     settings = configuration.load()
@@ -241,15 +251,20 @@ def show_logs(
     file = log_file(settings.home, state.name, found.key, "check.log" if check else "log")
     if not file.exists():
         raise UsageError(f"{found.key} has no {'check output' if check else 'output'}", cure="corral status")
-    if raw:
-        sys.stdout.buffer.write(file.read_bytes())
-    else:
-        settings_of = None if check else state.plan.profile(found.key.profile).settings
-        with file.open("rb") as lines:
-            for line in lines:
-                text = readable(settings_of, line.rstrip(b"\n"))
-                if text is not None:
-                    out.print(Text(block(text)), soft_wrap=True)
+    if raw and as_json:
+        raise UsageError("--raw and --json exclude each other", cure="give one of them")
+    settings_of = None if check else state.plan.profile(found.key.profile).settings
+    with file.open("rb") as lines:
+        if raw:
+            shutil.copyfileobj(lines, sys.stdout.buffer)
+            return
+        for line in lines:
+            text = readable(settings_of, line.rstrip(b"\n"))
+            if as_json and line.rstrip(b"\n") != READY:
+                row = {"attempt": str(found.key), "line": line.decode(errors="replace").rstrip("\n")}
+                print_row({"kind": "log.line", "schema": 1, **row, "said": text})
+            elif text is not None and not as_json:
+                out.print(Text(block(text)), soft_wrap=True)
 
 
 @app.command()
@@ -273,6 +288,7 @@ def diff(
     attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
     name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
     stat: Annotated[bool, typer.Option("--stat", help="Only which files, and how much.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what an attempt changed."""
     state = find_run(configuration.load(), name)
@@ -281,6 +297,11 @@ def diff(
         raise UsageError(f"{found.key} has no branch", cure="corral status")
     source = state.plan.sources[state.plan.task(found.key.task).source]
     text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
+    if as_json:
+        row = summary.attempt_row(state, found)
+        known = {name: row[name] for name in ("branch", "commit", "base", "files", "insertions", "deletions")}
+        print_json({"attempt": str(found.key), **known, "diff": text.decode(errors="replace")})
+        return
     if not out.is_terminal:
         sys.stdout.buffer.write(text)  # a patch for programs, to the byte
         return
@@ -346,6 +367,8 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def main() -> None:
     """Run one command; every error of ours is printed with its cure and its own exit code."""
     configuration.forget_git_environment()
+    for number in _heeded(signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         app()
     except KeyboardInterrupt:
@@ -356,6 +379,11 @@ def main() -> None:
     except Exception as error:
         _complain(f"a bug in Corral: {error!r}\n  → please report it, with {_report_of(error)}")
         sys.exit(CorralError.exit_code)
+
+
+def _leave(number: int, _: object) -> None:
+    """End as after Ctrl-C, so that whatever was begun is taken down; a run that is under way knows better."""
+    sys.exit(128 + number)
 
 
 def _complain(text: str) -> None:

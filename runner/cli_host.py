@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -52,24 +53,37 @@ def _progress(text: str) -> None:
     err.print(cell(text, "dim"), soft_wrap=True)
 
 
+def _unless(as_json: bool) -> Callable[[str], None]:
+    """Says a line to a person, and nothing to a program."""
+
+    def say(words: str) -> None:
+        if not as_json:
+            out.print(words, soft_wrap=True)
+
+    return say
+
+
 def reap(
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove what ended runs left: containers and workspaces of ours. Unsaved work is saved first."""
-    settings = configuration.load()
+    settings, say = configuration.load(), _unless(as_json)
     with reaping.alone(settings.home), Engine(configuration.environment()) as engine:
         if not dry and full.clear_killed(engine, settings):
-            out.print("removed what a `corral selfcheck` had left")
+            say("removed what a `corral selfcheck` had left")
         left = reaping.look(engine, settings.home)
-        for words in left.words():
-            out.print(words, soft_wrap=True)
-        if not left:
-            out.print("nothing is left over")
-        elif not dry:
+        for words in left.words() or ["nothing is left over"]:
+            say(words)
+        saved: list[str] = []
+        if left and not dry:
             post = Post(engine, image_maker(engine, settings).steward(), settings.home, "reap")
             with standing(post) as stewards:
-                for saved in reaping.clear(engine, stewards, settings.home, left):
-                    out.print(f"its files were saved in {saved}", soft_wrap=True)
+                saved = reaping.clear(engine, stewards, settings.home, left)
+        for file in saved:
+            say(f"its files were saved in {file}")
+        if as_json:
+            print_json({**left.as_json(), "removed": not dry, "saved": saved})
 
 
 @image_app.command("build")

@@ -20,6 +20,7 @@ err = InertConsole(stderr=True)
 FileArgument = Annotated[Path, typer.Argument(help="The task file.")]
 RunArgument = Annotated[str, typer.Argument(help="A run: its name, a unique prefix of it, or `latest`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="For programs: a JSON object a line.")]
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="How many attempts live at once.")
 ]
@@ -37,3 +38,9 @@ def build_line(text: str) -> None:
 def print_json(value: object) -> None:
     """Print a value for programs."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_row(value: object) -> None:
+    """Print one of many values for programs, on a line of its own, at once."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
@@ -18,13 +20,23 @@ def locked(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def try_locked(file: Path) -> Iterator[bool]:
-    """Hold the exclusive lock of a file if nobody else does; yields whether we hold it."""
+def try_locked(file: Path, patience: float = 0) -> Iterator[bool]:
+    """Hold the exclusive lock of a file if nobody else does; yields whether we hold it.
+
+    Whoever only asks in this way holds it for a moment too. So who means to keep it tries for some seconds
+    (`patience`) before believing that another one does.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + patience
     with file.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        while not (ours := _taken(handle)) and time.monotonic() < until:
+            time.sleep(0.02)
+        yield ours
+
+
+def _taken(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -119,13 +119,26 @@ def _commit(repo: git.Repo, path: Path, base: str) -> str:
     try:
         return str(repo.git.rev_parse("--verify", "--quiet", f"{base}^{{commit}}"))
     except GitCommandError as error:
-        if base == "HEAD":
+        if base == "HEAD" and _is_unborn(repo):
             raise UsageError(
                 f"{path} has no commit yet", cure="make a first commit: attempts start from one"
             ) from error
+        if base == "HEAD":
+            cure = "see what `git fsck` says there, or name a commit as `base:`"
+            raise BaseError(f"the commit that HEAD of {path} names is not there", cure=cure) from error
         raise BaseError(
             f"{path} has no commit called {base!r}", cure="name a branch, a tag or a commit as `base:`"
         ) from error
+
+
+def _is_unborn(repo: git.Repo) -> bool:
+    """Whether HEAD is on a branch that no commit was made on."""
+    try:
+        branch = repo.git.symbolic_ref("--quiet", "HEAD")
+        repo.git.rev_parse("--verify", "--quiet", branch)
+    except GitCommandError:
+        return not repo.head.is_detached
+    return False
 
 
 def _whole(repo: git.Repo, path: Path, commit: str) -> None:

@@ -89,11 +89,17 @@ def take(git_dir: Path, name: str, commit: str) -> None:
     """
     try:
         closed.git(git_dir, "check-ref-format", "--branch", name)
+    except closed.GitError as error:
+        cure = "git help check-ref-format says what names can be: no spaces, no `..`, no `-` in front"
+        raise UsageError(f"a branch can't be called {name!r}", cure=cure) from error
+    try:
         create_branch(git_dir, name, commit)
     except closed.GitError as error:
         if branch_commit(git_dir, name) is not None:
             raise UsageError(f"there is a branch called {name!r}", cure="give another name") from error
-        raise UsageError(f"{name!r} can't be made a branch: {error.stderr.strip()[-200:]}") from error
+        said = " ".join(error.stderr.split())[-200:]
+        cure = "another branch's name may begin with it, or it with another's: `git branch --list` shows them"
+        raise UsageError(f"the branch {name!r} can't be made: {said}", cure=cure) from error
 
 
 def diff(git_dir: Path, base: str, commit: str, *, stat: bool) -> bytes:

@@ -88,6 +88,9 @@ def fetch(wanted: Pin, cache: Path, on_line: OnLine = lambda _: None) -> Path:
     place = cache / f"{wanted.cli}-{wanted.version}"
     program = place / wanted.cli
     with locked(cache / f"{place.name}.lock"):
+        if program.exists() and _checksum(program) != wanted.sha256:
+            on_line(f"{program} is not the pinned one any more: it is fetched anew")
+            program.unlink()
         if not program.exists():
             place.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as folder:
@@ -158,6 +161,11 @@ def _copy(content: IO[bytes], target: Path) -> str:
             total.update(chunk)
             out.write(chunk)
     return total.hexdigest()
+
+
+def _checksum(program: Path) -> str:
+    with program.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _run(command: list[str], folder: Path) -> None:

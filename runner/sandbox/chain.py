@@ -121,6 +121,21 @@ def chain(
     return Chain((*ground.layers, *made), ground.named)
 
 
+def check(spec: ImageSpec, files: CommitFiles) -> tuple[str, ...]:
+    """See, without any engine, that an image can be made of a base commit; says what of it is left out.
+
+    Raises:
+        UsageError: It can't.
+    """
+    if spec.kind == "build" and spec.path is not None:
+        _built(_directory_build(spec.path), files)
+    if spec.kind != "devcontainer":
+        return ()
+    wanted = devcontainer.find(files.read, spec.ignore)
+    _dev_container(wanted, files, lambda _: None)
+    return wanted.unused
+
+
 def _ground(
     spec: ImageSpec, files: CommitFiles, choices: Choices, image_id: Callable[[str], str | None]
 ) -> _Ground:

@@ -70,6 +70,7 @@ class DevContainer:
         env: Variables of the image.
         user: Who runs `commands`; None is root.
         commands: The post-create commands, for `sh`, in order.
+        unused: Keys that are there and change nothing here.
     """
 
     image: str | None = None
@@ -77,6 +78,7 @@ class DevContainer:
     env: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     commands: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def find(read: Callable[[str], bytes | None], ignore: Collection[str] = ()) -> DevContainer:
@@ -119,6 +121,7 @@ def parse(content: bytes, place: str, ignore: Collection[str] = ()) -> DevContai
         env=_env(keys.get("containerEnv", {}), place),
         user=_user(keys.get("remoteUser"), place),
         commands=_commands(keys.get("postCreateCommand"), place),
+        unused=tuple(sorted(HARMLESS & set(keys) - {"$schema", "name"})),
     )
 
 

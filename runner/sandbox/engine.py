@@ -20,6 +20,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from runner.errors import EngineError, ImageError
+from runner.sandbox import absent
 from runner.sandbox.box import BoxSpec, create_arguments
 from runner.sandbox.facts import BoxState as BoxState  # noqa: PLC0414 - callers find the values here too
 from runner.sandbox.facts import EngineFacts as EngineFacts  # noqa: PLC0414 - as above
@@ -27,7 +28,6 @@ from runner.sandbox.facts import ImageFacts as ImageFacts  # noqa: PLC0414 - as 
 from runner.sandbox.facts import box_state, engine_facts, image_facts
 from runner.sandbox.progress import Progress
 
-_NO_ENGINE = "install or start Docker 20.10 or newer, or join the `docker` group; `corral doctor` says which"
 T = TypeVar("T")
 _MISSING = (docker.errors.NotFound, docker.errors.ImageNotFound)
 
@@ -50,7 +50,8 @@ class Engine:
                 version="auto", timeout=int(timeout), environment=dict(environment), max_pool_size=64
             )
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            raise EngineError(f"no container engine answers: {_reason(error)}", cure=_NO_ENGINE) from error
+            why, cure = absent.explain(environment, error, _reason(error))
+            raise EngineError(f"no container engine answers: {why}", cure=cure) from error
         self._api = self._client.api
 
     def close(self) -> None:
@@ -97,11 +98,12 @@ class Engine:
             self._api._raise_for_status(response)  # noqa: SLF001 - as above
         return _while_asking("read a container's output", _frames(response))
 
-    def hold_stdin(self, container: str) -> IO[bytes]:
-        """Keep a container's standard input open; closing what is returned, or dying, ends it there."""
+    def hold_stdin(self, container: str) -> Callable[[], None]:
+        """Keep a container's standard input open; calling what is returned, or dying, ends it there."""
         with _asking("attach to a container's input"):
-            stream: IO[bytes] = self._api.attach_socket(container, params={"stdin": 1, "stream": 1})
-        return stream
+            stream = self._api.attach_socket(container, params={"stdin": 1, "stream": 1})
+        close: Callable[[], None] = stream._response.close  # noqa: SLF001 - the stream's leaves the connection
+        return close
 
     def follow(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Stream a container's kept output, from its start until it ends."""

@@ -18,6 +18,7 @@ class EngineFacts:
     Attributes:
         runtimes: The names of the runtimes that it can start containers with.
         rootless: Whether it runs without root, in a user namespace of its own.
+        remaps: Whether it gives its containers a user namespace (`userns-remap`).
         uid_base: The host's uid of its containers' root, where it gives all of them a user namespace
             (`userns-remap`); None where it doesn't, or doesn't say which.
     """
@@ -33,6 +34,7 @@ class EngineFacts:
     warnings: tuple[str, ...]
     runtimes: tuple[str, ...] = ()
     rootless: bool = False
+    remaps: bool = False
     uid_base: int | None = None
 
 
@@ -89,6 +91,7 @@ def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineF
         warnings=tuple(info.get("Warnings") or ()),
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
         rootless=_has("rootless", security),
+        remaps=_has("userns", security),
         uid_base=_uid_base(root_dir) if _has("userns", security) else None,
     )
 

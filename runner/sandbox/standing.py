@@ -60,7 +60,7 @@ class Standing(ABC):
     ) -> None:
         if self._container is None:
             return
-        self._lifeline.close()
+        self._let_go()
         with contextlib.suppress(EngineError):  # it ends by itself, and the run's own outcome counts for more
             self._post.engine.remove(self._container)
             self._post.engine.wait_gone(self._container)
@@ -91,7 +91,7 @@ class Standing(ABC):
         engine = self._post.engine
         container = engine.create(self._spec())
         try:
-            self._lifeline = engine.hold_stdin(container)
+            self._let_go = engine.hold_stdin(container)
             engine.start(container)
         except EngineError:
             engine.remove(container)

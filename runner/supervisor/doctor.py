@@ -8,16 +8,17 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runner.errors import CorralError
+from runner.errors import CorralError, HostError
 from runner.sandbox import disks
 from runner.sandbox.engine import Engine, EngineFacts
+from runner.sandbox.facts import check_runtime
 from runner.settings import Settings
-from runner.supervisor import host
+from runner.supervisor import host, reap
 from runner.tasks.units import format_size
 
 Level = Literal["ok", "weaker", "broken"]
@@ -27,6 +28,9 @@ LOW_DISK = 10 * GIB
 PATIENCE = 45.0
 """Seconds that an engine may take for an answer: a busy one takes long for anything."""
 OLDEST_ENGINE = (20, 10)
+OLDEST_GIT = (2, 34)
+"""What Debian 12 and Ubuntu 22.04 have is newer or the same; older ones are not tried."""
+LEFTOVERS = "leftovers"
 SAFER_ENGINE = (23, 0, 11)
 """First engine line with a seccomp profile and a runc that close the escapes named in docs/security."""
 
@@ -41,10 +45,12 @@ class Finding:
     cure: str | None = None
 
 
-def examine(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """Look at everything that a run rests on."""
+def examine(
+    settings: Settings, environment: Mapping[str, str], runtimes: Collection[str | None] = ()
+) -> list[Finding]:
+    """Look at everything that a run rests on; `runtimes` are those that boxes are to have, None the usual."""
     return [
-        *_engine(environment),
+        *_engine(settings, environment, runtimes),
         _git(),
         _disk(settings.home),
         _uid(settings.box_uid),
@@ -59,17 +65,29 @@ def weaker(findings: list[Finding]) -> tuple[str, ...]:
     return tuple(finding.found for finding in findings if finding.level == "weaker")
 
 
-def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _engine(
+    settings: Settings, environment: Mapping[str, str], runtimes: Collection[str | None]
+) -> Iterator[Finding]:
     try:
         with Engine(environment, timeout=PATIENCE) as engine:
             facts = engine.facts()
+            left = reap.look(engine, settings.home).count()
     except CorralError as error:
         yield Finding("engine", "broken", error.message, error.cure)
         return
     yield _engine_version(facts)
     yield Finding("cgroups", "ok", f"version {facts.cgroup}")
     yield Finding("storage", "ok", f"{facts.storage} at {facts.root_dir}")
+    yield _users(facts)
     yield _disk_limit(facts, Path("/dev/loop-control"))
+    for runtime in runtimes:
+        try:
+            check_runtime(facts, runtime)
+        except HostError as error:
+            yield Finding("runtime", "broken", error.message, error.cure)
+    cure = "`corral resume RUN` goes on with a run, `corral reap` gives up and saves the work"
+    killed = f"killed runs left {left}" if left else "nothing of killed runs"
+    yield Finding(LEFTOVERS, "ok", killed, cure if left else None)
     for name, lack in lacks(facts).items():
         yield Finding(name, "weaker", lack, _KERNEL_CURE[name])
 
@@ -119,10 +137,23 @@ def _engine_version(facts: EngineFacts) -> Finding:
     return Finding("engine", "ok", found)
 
 
+def _users(facts: EngineFacts) -> Finding:
+    """Who on this host the users in boxes are."""
+    if facts.rootless:
+        return Finding("users", "ok", "the engine runs without root: no user of a box is root on this host")
+    if not facts.remaps:
+        return Finding("users", "ok", "users in boxes have the same ids on this host (no userns-remap)")
+    if facts.uid_base is None:
+        found = f"the engine remaps users, and {facts.root_dir} does not say to which ids"
+        cure = "let the engine keep its data in the directory that userns-remap makes (…/UID.GID)"
+        return Finding("users", "broken", found, cure)
+    return Finding("users", "ok", f"root in boxes is uid {facts.uid_base} on this host (userns-remap)")
+
+
 def _disk_limit(facts: EngineFacts, loop_control: Path) -> Finding:
     """How `limits.disk` will be kept, as far as it can be told without starting anything."""
     lack = None
-    if "name=rootless" in facts.security:
+    if facts.rootless:
         lack = "an engine without root can't mount file systems"
     elif not loop_control.exists():
         lack = f"the kernel offers no loop devices ({loop_control} is missing)"
@@ -141,7 +172,11 @@ def _git() -> Finding:
     missing = next((tool for tool in ("prlimit",) if shutil.which(tool) is None), None)
     if missing is not None:
         return Finding("git", "broken", f"{missing} is missing, under which git runs", "install util-linux")
-    return Finding("git", "ok", done.stdout.strip().removeprefix("git version "))
+    found = done.stdout.strip().removeprefix("git version ")
+    version = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if version < OLDEST_GIT:
+        return Finding("git", "broken", found, "install git 2.34 or newer")
+    return Finding("git", "ok", found)
 
 
 def _disk(home: Path) -> Finding:

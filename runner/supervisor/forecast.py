@@ -25,7 +25,8 @@ class Forecast:
         outlets: Per profile, what it may reach outside, in words.
         images: Per source, the images it needs and whether each is there; None if no engine answers.
         weaker: Promises that are weaker on this host.
-        broken: What a run rests on and is not there.
+        broken: What a run rests on and is not there: with any of it, a run is refused.
+        left: What killed runs left here, in words; empty if nothing, or if no engine answers.
     """
 
     jobs: int
@@ -33,6 +34,7 @@ class Forecast:
     images: dict[int, list[tuple[str, bool]] | None]
     weaker: tuple[str, ...]
     broken: tuple[doctor.Finding, ...]
+    left: str = ""
 
     def require_sound(self) -> None:
         """Refuse a run on a host that can't bear it.
@@ -57,13 +59,14 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
         UsageError: A source asks for an image that can't be used.
     """
     limits = [plan.task(planned.task).limits.memory for planned in plan.attempts]
-    findings = doctor.examine(settings, environment)
+    findings = doctor.examine(settings, environment, {task.runtime for task in plan.tasks})
     return Forecast(
         jobs=jobs or settings.jobs or host.default_jobs(host.look(settings.home), limits),
         outlets={profile.name: _outlet(plan, profile.name, settings) for profile in plan.profiles},
         images=_images(plan, settings, environment),
         weaker=doctor.weaker(findings),
         broken=tuple(finding for finding in findings if finding.level == "broken"),
+        left=next((f.found for f in findings if f.name == doctor.LEFTOVERS and f.cure), ""),
     )
 
 

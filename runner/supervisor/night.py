@@ -125,7 +125,7 @@ class Night:
     @contextlib.contextmanager
     def _owned(self, run: str) -> Iterator[None]:
         """Own the run: no second process does, and our death frees it."""
-        with try_locked(self._means.rooms.home / "runs" / run / "lock") as ours:
+        with try_locked(self._means.rooms.home / "runs" / run / "lock", patience=1) as ours:
             if not ours:
                 raise HostError(f"another process is working on the run {run}", cure=f"corral status {run}")
             yield
@@ -228,11 +228,11 @@ class Night:
         rooms = self._means.rooms
         filters = names.label_filters(names.home_id(str(rooms.home)), self._state.name, key)
         with contextlib.suppress(*FAULTS):
+            if rooms.gateway is not None:  # first: a box that is being ended asks for nothing more
+                rooms.gateway.revoke(self._box(key))
+        with contextlib.suppress(*FAULTS):
             for box in rooms.engine.find(filters):
                 rooms.engine.remove(box.id)
-        with contextlib.suppress(*FAULTS):
-            if rooms.gateway is not None:
-                rooms.gateway.revoke(self._box(key))
         for event in _never_started(str(key), why):
             known = isinstance(event, e.AttemptGathered) and self._state.attempts[key].work is not None
             if not known:

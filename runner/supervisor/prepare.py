@@ -10,6 +10,8 @@ from typing import Literal
 from runner import names
 from runner.errors import Problem, TaskFileError, UsageError
 from runner.git import trusted
+from runner.git.base_store import BaseStore
+from runner.sandbox.chain import check
 from runner.supervisor.includes import read_includes
 from runner.tasks.plan import Plan
 from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
@@ -61,7 +63,8 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
         cure = "delete or rename it, or set `branch_prefix:` to another name"
         raise TaskFileError(file, [Problem(said, tasks.line("branch_prefix"), cure)])
     _readable_includes(draft, tasks, file)
-    return draft
+    notes = _makeable_images(draft, tasks, file)
+    return draft.model_copy(update={"notes": (*draft.notes, *notes)})
 
 
 def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
@@ -72,6 +75,25 @@ def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
         except UsageError as error:
             line = tasks.line("tasks", index, "include") or tasks.line("include")
             raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
+
+
+def _makeable_images(draft: Plan, tasks: TaskFile, file: Path) -> tuple[str, ...]:
+    """See that the images can be made of the base commits; returns what a person should know of that."""
+    notes: dict[str, None] = {}
+    seen: set[int] = set()
+    for index, task in enumerate(draft.tasks):
+        source = draft.sources[task.source]
+        if task.source in seen:
+            continue
+        seen.add(task.source)
+        try:
+            unused = check(source.image, BaseStore(Path(source.git_dir), source.base))
+        except UsageError as error:
+            line = tasks.line("tasks", index, "image") or tasks.line("image")
+            raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
+        if unused:
+            notes[f"of the dev container of {source.repo}, not used here: {', '.join(unused)}"] = None
+    return tuple(notes)
 
 
 def _renamed(draft: Plan, stem: str | None, taken: list[str]) -> Plan:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from runner import names
 from runner.gateway.client import Gateway
 from runner.locks import locked, try_locked
@@ -40,6 +42,29 @@ class Leftovers:
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
+
+    def count(self) -> str:
+        """How many of each kind there are, in words; empty if there are none."""
+        kinds = ("container", self.boxes), ("workspace", self.spaces), ("grant", self.grants)
+        other = len(self.quarantines) + len(self.volumes) + len(self.strays)
+        found = [(name, len(things)) for name, things in kinds] + [("other thing", other)]
+        return ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for name, n in found if n)
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The leftovers for programs."""
+        return {
+            "containers": [
+                {"id": box.id, "name": box.name, "run": box.labels.get(names.LABEL_RUN)} for box in self.boxes
+            ],
+            "workspaces": [
+                {"path": str(space.root), "repository": str(git_dir) if git_dir else None}
+                for space, git_dir in self.spaces
+            ],
+            "quarantines": [str(place) for place in self.quarantines],
+            "grants": [str(place) for place in self.grants],
+            "volumes": list(self.volumes),
+            "files": [str(stray) for stray in self.strays],
+        }
 
     def words(self) -> list[str]:
         """Each leftover on a line."""
@@ -106,11 +131,13 @@ def _others(folder: Path, busy: set[str]) -> tuple[Path, ...]:
 
 def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> list[str]:
     """Remove leftovers; returns what was saved from them."""
-    for box in left.boxes:
-        engine.remove(box.id)
+    try:
+        _revoke(home, left.grants)  # first: a box that is being ended asks for nothing more
+    finally:
+        for box in left.boxes:
+            engine.remove(box.id)
     for name in left.volumes:
         engine.remove_volume(name)
-    _revoke(home, left.grants)
     saved = []
     for space, git_dir in left.spaces:
         if space.is_whole:
@@ -156,5 +183,8 @@ def is_over(home: Path, run: str) -> bool:
     """Whether no living process works on a run."""
     if not names.is_id(run):
         return True
-    with try_locked(home / "runs" / run / "lock") as ours:
+    lock = home / "runs" / run / "lock"
+    if not lock.exists():  # and none is made: whoever only looks changes nothing
+        return True
+    with try_locked(lock) as ours:
         return ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,9 +43,9 @@ class Watcher(Protocol):
 
 
 class JsonLines:
-    """Prints every journaled event as one JSON object a line; the summary last."""
+    """Writes every journaled event as plain values; the summary last."""
 
-    def __init__(self, write: Callable[[str], object]) -> None:
+    def __init__(self, write: Callable[[summary.Json], None]) -> None:
         self._write = write
 
     def __enter__(self) -> JsonLines:
@@ -58,9 +57,9 @@ class JsonLines:
     def __call__(self, row: Row, state: RunState) -> None:
         """Take one event."""
         if row.seq:
-            self._write(json.dumps(summary.event_row(row)))
+            self._write(summary.event_row(row))
         if isinstance(row.event, e.RunEnded):
-            self._write(json.dumps(summary.summary(state)))
+            self._write(summary.summary(state))
 
     def building(self, text: str) -> None:
         """Programs are told of events only."""
@@ -95,7 +94,9 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
     """An event in words, or None if it isn't worth a line."""
     match event:
         case e.RunStarted():
-            return Text(f"run {state.name}: {len(state.plan.attempts)} attempts, {state.jobs} at once")
+            words = f"run {state.name}: {len(state.plan.attempts)} attempts, {state.jobs} at once"
+            played = summary.who_played(state)
+            return Text(words) + Text(f"; {played}" if played else "", "yellow")
         case e.ImageLine() if event.line.startswith("building "):
             return Text(line(event.line), "dim")
         case e.ImageReady():
@@ -235,6 +236,8 @@ def _headline(state: RunState, now: float) -> Text:
         text.append("  stopping", "yellow")
     elif state.ended is None and state.draining:
         text.append("  draining (^C again: stop)", "yellow")
+    if played := summary.who_played(state):
+        text.append(f"  {played}", "yellow")
     return text
 
 

@@ -44,8 +44,13 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
     yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
-    for note in (*plan.notes, *forecast.weaker):
+    left = (forecast.left,) if forecast.left else ()
+    for note in (*plan.notes, *forecast.weaker, *left):
         yield Text(f"note: {line(note, 400)}", "yellow")
+    for finding in forecast.broken:
+        cure = f"\n  → {finding.cure}" if finding.cure else ""
+        words = f"{finding.name}: {line(finding.found, 400)}{cure}"
+        yield Text("a run would be refused: ", "bold red") + Text(words)
 
 
 def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
@@ -145,4 +150,6 @@ def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
         "allowed_out": dict(forecast.outlets),
         "images": layers,
         "weaker": list(forecast.weaker),
+        "broken": [{"name": f.name, "found": f.found, "cure": f.cure} for f in forecast.broken],
+        "left": forecast.left or None,
     }

@@ -65,6 +65,7 @@ def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
 
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
+    yield "model", wording.SCRIPTED if one.key.profile in summary.scripted(state) else ""
     yield "stands at", one.phase if one.verdict is None else ""
     yield "verdict", one.verdict or ""
     yield "why", one.reason or _held(state, one)
@@ -136,6 +137,8 @@ def headline(state: RunState) -> Text:
     text.append(f"  {served} of {len(state.plan.tasks)} tasks served", "not bold")
     if state.ended is None:
         text.append("  (not ended)", "yellow")
+    if played := summary.who_played(state):
+        text.append(f"  {played}", "yellow")
     return text
 
 

@@ -18,7 +18,7 @@ def summary(state: RunState) -> Json:
         "schema": 1,
         "run": state.name,
         "exit_code": state.exit_code,
-        "scripted": scripted(state),
+        "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
         "attempts": [attempt_row(state, attempt) for attempt in state.attempts.values()],
@@ -47,6 +47,7 @@ def attempt_row(state: RunState, attempt: AttemptState) -> Json:
         "deletions": attempt.deletions,
         "kept": attempt.kept,
         "usd": None,
+        "scripted": attempt.key.profile in scripted(state),
         "tokens": attempt.tokens,
         "requests": attempt.requests,
         "seconds": attempt.seconds,
@@ -64,9 +65,18 @@ def event_row(row: Row) -> Json:
     return {"kind": body.pop("kind"), "run": row.run, "seq": row.seq or None, **body}
 
 
-def scripted(state: RunState) -> bool:
-    """Whether a transcript played the model for any attempt, so that tokens are its inventions."""
-    return any(profile.upstream.kind == "script" for profile in state.plan.profiles)
+def scripted(state: RunState) -> tuple[str, ...]:
+    """The profiles for which a transcript played the model, so that their tokens are its inventions."""
+    return tuple(profile.name for profile in state.plan.profiles if profile.upstream.kind == "script")
+
+
+def who_played(state: RunState) -> str:
+    """What a headline says of scripts that played the model; empty if none did."""
+    played = scripted(state)
+    if not played:
+        return ""
+    whose = "" if len(played) == len(state.plan.profiles) else f" for {', '.join(played)}"
+    return f"a script plays the model{whose}"
 
 
 def scored(state: RunState) -> list[Scored]:

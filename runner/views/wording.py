@@ -16,7 +16,7 @@ COLOURS = {
 }
 UNKNOWN = "?"
 SCRIPTED = (
-    "A script played the model here: tokens come from its transcripts, and no service was asked or paid."
+    "A script played the model here: tokens and cost come from its transcripts; no service was asked or paid."
 )
 
 

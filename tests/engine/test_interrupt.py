@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from runner import names
+from runner.sandbox.engine import Engine
 from tests.engine.living import Live, gateway_processes, living
-from tests.support import CORRAL, Corral, git, write_tasks
+from tests.support import CORRAL, Corral, git, within, write_tasks
 
 LIVE = "echo begun > made; echo begun; sleep {}; echo ended >> made"
 TRANSCRIPT = {"turns": [{"text": "hello"}]}
@@ -169,3 +172,41 @@ class Screen:
             return False
         self.text += data.decode(errors="replace")
         return bool(data)
+
+
+@pytest.fixture
+def deaf_to_hangups() -> Iterator[None]:
+    """What is started now ignores the end of its terminal, as under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("deaf_to_hangups")
+def test_under_nohup_the_night_outlives_its_terminal(corral: Corral, repo: Path, scripted: Path) -> None:
+    with living(corral, "run", tasks(repo, 1, scripted), "--jobs", "2") as run:
+        run.until_said("begun", 2)
+        run.process.send_signal(signal.SIGHUP)
+        assert run.end() == 0
+        assert [row["verdict"] for row in run.rows().values()] == ["done"] * 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_before_the_first_attempt_leaves_nothing(
+    corral: Corral, repo: Path, scripted: Path, number: int
+) -> None:
+    """While the host is looked at and disks and promises are tried."""
+    process = corral.start("run", tasks(repo, 1, scripted), "--json")
+    until_steward(corral)
+    process.send_signal(number)
+    _, complaints = process.communicate(timeout=120)
+    assert (process.returncode, "Traceback" in complaints) == (128 + number, False)
+    assert corral("reap", "--dry-run").out == "nothing is left over\n"
+
+
+def until_steward(corral: Corral) -> None:
+    """Wait for the first container of this state directory."""
+    ours = names.label_filters(names.home_id(str(corral.home)))
+    with Engine(corral.environment) as engine, within(60):
+        while not engine.find(ours):
+            time.sleep(0.01)

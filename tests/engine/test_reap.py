@@ -14,6 +14,10 @@ from testcontainers.core.container import DockerContainer
 
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_LAYER
+from runner.sandbox.standing import Post
+from runner.settings import Settings
+from runner.supervisor import reap as reaping
+from runner.supervisor.means import images, standing
 from tests.engine.living import Live, gateway_processes, living
 from tests.support import Corral, git, host_git_hashes, write_tasks
 
@@ -122,3 +126,42 @@ def test_a_living_run_stays(corral: Corral, repo: Path) -> None:
         assert alive(boxes(run)) == [True]
         assert run.end() == 0
     assert run.rows()["a"]["verdict"] == "done"
+
+
+def test_what_boxes_were_granted_is_revoked_before_they_are_ended(
+    corral: Corral, killed: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real parts, watched: whenever a box is removed, no socket of any box is there any more."""
+    seen: list[tuple[str, list[str]]] = []
+    removes = Engine.remove
+
+    def watched(engine: Engine, container: str) -> None:
+        seen.append((container, [place.name for place in (corral.home / "s").iterdir()]))
+        removes(engine, container)
+
+    monkeypatch.setattr(Engine, "remove", watched)
+    settings = Settings(home=corral.home)
+    with Engine(dict(os.environ)) as engine:
+        left = reaping.look(engine, corral.home)
+        assert len(left.grants) == 2
+        post = Post(engine, images(engine, settings).steward(), corral.home, "reap")
+        with standing(post) as stewards:
+            reaping.clear(engine, stewards, corral.home, left)
+    ended = [grants for container, grants in seen if container in boxes(killed)]
+    assert ended == [[], []]
+
+
+def test_what_was_left_is_told_before_the_next_run(corral: Corral, repo: Path, killed: Live) -> None:
+    assert "killed runs left 2 containers, 2 workspaces, 2 grants" in corral("doctor").out
+    file = write_tasks(repo.parent / "next.yaml", repo, {"a": "true"})
+    assert "note: killed runs left 2 containers" in corral("plan", file).out
+    done = corral("run", file)
+    assert "note: killed runs left 2 containers" in done.err
+    assert "`corral reap` gives up" in done.err
+    listed = corral("reap", "--dry-run", "--json").json
+    assert {row["id"] for row in listed["containers"]} == set(boxes(killed))
+    assert (len(listed["workspaces"]), listed["removed"], listed["saved"]) == (2, False, [])
+    removed = corral("reap", "--json").json
+    assert (removed["removed"], len(removed["saved"])) == (True, 2)
+    assert corral("reap", "--json").json["containers"] == []
+    assert "nothing of killed runs" in corral("doctor").out

@@ -31,13 +31,15 @@ def started(plan: Plan, jobs: int = 2, *, image: bool = True) -> RunState:
     return state
 
 
-def life(attempt: str, verdict: str, *, again: bool = False, commit: str | None = "b" * 40) -> list[e.Event]:
+def life(
+    attempt: str, verdict: str, *, again: bool = False, commit: str | None = "b" * 40, base: str = BASE
+) -> list[e.Event]:
     """The events of an attempt that ends with this verdict."""
     ended = "exited" if verdict in {"accepted", "rejected", "done", "no-change", "refused"} else verdict
     work = {"no-change": "none", "refused": "refused"}.get(verdict, "gathered")
     check = {"accepted": "passed", "rejected": "failed", "done": "none"}.get(verdict, "not-run")
     return [
-        e.AttemptStarted(at=2, attempt=attempt, box="0" * 12, base=BASE),
+        e.AttemptStarted(at=2, attempt=attempt, box="0" * 12, base=base),
         e.BoxStarted(at=3, attempt=attempt, container="c"),
         e.AttemptEnded.model_validate({"at": 4, "attempt": attempt, "ended": ended}),
         e.AttemptGathered.model_validate(

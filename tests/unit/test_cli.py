@@ -14,8 +14,11 @@ from typer.testing import CliRunner, Result
 
 from runner import cli
 from runner.errors import UsageError
+from runner.names import AttemptKey
+from runner.sandbox.output import READY
 from runner.supervisor import events as e
 from runner.supervisor.journal import Journal
+from runner.supervisor.spec import log_file
 from runner.tasks.plan import PlannedAttempt
 from tests.support import Corral, git, make_repo, tree_hashes
 from tests.unit.makers import life, make_plan
@@ -51,6 +54,8 @@ def call(home: Path, *arguments: str | Path) -> Result:
 def past(home: Path, repo: Path) -> None:
     """A journal with two runs: one that ended, and `r-live`, which has not."""
     plan = make_plan(PlannedAttempt(task="good", profile="p"), PlannedAttempt(task="bad", profile="p"))
+    (repo / "a.txt").write_text("two\n")
+    git(repo, "commit", "-qam", "more")
     commit = git(repo, "rev-parse", "HEAD")
     source = plan.sources[0].model_copy(
         update={"repo": str(repo), "git_dir": str(repo / ".git"), "base": commit}
@@ -61,7 +66,7 @@ def past(home: Path, repo: Path) -> None:
         book.append(
             run, e.RunStarted(at=1, plan=plan.model_copy(update={"run": run}), jobs=2, weaker=("no caps",))
         )
-        for event in life("good/p/1", "accepted", commit=commit):
+        for event in life("good/p/1", "accepted", commit=commit, base=git(repo, "rev-parse", "HEAD~1")):
             book.append(run, event)
     for event in life("bad/p/1", "rejected", commit=commit):
         book.append("r", event)
@@ -155,7 +160,7 @@ def test_without_an_engine_a_run_says_what_to_do_and_leaves_no_run(home: Path, r
     done = Corral(home, NO_ENGINE)("run", repo / "corral.yaml")
     assert done.code == 3
     assert "no container engine answers" in done.err
-    assert "corral doctor" in done.err.partition("→")[2]
+    assert "Docker" in done.err.partition("→")[2] or "docker" in done.err.partition("→")[2]
     assert not (home / "journal.db").exists()
 
 
@@ -196,11 +201,14 @@ def test_doctor_names_what_is_missing_with_its_cure(home: Path) -> None:
 def test_plan_needs_no_engine_and_touches_nothing(home: Path, repo: Path, tmp_path: Path) -> None:
     before, corral = tree_hashes(tmp_path), Corral(home, NO_ENGINE)
     said = corral("plan", repo / "corral.yaml", "--json").json
-    assert set(said) == {"plan", "jobs", "allowed_out", "images", "weaker"}
+    assert set(said) == {"plan", "jobs", "allowed_out", "images", "weaker", "broken", "left"}
+    assert [(f["name"], bool(f["cure"])) for f in said["broken"]] == [("engine", True)]
     assert [(a["task"], a["profile"], a["n"]) for a in said["plan"]["attempts"]] == [("t", "a", 1)]
     assert said["plan"]["sources"][0]["base"] == git(repo, "rev-parse", "HEAD")
     assert said["images"] == {str(repo): None}, "what is unknown is null"
-    assert "no engine answers" in corral("plan", repo / "corral.yaml").out
+    shown = corral("plan", repo / "corral.yaml").out
+    assert "no engine answers" in shown
+    assert "a run would be refused: engine: no container engine answers" in shown
     assert tree_hashes(tmp_path) == before
 
 
@@ -279,3 +287,66 @@ def test_before_the_first_run(home: Path, command: list[str]) -> None:
     assert isinstance(error, UsageError)
     assert (error.message, error.cure) == ("there is no run yet", "corral run FILE")
     assert not home.exists()
+
+
+# -- for programs
+
+
+@pytest.fixture
+def told(past: None, home: Path) -> Path:  # noqa: ARG001 - the journal it speaks of
+    """The log of an attempt, with a line that is no UTF-8."""
+    log = log_file(home, "r", AttemptKey("good", "p", 1), "log")
+    log.parent.mkdir(parents=True)
+    log.write_bytes(READY + b"\nfirst\n\xff\x1b[31m\n")
+    return log
+
+
+@pytest.mark.usefixtures("told")
+def test_logs_for_programs_are_an_object_a_line(home: Path) -> None:
+    rows = [json.loads(row) for row in call(home, "logs", "good", "--run", "r", "--json").stdout.splitlines()]
+    assert [(row["kind"], row["schema"], row["attempt"]) for row in rows] == [("log.line", 1, "good/p/1")] * 2
+    assert [row["line"] for row in rows] == ["first", "\ufffd\x1b[31m"]
+
+
+@pytest.mark.usefixtures("told")
+def test_raw_logs_are_the_bytes_and_nothing_else(home: Path) -> None:
+    assert call(home, "logs", "good", "--run", "r", "--raw").stdout_bytes.endswith(b"\xff\x1b[31m\n")
+    assert isinstance(call(home, "logs", "good", "--run", "r", "--raw", "--json").exception, UsageError)
+
+
+@pytest.mark.usefixtures("past")
+def test_a_diff_for_programs_says_what_it_is_of(home: Path) -> None:
+    said = json.loads(call(home, "diff", "good", "--run", "r", "--json").stdout)
+    assert set(said) == {"attempt", "branch", "commit", "base", "files", "insertions", "deletions", "diff"}
+    assert said["attempt"] == "good/p/1"
+    assert "-one\n+two\n" in said["diff"]
+
+
+# -- images that can't be
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ("image: {build: nodir}", "the base commit has no nodir/Dockerfile"),
+        ("image: {devcontainer: true}", "the base commit has no .devcontainer/devcontainer.json"),
+    ],
+)
+def test_an_image_that_the_base_cannot_give_is_refused_with_its_line(
+    home: Path, repo: Path, image: str, why: str
+) -> None:
+    file = repo / "night.yaml"
+    file.write_text(f"# mine\n{image}\n{FILE}")
+    done = Corral(home, NO_ENGINE)("plan", file)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {file}:2: {why}")
+    assert "→" in done.err
+
+
+def test_what_of_a_dev_container_is_not_used_is_said(home: Path, tmp_path: Path) -> None:
+    content = json.dumps({"image": "x", "init": True, "name": "n", "forwardPorts": [1]})
+    repo = make_repo(tmp_path / "dev", {".devcontainer.json": content})
+    file = tmp_path / "dev.yaml"
+    file.write_text(f"repo: {repo}\nimage: {{devcontainer: true}}\n{FILE}")
+    notes = Corral(home, NO_ENGINE)("plan", file, "--json").json["plan"]["notes"]
+    assert notes == [f"of the dev container of {repo}, not used here: forwardPorts, init"]

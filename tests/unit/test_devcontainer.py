@@ -34,6 +34,7 @@ def test_an_image_with_everything_that_is_taken() -> None:
         env={"TZ": "UTC", "EMPTY": ""},
         user="vscode",
         commands=("pip install -e .", "npm ci 'a b'"),
+        unused=("customizations",),
     )
 
 

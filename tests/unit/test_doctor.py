@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runner.errors import HostError
 from runner.sandbox.engine import EngineFacts
+from runner.sandbox.facts import check_runtime
 from runner.settings import Settings
 from runner.supervisor import doctor
 from runner.supervisor.doctor import Finding, examine, kernel_features, weaker
@@ -62,3 +66,40 @@ def test_what_is_weaker_is_said_in_words() -> None:
         Finding("c", "broken", "bad"),
     ]
     assert weaker(findings) == ("not so fine",)
+
+
+def test_a_runtime_that_the_engine_lacks_is_told_before_a_run() -> None:
+    lacks_it = replace(facts("27.0"), runtimes=("runc",))
+    with pytest.raises(HostError, match="has no runtime 'runsc'; it has runc"):
+        check_runtime(lacks_it, "runsc")
+    check_runtime(lacks_it, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({}, "ok", "same ids"),
+        ({"rootless": True}, "ok", "without root"),
+        ({"remaps": True, "uid_base": 100000}, "ok", "uid 100000"),
+        ({"remaps": True}, "broken", "does not say to which ids"),
+    ],
+)
+def test_who_the_users_of_boxes_are_on_this_host(changes: dict[str, Any], level: str, words: str) -> None:
+    found = doctor._users(replace(facts("27.0"), **changes))
+    assert found.level == level
+    assert words in found.found
+    assert bool(found.cure) is (level == "broken")
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [("git version 2.25.1", "broken"), ("git version 2.34.1", "ok"), ("git version 3.0", "ok")],
+)
+def test_a_git_that_is_too_old_is_told(
+    said: str, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "git"
+    program.write_text(f"#!/bin/sh\necho {said}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert doctor._git().level == level

@@ -188,7 +188,7 @@ def test_the_markdown_report_is_inert(state: RunState) -> None:
 @given(attacked(), hostile)
 def test_json_for_programs_is_valid_and_plain_ascii(state: RunState, text: str) -> None:
     lines: list[str] = []
-    watcher = live.JsonLines(lines.append)
+    watcher = live.JsonLines(lambda row: lines.append(json.dumps(row)))
     watcher(Row(1, "r", image_failed(text)), state)
     watcher(Row(2, "r", e.RunEnded(at=2, exit_code=0)), state)
     lines.append(json.dumps(summary.summary(state), indent=2))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
+from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.state import RunState
-from runner.tasks.plan import PlannedAttempt
-from runner.views import live, report
+from runner.tasks.plan import PlannedAttempt, Upstream
+from runner.views import live, report, summary
 from runner.views.fitting import Column, Fitting, chosen
 from tests.unit.makers import after, life, make_plan, started
 
@@ -83,3 +85,35 @@ def test_an_attempt_is_shown_in_words() -> None:
     shown = drawn(report.attempt(state, next(iter(state.attempts.values())), Path("/log")), 100)
     assert "accepted" in shown
     assert "None" not in shown
+
+
+def scripted(*profiles: str) -> RunState:
+    """A run that has ended, in which a script played the model for these profiles."""
+    state = ended()
+    script = Upstream(kind="script", script="/t")
+    made = tuple(
+        p.model_copy(update={"upstream": script}) if p.name in profiles else p for p in state.plan.profiles
+    )
+    return replace(state, plan=state.plan.model_copy(update={"profiles": made}))
+
+
+@pytest.mark.parametrize(
+    ("profiles", "said"),
+    [(("steady", "q"), "a script plays the model"), (("q",), "a script plays the model for q"), ((), None)],
+)
+def test_every_view_says_where_a_script_played_the_model(profiles: tuple[str, ...], said: str | None) -> None:
+    state = scripted(*profiles)
+    begun = e.RunStarted(at=1, plan=state.plan, jobs=2)
+    views = [drawn(report.headline(state), 120), drawn(report.terminal(state), 120)]
+    views += [drawn(live.draw(state, {}, "", 10), 120), drawn(live.sentence(begun, state), 120)]
+    for view in views:
+        assert (said or "a script plays") in view if said else "script" not in view
+    assert ("tokens and cost come from" in report.text_markdown(state)) is bool(profiles)
+    rows = {row["profile"]: row["scripted"] for row in rows_of(state)}
+    assert rows == {name: name in profiles for name in ("steady", "q")}
+    shown = drawn(report.attempt(state, state.attempts[AttemptKey.parse("b/q/1")], Path("/log")), 200)
+    assert ("tokens and cost come from" in shown) is ("q" in profiles)
+
+
+def rows_of(state: RunState) -> list[dict[str, object]]:
+    return [dict(summary.attempt_row(state, attempt)) for attempt in state.attempts.values()]

@@ -167,7 +167,7 @@ def test_a_branch_made_by_an_earlier_process_is_recognised(repo: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "a..b", "-x", "a b", "x.lock", "", "@{-1}", "a\nb"])
 def test_names_that_no_branch_can_have_are_refused(repo: Path, name: str) -> None:
     before = git(repo, "for-each-ref")
-    with pytest.raises(UsageError, match="can't be made a branch"):
+    with pytest.raises(UsageError, match="a branch can't be called"):
         worktree.take(repo / ".git", name, git(repo, "rev-parse", "HEAD"))
     assert git(repo, "for-each-ref") == before
 
