@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +35,7 @@ from runner.cli_words import (
 )
 from runner.errors import CorralError, UsageError
 from runner.git import worktree
+from runner.interruptions import Interruptions
 from runner.sandbox.output import READY
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
@@ -163,34 +164,24 @@ def _work(
     watcher = _watcher(as_json)
     environment = configuration.environment()
     with (
+        Interruptions(_heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as interruptions,
         watcher,
         means(
-            made, settings, environment, jobs=expected.jobs, weaker=expected.weaker, on_line=watcher.building
+            made,
+            settings,
+            environment,
+            jobs=expected.jobs,
+            weaker=expected.weaker,
+            on_line=interruptions.before(watcher.building),
         ) as has,
     ):
         night = Night(quick.require(has, made.run, accepted), watcher)
-        with _interruptions(night):
-            state = do(night)
+        interruptions.hand_to(night)
+        state = do(night)
     if not as_json:
         with suppress(OSError):  # whoever looked may have left
             out.print(Group(Text(), report.terminal(state), report.next_steps(state)))
     return state.exit_code or 0
-
-
-@contextmanager
-def _interruptions(night: Night) -> Iterator[None]:
-    """Let Ctrl-C drain and then stop the run, and a termination stop it at once."""
-
-    def interrupted(number: int, _: object) -> None:
-        night.interrupt(128 + number, times=1 if number == signal.SIGINT else 2)
-
-    heeded = _heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupted) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _heeded(*numbers: int) -> list[int]:

@@ -81,6 +81,25 @@ def test_a_run_killed_at_any_instant_can_be_resumed(corral: Corral, repo: Path, 
     git(repo, "fsck", "--strict", "--no-dangling")
 
 
+@pytest.mark.parametrize("number", range(INSTANTS // 2))
+def test_a_run_killed_before_it_began_leaves_nothing_that_reap_does_not_remove(
+    corral: Corral, repo: Path, number: int
+) -> None:
+    """While the engine is asked, images are looked for, disks are proved and promises are tried."""
+    delay = random.Random(SEED + number).uniform(0.5, SPREAD)  # noqa: S311 - as above
+    print(f"killed {delay:.3f} s after its process began; seed {SEED} + {number}")
+    before = host_git_hashes(repo)
+    with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, {"a": "echo x > made"})) as run:
+        time.sleep(delay)
+        run.kill()
+    assert corral("reap").code == 0
+    assert corral("reap").out == "nothing is left over\n"
+    assert host_git_hashes(repo) == before
+    assert corral("run", repo.parent / "t.yaml").code == 0
+    assert host_git_hashes(repo) == before
+    git(repo, "fsck", "--strict", "--no-dangling")
+
+
 def test_a_second_supervisor_of_the_same_run_is_refused(corral: Corral, repo: Path) -> None:
     with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 10"})) as run:
         run.until("attempt.running")

@@ -26,7 +26,7 @@ LEVELS: tuple[set[str], ...] = (
     {"sandbox", "gateway"},
     {"git", "agents", "compare", "settings"},
     {"tasks"},
-    {"locks", "database"},
+    {"locks", "database", "interruptions"},
     {"guarded", "names"},
     {"errors"},
 )
