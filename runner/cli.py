@@ -241,7 +241,8 @@ def show_logs(
     found = find_attempt(state, attempt)
     file = log_file(settings.home, state.name, found.key, "check.log" if check else "log")
     if not file.exists():
-        raise UsageError(f"{found.key} has no {'check output' if check else 'output'}", cure="corral status")
+        what = "check output" if check else "output"
+        raise UsageError(f"{found.key} has no {what}", cure=f"`corral show {found.key}` says why")
     if raw and as_json:
         raise UsageError("--raw and --json exclude each other", cure="give one of them")
     settings_of = None if check else state.plan.profile(found.key.profile).settings
@@ -285,7 +286,7 @@ def diff(
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
     if found.commit is None or found.base is None:
-        raise UsageError(f"{found.key} has no branch", cure="corral status")
+        raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]
     text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
     if as_json:
@@ -309,10 +310,12 @@ def take(
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
     if found.commit is None:
-        raise UsageError(f"{found.key} has no branch to take", cure="corral status")
+        raise UsageError(f"{found.key} has no branch to take", cure=f"`corral show {found.key}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]
+    branch = branch.removeprefix("refs/heads/")
     worktree.take(Path(source.git_dir), branch, found.commit)
-    out.print(f"{branch} is now at {found.commit[:12]} ({found.key}, {found.verdict})", soft_wrap=True)
+    words = f"{branch} is now at {found.commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
+    out.print(words, soft_wrap=True)
 
 
 @app.command("report")
@@ -322,6 +325,8 @@ def show_report(
     as_json: JsonOption = False,
 ) -> None:
     """Report on a run: every attempt, and profiles side by side."""
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other", cure="give one of them")
     state = find_run(configuration.load(), name)
     if as_json:
         print_json(summary.summary(state))

@@ -83,10 +83,12 @@ class Database:
                 cursor.execute(f"PRAGMA wal_autocheckpoint = {_RESERVE // _PAGE}")
                 cursor.execute("CREATE TABLE IF NOT EXISTS reserve (room BLOB)")
                 cursor.execute("INSERT INTO reserve VALUES (zeroblob(?))", (_RESERVE,))
-                cursor.execute("DROP TABLE reserve")
+                cursor.execute("DELETE FROM reserve")  # the table stays: another process may be at this too
                 cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error as error:
-            raise HostError(f"the {self._name} has no room: {error}", cure=_FULL) from error
+            full = error.sqlite_errorname == "SQLITE_FULL"
+            what = "has no room" if full else "can't be written"
+            raise HostError(f"the {self._name} {what}: {error}", cure=_FULL) from error
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")

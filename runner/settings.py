@@ -92,10 +92,14 @@ def load() -> Settings:
         ) from error
 
 
+_PLAIN = {"int_parsing": "it is not a whole number", "path_type": "it is not a path"}
+"""Pydantic's words for programmers, in other words."""
+
+
 def _wrong(error: ErrorDetails) -> str:
     name = str(error["loc"][0])
     variable = name if name.isupper() else f"CORRAL_{name.upper()}"
-    message = error["msg"]
+    message = _PLAIN.get(error["type"], error["msg"])
     return f"{variable} can't be used: {message[:1].lower()}{message[1:]}"
 
 

@@ -6,6 +6,7 @@ docs/transcripts.md describes the format for those who write one.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -125,12 +126,17 @@ def parse(text: str, file: Path | str) -> Transcript:
 
 
 def _problem(found: ErrorDetails, root: yaml.Node | None) -> Problem:
-    place = ".".join(str(step) for step in found["loc"]) or "the file"
-    return Problem(
-        f"{place}: {found['msg']}",
-        _line(root, found["loc"]),
-        cure="docs/transcripts.md describes the format",
-    )
+    steps = [f"{step}" if isinstance(step, str) else f"[{step + 1}]" for step in found["loc"]]
+    place = ".".join(steps).replace(".[", "[") or "the file"
+    said, cure = found["msg"], "docs/transcripts.md describes the format"
+    if found["type"] == "extra_forbidden":
+        said = "this key is not known"
+        near = get_close_matches(steps[-1], _KEYS, n=1)
+        cure = f"did you mean {near[0]!r}?" if near else cure
+    return Problem(f"{place}: {said}", _line(root, found["loc"]), cure=cure)
+
+
+_KEYS = [name for part in (Transcript, Turn, ToolCall, Figures, ScriptedError) for name in part.model_fields]
 
 
 def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int | None:

@@ -72,6 +72,12 @@ class BaseStore:
         """Whether an object is part of what boxes are given."""
         return closed.succeeds(self.path, "cat-file", "-e", oid)
 
+    def has(self, path: str) -> bool:
+        """Whether the commit has a file or a directory at a path (`.` for the root)."""
+        name = path.strip("/")
+        spec = f"{self.commit}:{'' if name == '.' else name}"
+        return closed.succeeds(self.path, "rev-parse", "--verify", "--quiet", spec)
+
     def tree(self) -> list[TreeEntry]:
         """Every file of the commit."""
         rows = closed.git(

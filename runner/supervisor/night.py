@@ -313,8 +313,9 @@ def _is_of(event: e.Event, key: AttemptKey) -> bool:
 
 def _image_words(fault: Exception) -> str:
     words = fault.message if isinstance(fault, CorralError) else str(fault)
-    log = fault.log[-5:] if isinstance(fault, ImageError) else ()
-    return " | ".join((words, *log))
+    if isinstance(fault, ImageError):
+        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
+    return words
 
 
 def _report(home: Path, run: str, error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from runner.tasks.plan import Plan
 from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
 from runner.tasks.taskfile import TaskFile, load
 
+LATEST = "latest"
+"""What commands call the latest run."""
 LARGEST = 64 * 1024 * 1024
 MOST_NAMES = 1000
 
@@ -32,9 +35,9 @@ def read(file: Path) -> TaskFile:
             raise UsageError(f"{file} is larger than {LARGEST // 1024**2} MiB", cure="is it a task file?")
         text = file.read_bytes().decode("utf-8")
     except OSError as error:
-        raise UsageError(
-            f"{file} can't be read: {error.strerror}", cure="corral init writes a first one"
-        ) from error
+        missing = isinstance(error, FileNotFoundError)
+        cure = "`corral init` writes a first one" if missing else "name a task file"
+        raise UsageError(f"{file} can't be read: {error.strerror}", cure=cure) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text (byte {error.start})", cure="save it as UTF-8") from error
     return load(text, file)
@@ -63,7 +66,7 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
         cure = "delete or rename it, or set `branch_prefix:` to another name"
         raise TaskFileError(file, [Problem(said, tasks.line("branch_prefix"), cure)])
     _readable_includes(draft, tasks, file)
-    notes = _makeable_images(draft, tasks, file)
+    notes = (*_makeable_images(draft, tasks, file), *_nothing_to_protect(draft))
     return draft.model_copy(update={"notes": (*draft.notes, *notes)})
 
 
@@ -96,6 +99,16 @@ def _makeable_images(draft: Plan, tasks: TaskFile, file: Path) -> tuple[str, ...
     return tuple(notes)
 
 
+def _nothing_to_protect(draft: Plan) -> Iterator[str]:
+    """Paths that are to be protected and are not there: mistyped, perhaps."""
+    for task in draft.tasks:
+        source = draft.sources[task.source]
+        files = BaseStore(Path(source.git_dir), source.base)
+        for path in task.protect:
+            if not files.has(path):
+                yield f"task {task.id} protects {path}, which the base does not have"
+
+
 def _renamed(draft: Plan, stem: str | None, taken: list[str]) -> Plan:
     """The plan under the next name whose branches are free, if another name is all that it takes."""
     for _ in range(MOST_NAMES):
@@ -120,7 +133,10 @@ def run_name(wanted: str | None, stem: str | None, taken: list[str], now: float 
     Raises:
         UsageError: The wanted name is taken, or can't be a part of a branch's name.
     """
+    taken = [*taken, LATEST]
     if wanted is not None:
+        if wanted == LATEST:
+            raise UsageError(f"{LATEST!r} means the latest run, whatever its name", cure="give another name")
         if not names.is_id(wanted):
             raise UsageError(f"a run can't be called {wanted!r}", cure=f"use {names.ID_RULE}")
         if wanted in taken:

@@ -10,6 +10,7 @@ from runner.errors import CorralError, UsageError
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
+from runner.tasks.explain import meant
 from runner.tasks.plan import Plan, PlannedAttempt
 
 Phase = Literal["queued", "preparing", "running", "gathering", "checking", "cleaning", "final"]
@@ -91,6 +92,10 @@ class RunState:
         return any(self.serves(attempt) for key, attempt in self.attempts.items() if key.task == task)
 
 
+SHOWN = 8
+"""Names told where a name could be any of many."""
+
+
 def find_attempt(state: RunState, text: str) -> AttemptState:
     """The attempt that a person means by `TASK[/PROFILE[/N[.TRY]]]`; without a try, the last one.
 
@@ -103,21 +108,23 @@ def find_attempt(state: RunState, text: str) -> AttemptState:
     )
     if named is not None and "." in text.rpartition("/")[2]:
         return named
-    parts = text.split("/")
-    fitting = [
-        attempt
-        for key, attempt in state.attempts.items()
-        if str(key) == text or parts == [key.task, key.profile, str(key.n)][: len(parts)]
+    fitting = [key for key in state.attempts if str(key) == text] or [
+        key for key in state.attempts if _names(text.split("/"), key)
     ]
+    fitting = fitting or [key for key in state.attempts if str(key).startswith(text)]
     if not fitting:
-        some = ", ".join(str(key) for key in list(state.attempts)[:8])
-        raise UsageError(
-            f"no attempt of the run {state.name} is called {text!r}", cure=f"there are: {some} …"
-        )
-    if len({attempt.key.first for attempt in fitting}) > 1:
-        names = ", ".join(str(attempt.key) for attempt in fitting)
-        raise UsageError(f"{text!r} could be any of {names}", cure="write more of its name")
-    return state.tries(fitting[0].key)[-1]
+        cure = meant(text, map(str, state.attempts), f"`corral status {state.name}` lists them")
+        raise UsageError(f"no attempt of the run {state.name} is called {text!r}", cure=cure)
+    if len({key.first for key in fitting}) > 1:
+        some = ", ".join(map(str, fitting[:SHOWN])) + (" …" if len(fitting) > SHOWN else "")
+        raise UsageError(f"{text!r} could be any of {some}", cure="write more of its name")
+    return state.tries(fitting[0])[-1]
+
+
+def _names(parts: list[str], key: AttemptKey) -> bool:
+    """Whether these are the parts of an attempt's name, in their order, of which some may be left out."""
+    whole = iter((key.task, key.profile, str(key.n)))
+    return parts[0] == key.task and all(part in whole for part in parts)
 
 
 def fold(rows: Iterable[tuple[str, e.Event]]) -> RunState:

@@ -25,6 +25,8 @@ _KINDS = {
 }
 _EXAMPLES = {
     "image": "write it like `image: {name: python:3.12-bookworm}`",
+    "tasks": "write each task as an item: `- id: NAME`, its other keys below",
+    "check": "write one command, such as `check: make build && make test`",
     "compare": "write it like `compare: {agents: [one, other], repeats: 3}`",
     "limits": "write it like `limits: {memory: 4GiB, time: 45min}`",
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",

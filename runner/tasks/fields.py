@@ -222,18 +222,17 @@ def _sized(low: int) -> Callable[[object], int]:
 def _lasting(value: object) -> float:
     seconds = units.parse_duration(value)
     if not 1 <= seconds <= LONGEST:
-        raise RefusedError(
-            f"{format_duration(seconds)} is out of range (from 1s to {format_duration(LONGEST)})"
-        )
+        cure = f"write one from 1s to {format_duration(LONGEST)}"
+        raise RefusedError(f"{format_duration(seconds)} is out of range", cure)
     return seconds
 
 
 def _between(low: float, high: float, kinds: type | tuple[type, ...], noun: str) -> Callable[[Any], Any]:
     def check(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, kinds):
-            raise RefusedError(f"{shown(value)} is not {noun}", f"write one from {low:g} to {high:g}")
+            raise RefusedError(f"{shown(value)} is not {noun}", f"write one from {low} to {high}")
         if not low <= value <= high:  # type: ignore[operator]  # `kinds` are int and float only
-            raise RefusedError(f"{shown(value)} is out of range (from {low:g} to {high:g})")
+            raise RefusedError(f"{shown(value)} is out of range", f"write one from {low} to {high}")
         return value
 
     return check

@@ -94,7 +94,9 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
     """An event in words, or None if it isn't worth a line."""
     match event:
         case e.RunStarted():
-            words = f"run {state.name}: {len(state.plan.attempts)} attempts, {state.jobs} at once"
+            words = (
+                f"run {state.name}: {wording.many(len(state.plan.attempts), 'attempt')}, {state.jobs} at once"
+            )
             played = summary.who_played(state)
             return Text(words) + Text(f"; {played}" if played else "", "yellow")
         case e.ImageLine() if event.line.startswith("building "):

@@ -22,7 +22,8 @@ def terminal(plan: Plan, forecast: Forecast) -> RenderableType:
 
 def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield Text(f"run {plan.run}", "bold").append(
-        f"  {len(plan.attempts)} attempts of {len(plan.tasks)} tasks", "not bold"
+        f"  {wording.many(len(plan.attempts), 'attempt')} of {wording.many(len(plan.tasks), 'task')}",
+        "not bold",
     )
     for index, source in enumerate(plan.sources):
         yield Text(f"\n{source.repo}", "bold").append(
@@ -90,18 +91,16 @@ def _checks(plan: Plan) -> Iterator[Text]:
 
 def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
     for profile in plan.profiles:
-        yield cell(
-            f"{profile.name}: {settings_words(profile)}; allowed out: {forecast.outlets[profile.name]}"
-        )
+        outlet = f"; allowed out: {forecast.outlets[profile.name]}"
+        yield cell(f"{profile.name}: {settings_words(profile)}").append_text(cell(outlet))
 
 
 def _at_once(plan: Plan, jobs: int) -> str:
     most = min(jobs, len(plan.attempts))
     largest = sorted((plan.task(a.task).limits.memory for a in plan.attempts), reverse=True)[:most]
     cpus = sorted((plan.task(a.task).limits.cpus for a in plan.attempts), reverse=True)[:most]
-    return (
-        f"up to {most} boxes, {sum(cpus):g} CPUs and {wording.size(sum(largest))} of memory at their limits"
-    )
+    boxes, memory = wording.many(most, "box", "boxes"), wording.size(sum(largest))
+    return f"up to {boxes}, {sum(cpus):g} CPUs and {memory} of memory at their limits"
 
 
 def limits_words(limits: Limits) -> str:

@@ -66,7 +66,7 @@ def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
     yield "model", wording.SCRIPTED if one.key.profile in summary.scripted(state) else ""
-    yield "stands at", one.phase if one.verdict is None else ""
+    yield "stands at", _verdict(state, one) if one.verdict is None else ""
     yield "verdict", one.verdict or ""
     yield "why", one.reason or _held(state, one)
     yield "ended", one.ended or ""
@@ -104,12 +104,18 @@ def diff(raw: bytes) -> Text:
 def next_steps(state: RunState) -> RenderableType:
     """What a person may want to do after a run, a command a line."""
     waiting = sum(1 for one in state.attempts.values() if one.phase == "queued" and _can_go_on(state, one))
-    with_branch = [one for one in state.attempts.values() if one.branch]
-    best = next((one for one in with_branch if state.serves(one)), with_branch[0] if with_branch else None)
+    best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
-    if best is not None:
+    if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]
+    unserved = [a for a in state.attempts.values() if a.verdict and not state.task_served(a.key.task)]
+    for one in unserved[:1]:
+        if one.check == "failed":
+            steps += [f"corral logs {one.key} --check   # what its check said"]
+        if one.container is not None:
+            steps += [f"corral logs {one.key}   # what its agent did"]
+        steps += [f"corral show {one.key}"]
     lines = [Text("next:", "dim"), *(Text(f"  {step}") for step in (*steps, "corral report --markdown"))]
     return Group(*lines)
 

@@ -41,6 +41,11 @@ def size(count: int | None) -> str:
     return UNKNOWN if count is None else format_size(count)
 
 
+def many(count: int, one: str, more: str | None = None) -> str:
+    """So many of something, in words."""
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def tokens(count: int | None) -> str:
     """A number of tokens; unknown is said."""
     return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")

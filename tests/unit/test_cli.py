@@ -350,3 +350,19 @@ def test_what_of_a_dev_container_is_not_used_is_said(home: Path, tmp_path: Path)
     file.write_text(f"repo: {repo}\nimage: {{devcontainer: true}}\n{FILE}")
     notes = Corral(home, NO_ENGINE)("plan", file, "--json").json["plan"]["notes"]
     assert notes == [f"of the dev container of {repo}, not used here: forwardPorts, init"]
+
+
+def test_what_is_to_be_protected_and_is_not_there_is_said(home: Path, repo: Path) -> None:
+    file = repo / "night.yaml"
+    file.write_text(FILE.replace("check: make test", "check: make test, protect: [a.txt, nothere/]"))
+    notes = Corral(home, NO_ENGINE)("plan", file, "--json").json["plan"]["notes"]
+    assert "task t protects nothere/, which the base does not have" in notes
+    assert len([note for note in notes if "protects" in note]) == 1
+
+
+def test_a_run_cannot_be_called_as_the_latest_one_is(home: Path, repo: Path) -> None:
+    done = Corral(home, NO_ENGINE)("run", repo / "corral.yaml", "--name", "latest")
+    assert (done.code, "means the latest run" in done.err) == (2, True)
+    file = repo / "night.yaml"
+    file.write_text(f"name: latest\n{FILE}")
+    assert Corral(home, NO_ENGINE)("plan", file, "--json").json["plan"]["run"] == "latest-2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,31 @@ def test_attempts_are_found_by_what_a_person_types() -> None:
     state = after(started(PLAN), *life("a/p/1", "infrastructure", again=True))
     assert str(find_attempt(state, "a").key) == "a/p/1.2"
     assert str(find_attempt(state, "b/p").key) == "b/p/1"
+    assert str(find_attempt(state, "b/1").key) == "b/p/1", "what tells it apart is enough"
     with pytest.raises(UsageError, match="no attempt"):
         find_attempt(state, "c")
+    fix = started(make_plan(PlannedAttempt(task="fix-parser", profile="p")))
+    assert str(find_attempt(fix, "fix").key) == "fix-parser/p/1", "so is a beginning"
+    with pytest.raises(UsageError, match="no attempt") as caught:
+        find_attempt(fix, "parser/p/1")
+    assert caught.value.cure == "did you mean 'fix-parser/p/1'?"
+    with pytest.raises(UsageError, match="no attempt"):
+        find_attempt(fix, "fix-parser/p/1/p")
     with pytest.raises(UsageError, match="could be any"):
         find_attempt(
             started(make_plan(PlannedAttempt(task="a", profile="p"), PlannedAttempt(task="a", profile="q"))),
             "a",
         )
+
+
+def test_many_may_make_sure_of_room_at_once(tmp_path: Path) -> None:
+    """Processes that start in the same second, here as threads with connections of their own."""
+    Journal(tmp_path / "j.db").close()
+
+    def reserve(_: int) -> None:
+        with Journal(tmp_path / "j.db") as journal:
+            for _ in range(10):
+                journal.reserve()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(reserve, range(8)))

@@ -168,15 +168,21 @@ def test_the_stream_holds_the_message_and_its_usage() -> None:
         ("turns:\n  - text: a\n    usage: {output: -1}\n", 3, "greater than or equal"),
         ("turns: []\n", 1, "at least 1"),
         ("turns: [\n", 2, "not YAML"),
-        ("a: 1\n", 1, "extra"),
+        ("a: 1\n", 1, "a: this key is not known"),
+        ("turns:\n  - text: a\n  - text: b\n    usgae: {}\n", 4, "turns[2].usgae: this key is not known"),
+        ("turns:\n  - text: a\n    usgae: {}\n", 3, "did you mean 'usage'"),
         ("", None, "the file"),
     ],
 )
 def test_a_wrong_transcript_is_refused_with_its_line(text: str, line: int | None, says: str) -> None:
     with pytest.raises(TaskFileError) as wrong:
         parse(text, "t.yaml")
-    problems = [problem for problem in wrong.value.problems if says.lower() in problem.message.lower()]
-    assert [problem.line for problem in problems] == [line]
+    problems = [
+        problem
+        for problem in wrong.value.problems
+        if says.lower() in f"{problem.message} {problem.cure}".lower()
+    ]
+    assert {problem.line for problem in problems} == {line}
 
 
 def test_a_transcript_that_is_not_there(tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ REFUSALS = [
     (task("prompt: p\n    limits: {disk: 1m}"), 5, "1MiB is out of range", ""),
     (task("prompt: p\n    limits: {time: 45}"), 5, "45 has no unit: write 45s", ""),
     (task("prompt: p\n    limits: {idle: 0s}"), 5, "0s is out of range", ""),
-    (task("prompt: p\n    limits: {cpus: 0}"), 5, "0 is out of range (from 0.01", ""),
+    (task("prompt: p\n    limits: {cpus: 0}"), 5, "0 is out of range", "from 0.01 to 4096"),
     (task("prompt: p\n    limits: {cpus: two}"), 5, "'two' is not a number of CPUs", ""),
     (task("prompt: p\n    limits: {cpus: true}"), 5, "true is not a number of CPUs", ""),
-    (task("prompt: p\n    limits: {pids: 1}"), 5, "1 is out of range (from 2", ""),
+    (task("prompt: p\n    limits: {pids: 1}"), 5, "1 is out of range", "from 2 to 4194304"),
     (task("prompt: p\n    limits: {pids: 2.5}"), 5, "2.5 is not a number of processes", ""),
     (task("prompt: p\n    limits: {cpu: 1}"), 5, "unknown key 'cpu' in task 't': limits", "'cpus'"),
     # names
@@ -99,7 +99,7 @@ REFUSALS = [
     ("compare: {agents: [a]}\n" + task("prompt: p\n    agent: a"), 1, "`compare` covers no task", ""),
     ("compare: {agents: [a, a]}\n" + task("prompt: p"), 1, "'a' is named twice", ""),
     ("compare: {agents: []}\n" + task("prompt: p"), 1, "compare.agents is empty", ""),
-    ("compare: {agents: [a], repeats: 0}\n" + task("prompt: p"), 1, "0 is out of range (from 1", ""),
+    ("compare: {agents: [a], repeats: 0}\n" + task("prompt: p"), 1, "0 is out of range", "from 1 to 1000"),
     ("compare: [a]\n" + task("prompt: p"), 1, "compare must be a mapping", "agents: [one, other]"),
     # prompts
     (task("check: x"), 3, "task 't' has no prompt", "cli: command"),

@@ -117,3 +117,23 @@ def test_every_view_says_where_a_script_played_the_model(profiles: tuple[str, ..
 
 def rows_of(state: RunState) -> list[dict[str, object]]:
     return [dict(summary.attempt_row(state, attempt)) for attempt in state.attempts.values()]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "steps"),
+    [
+        ("accepted", ["show", "diff", "logs", "take"]),
+        ("rejected", ["logs b/q/1 --check", "logs b/q/1", "show"]),
+        ("agent-error", ["logs b/q/1", "show"]),
+    ],
+)
+def test_the_next_steps_fit_what_happened(verdict: str, steps: list[str]) -> None:
+    events = [
+        event.model_copy(update={"branch": "corral/r/b"}) if isinstance(event, e.AttemptGathered) else event
+        for event in life("b/q/1", verdict)
+    ]
+    state = after(started(make_plan(OTHER)), *events)
+    said = [row.strip() for row in drawn(report.next_steps(state), 120).splitlines()[1:-1]]
+    assert [row.startswith(f"corral {step}") for row, step in zip(said, steps, strict=True)] == [True] * len(
+        steps
+    )
