@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,7 @@ from runner.settings import Settings
 from runner.supervisor import access, prepare
 from runner.supervisor import reap as reaping
 from runner.supervisor.forecast import Forecast, forecast
-from runner.supervisor.means import means
+from runner.supervisor.means import OwnedError, means
 from runner.supervisor.night import Night
 from runner.supervisor.records import all_runs, find_run, run_names
 from runner.supervisor.spec import log_file
@@ -121,13 +122,23 @@ def run(
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
     accepted = check_names(accept_weaker or ())
     settings = configuration.load()
-    made = prepare.plan(file, run_names(settings), name)
+    taken = run_names(settings)
+    made = prepare.plan(file, taken, name)
     access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
     if expected.left:
         words = f"note: {expected.left}; `corral resume RUN` goes on with a run, `corral reap` gives up"
         err.print(Text(words, "yellow"), soft_wrap=True)
-    raise typer.Exit(_work(made, settings, expected, accepted, as_json, lambda night: night.start(made)))
+    while True:
+        try:
+            code = _work(made, settings, expected, accepted, as_json, partial(Night.start, plan=made))
+        except OwnedError:
+            if name is not None:
+                raise
+            taken.append(made.run)  # it began in the same second: the next name is as good
+            made = prepare.plan(file, taken)
+        else:
+            raise typer.Exit(code)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 #
 #   steward.sh own   ID PLACE UID    give one place of an attempt to the box's uid
 #   steward.sh empty ID              remove everything below an attempt's directory
-#   steward.sh used  ID PLACE        print how many bytes its files take
+#   steward.sh used  ID PLACE        print how many bytes and files it holds, or "too many" if they can't be counted
 #   steward.sh keep  ID NAME OWNER   save an attempt's files as /state/kept/NAME.tar.gz, owned by OWNER
 #
 # PLACE is agent or check. An attempt's files are on its disk, /disks/ID, or where there are no disks in
@@ -26,7 +26,14 @@ empty)
     ;;
 used)
     # Files that vanish while it looks are no failure.
-    du --block-size=1 --summarize --one-file-system "$3" 2>/dev/null | cut -f 1
+    count() {
+        timeout 20 du "$1" --summarize --one-file-system "$2" 2>/dev/null || [ $? -ne 124 ]
+    }
+    if bytes=$(count --block-size=1 "$3") && files=$(count --inodes "$3"); then
+        echo "${bytes%%[!0-9]*} ${files%%[!0-9]*}"
+    else
+        echo "too many"
+    fi
     ;;
 keep)
     name=$3 owner=$4

@@ -11,6 +11,7 @@ import io
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -35,6 +36,12 @@ TOO_LARGE = f"a request may have at most {MAX_REQUEST // 1024**2} MiB"
 
 MAX_HELD = 4 * MAX_REQUEST
 """Bytes of request bodies that one grant may have in the gateway's memory at once."""
+
+MAX_HELD_BY_ALL = 16 * MAX_REQUEST
+"""The same for all grants together."""
+
+LARGE = 1024 * 1024
+"""Bytes from which on a body has to wait for its turn to be looked into."""
 
 RETRY_AFTER = "5"
 """Seconds; Claude Code takes anything above 60 for a final refusal."""
@@ -64,6 +71,16 @@ class Grant:
 
 
 @dataclass
+class Commons:
+    """What all grants of the process share."""
+
+    held: int = 0
+    """Bytes of request bodies in memory."""
+    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Held while a large body is looked into: one at a time, whatever box it comes from."""
+
+
+@dataclass
 class Exchange:
     """One request of a box on its way: in which dialect, where it goes, and its body as far as it came."""
 
@@ -90,8 +107,9 @@ class Refused(Exception):  # noqa: N818 - it carries an answer; most of them are
 class Forwarder:
     """Handles every request that comes in on one grant's socket."""
 
-    def __init__(self, grant: Grant, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+    def __init__(self, grant: Grant, commons: Commons, client_for: ClientFor, proxy_for: ProxyFor) -> None:
         self._grant = grant
+        self._commons = commons
         self._client_for = client_for
         self._proxy_for = proxy_for
 
@@ -127,6 +145,7 @@ class Forwarder:
             return self._own(answer, close=not request.content.is_eof())
         finally:
             self._grant.held -= len(exchange.body)
+            self._commons.held -= len(exchange.body)
 
     def _own(self, answer: Answer, *, close: bool) -> web.Response:
         if answer.status != 200:
@@ -141,7 +160,7 @@ class Forwarder:
 
     async def _forward(self, exchange: Exchange) -> web.StreamResponse:
         await self._read(exchange.request, exchange.body)
-        await _look_into(exchange)
+        await self._look_into(exchange)
         # One access for the whole of what follows: it may be renewed at any time, and the key of one
         # service must never go to another.
         access = dialects.who_answers(self._grant.accesses, exchange.dialect)
@@ -160,6 +179,7 @@ class Forwarder:
                 async for piece in request.content.iter_any():
                     body += piece
                     self._grant.held += len(piece)
+                    self._commons.held += len(piece)
                     self._check_size(len(body))
         except TimeoutError as late:
             raise Refused(408, f"the body took more than {BODY_TIMEOUT:.0f} s") from late
@@ -171,6 +191,26 @@ class Forwarder:
             raise Refused(413, TOO_LARGE)
         if self._grant.held > MAX_HELD:
             raise Refused(429, "too many large requests at once from this box")
+        if self._commons.held > MAX_HELD_BY_ALL:
+            raise Refused(429, "too many large requests at once from all boxes")
+
+    async def _look_into(self, exchange: Exchange) -> None:
+        """Refuse what would have the service reach out for the box.
+
+        Raises:
+            Refused: It would, or nobody can say.
+        """
+        if exchange.request.method != "POST":
+            return
+        if exchange.request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused(415, "the body is encoded, and this gateway looks into plain ones only")
+        try:
+            async with self._commons.turn if len(exchange.body) > LARGE else nullcontext():
+                reached = await asyncio.to_thread(_reached, exchange)
+        except asked.UnreadableError as unreadable:
+            raise Refused(400, str(unreadable)) from unreadable
+        if reached is not None:
+            raise Refused(403, f"this gateway does not let the service use {reached}")
 
     async def _ask(self, exchange: Exchange, access: Access) -> web.StreamResponse:
         request = exchange.request
@@ -216,22 +256,6 @@ class Forwarder:
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
-
-
-async def _look_into(exchange: Exchange) -> None:
-    """Refuse what would have the service reach out for the box.
-
-    Raises:
-        Refused: It would, or nobody can say.
-    """
-    if exchange.request.method != "POST":
-        return
-    try:
-        reached = await asyncio.to_thread(_reached, exchange)
-    except asked.UnreadableError as unreadable:
-        raise Refused(400, str(unreadable)) from unreadable
-    if reached is not None:
-        raise Refused(403, f"this gateway does not let the service use {reached}")
 
 
 def _reached(exchange: Exchange) -> str | None:

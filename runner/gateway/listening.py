@@ -14,7 +14,7 @@ from aiohttp import web
 
 from runner.gateway import dialects, sockets
 from runner.gateway.dialects.dialect import Dialect
-from runner.gateway.forward import RETRY_AFTER, ClientFor, Forwarder, Grant, ProxyFor
+from runner.gateway.forward import RETRY_AFTER, ClientFor, Commons, Forwarder, Grant, ProxyFor
 from runner.gateway.grants import Access, Script, Usage
 from runner.gateway.meter import Meter
 from runner.gateway.places import SOCKET, box_folder
@@ -102,6 +102,7 @@ class Grants:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
+        self._commons = Commons()
         self._open: dict[str, _Open] = {}
 
     def __len__(self) -> int:
@@ -137,7 +138,7 @@ class Grants:
             return
         grant = Grant(accesses, Meter.continuing(before, scripted=scripted))
         dialect = dialects.granted(accesses)[0]
-        server = quiet_server(Forwarder(grant, self._client_for, self._proxy_for), dialect)
+        server = quiet_server(Forwarder(grant, self._commons, self._client_for, self._proxy_for), dialect)
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
         folder.chmod(0o755)  # the box's user, whoever that is, must be able to enter its own mount

@@ -35,6 +35,7 @@ class Quarantine:
         commit: The tip as it comes home: it builds on `base.origin`.
         checked: The bare repository that holds the objects as the box made them.
         tip: The tip as the box made it: it builds on `base.commit`, and a check works on it.
+        size: Bytes of the files that are new in it.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Quarantine:
     commit: str
     checked: Path
     tip: str
+    size: int = 0
 
     @property
     def alternates(self) -> tuple[Path, ...]:
@@ -95,7 +97,7 @@ def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = 
     quarantine = Quarantine(path, base, work.tip, path, work.tip)
     _index(quarantine, work.pack)
     commits = _history(quarantine, policy)
-    _contents(quarantine, commits, policy)
+    quarantine = replace(quarantine, size=_contents(quarantine, commits, policy))
     _open_to_read(path)
     return quarantine if base.original is None else _put_onto(base.original, quarantine, commits, policy)
 
@@ -157,8 +159,8 @@ def _commits(quarantine: Quarantine, policy: Policy) -> list[str]:
     return commits
 
 
-def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> None:
-    """Every commit's tree within its bounds, every new file within its size."""
+def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> int:
+    """Every commit's tree within its bounds, every new file within its size; returns that of all of them."""
     with reading(quarantine.path, quarantine.alternates) as objects:
         base = quarantine.base
         walk = TreeWalk(lambda oid: objects.body(oid, policy.tree_object), policy, base.holds)
@@ -174,6 +176,7 @@ def _contents(quarantine: Quarantine, commits: list[str], policy: Policy) -> Non
             raise Refused(f"a file of more than {policy.blob // 1024**2} MiB")
         if total > policy.total:
             raise Refused(f"more than {policy.total // 1024**2} MiB of new files")
+    return total
 
 
 def _tree_named(commit: bytes) -> str:

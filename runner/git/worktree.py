@@ -13,6 +13,8 @@ from runner.locks import locked
 
 SMALL_PACK = 100
 """Below so many objects they are stored loose, as `git fetch` does by default (`fetch.unpackLimit`)."""
+SMALL_BYTES = 16 * 1024**2
+"""Of files up to so large together: each is compressed anew, which can take a minute for a gigabyte."""
 
 
 def add(git_dir: Path, tree: Path, commit: str, locks: Path) -> None:
@@ -51,9 +53,17 @@ def _points_to(entry: Path) -> str | None:
 
 
 def import_commits(
-    git_dir: Path, quarantine: Path, alternates: tuple[Path, ...], tip: str, base: str
+    git_dir: Path, quarantine: Path, alternates: tuple[Path, ...], tip: str, base: str, size: int
 ) -> None:
     """Copy the objects between `base` and `tip` from a quarantine that passed every check.
+
+    Args:
+        git_dir: The user's git directory.
+        quarantine: Where the objects are.
+        alternates: Where those are that it borrows.
+        tip: The commit that comes home.
+        base: A commit that is there already.
+        size: Bytes of the files among the objects.
 
     Raises:
         GitError: They could not be read or written; a part of them may lie there unreferenced.
@@ -61,11 +71,12 @@ def import_commits(
     objects = closed.git(
         quarantine, "rev-list", "--objects", "--count", tip, f"^{base}", alternates=alternates
     )
+    is_small = int(objects) < SMALL_PACK and size <= SMALL_BYTES
     small = ("unpack-objects", "-q", "--strict")
     large = ("index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects")
     closed.pipe(
         (quarantine, ("pack-objects", "-q", "--revs", "--thin", "--stdout"), f"{tip}\n^{base}\n".encode()),
-        (git_dir, small if int(objects) < SMALL_PACK else large),
+        (git_dir, small if is_small else large),
         closed.DEFAULT,
         alternates,
     )

@@ -77,8 +77,11 @@ class Disks(Protocol):
     def reach(self, box: str, place: Place) -> None:
         """See to it that a place which an earlier process made is there again."""
 
-    def used(self, box: str, place: Place) -> int | None:
-        """Bytes in use where somebody has to look at them, or None where the disk itself is the limit."""
+    def exceeds(self, box: str, place: Place, size: int) -> bool:
+        """Whether more was written than a disk of `size` bytes holds, where only looking bounds it.
+
+        Looking can take half a minute.
+        """
 
     def room(self, box: str, place: Place) -> Room | None:
         """What is left, or None where that is not known."""
@@ -164,8 +167,9 @@ class LimitedDisks(Standing):
         """Mount a disk that was made earlier, unless it is mounted."""
         self.do("reach", box, place)
 
-    def used(self, box: str, place: Place) -> int | None:
-        """Nobody has to look."""
+    def exceeds(self, box: str, place: Place, size: int) -> bool:  # noqa: ARG002 - nobody has to look
+        """Never: the disk itself is the limit."""
+        return False
 
     def room(self, box: str, place: Place) -> Room | None:
         """What is left, as the file system says; asked of it directly where this process may look."""
@@ -256,9 +260,10 @@ class WatchedDirectories:
     def reach(self, box: str, place: Place) -> None:
         """It is where it was."""
 
-    def used(self, box: str, place: Place) -> int | None:
-        """Bytes in use, looked up file by file."""
-        return self._steward.used(box, place)
+    def exceeds(self, box: str, place: Place, size: int) -> bool:
+        """Looked up file by file; what can't be counted in time is too much."""
+        used = self._steward.used(box, place)
+        return used is None or used[0] > size or used[1] > files_of(size)
 
     def room(self, box: str, place: Place) -> Room | None:  # noqa: ARG002 - the host's room is not the box's
         """Not known."""

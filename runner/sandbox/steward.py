@@ -33,9 +33,10 @@ class Steward(Standing):
         if (self._post.home / "w" / workspace).is_dir():
             self.do("empty", workspace)
 
-    def used(self, workspace: str, place: str) -> int:
-        """Bytes that the files of a place take on the disk."""
-        return int(self.do("used", workspace, place))
+    def used(self, workspace: str, place: str) -> tuple[int, int] | None:
+        """Bytes and files that a place holds; None if there are too many to count in time."""
+        said = self.do("used", workspace, place).split()
+        return None if said == ["too", "many"] else (int(said[0]), int(said[1]))
 
     def keep(self, workspace: str, name: str) -> Path:
         """Save an attempt's files as an archive and return its path."""

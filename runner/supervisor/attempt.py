@@ -177,7 +177,7 @@ class _Life:
             reader=catalog.reader(spec.profile.settings),
             log=rooms.log(spec.run, spec.key),
             stop=self._stop,
-            used=lambda: rooms.disks.used(spec.box, "agent"),
+            exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
         )
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
@@ -267,7 +267,7 @@ class _Life:
         if found.is_empty:
             return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept, flags=left)
         base, commit, branch = self._spec.base, found.commit, self._spec.branch
-        worktree.import_commits(self._git_dir, found.path, found.alternates, commit, base)
+        worktree.import_commits(self._git_dir, found.path, found.alternates, commit, base, found.size)
         if worktree.has_tree(self._git_dir, branch, commit):
             commit = worktree.branch_commit(self._git_dir, branch) or commit
         else:

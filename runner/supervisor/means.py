@@ -10,6 +10,7 @@ from pathlib import Path
 from runner.errors import EngineError, HostError
 from runner.gateway.client import Gateway
 from runner.git.base_store import BaseStore, base_store
+from runner.locks import try_locked
 from runner.sandbox.disks import WATCHED, Disks, LimitedDisks, WatchedDirectories
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import check_runtime
@@ -73,7 +74,7 @@ def means(
     weaker: tuple[str, ...],
     on_line: Callable[[str], None],
 ) -> Iterator[Means]:
-    """Everything that a run needs, ended on leaving.
+    """Everything that a run needs, ended on leaving. Until then this process owns the run.
 
     Args:
         plan: What will be done.
@@ -84,12 +85,13 @@ def means(
         on_line: Called with build output of Corral's own image, which comes first.
 
     Raises:
+        OwnedError: Another process works on the run.
         HostError: The engine does not answer, or lacks the runtime that is asked for; the state directory
-            can't be written or is full; or the
-            steward or the gateway can't be started.
+            can't be written or is full; or the steward or the gateway can't be started.
     """
     make_home(settings.home)
     with ExitStack() as stack:
+        stack.enter_context(_owned(settings.home, plan.run))  # whatever is made from here on bears its name
         engine = stack.enter_context(Engine(environment))
         facts = engine.facts()
         for task in plan.tasks:
@@ -123,6 +125,19 @@ def means(
         )
 
 
+class OwnedError(HostError):
+    """Another process works on the run."""
+
+
+@contextmanager
+def _owned(home: Path, run: str) -> Iterator[None]:
+    """Own a run: no second process does, and our death frees it."""
+    with try_locked(home / "runs" / run / "lock", patience=1) as ours:
+        if not ours:
+            raise OwnedError(f"another process is working on the run {run}", cure=f"corral status {run}")
+        yield
+
+
 @dataclass(frozen=True)
 class Stewards:
     """The standing containers of a run, and what is weaker for want of one."""
@@ -132,13 +147,21 @@ class Stewards:
     weaker: tuple[str, ...] = ()
 
 
+def _prove(disks: LimitedDisks) -> None:
+    """See that disks can be limited here; what failed once, as on a busy host, is tried once more."""
+    try:
+        disks.prove()
+    except EngineError:
+        disks.prove()
+
+
 @contextmanager
 def standing(post: Post) -> Iterator[Stewards]:
     """Those who care for files and disks; the best disks that this host can have."""
     with ExitStack() as stack:
         try:
             disks = stack.enter_context(LimitedDisks(post))
-            disks.prove()
+            _prove(disks)
         except EngineError as error:
             stack.close()
             steward = stack.enter_context(Steward(post))

@@ -13,16 +13,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, HostError, ImageError, UsageError
+from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access
-from runner.locks import try_locked
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt import FAULTS, drive
@@ -91,44 +90,33 @@ class Night:
         self._interruptions += times
 
     def start(self, plan: Plan) -> RunState:
-        """Do all of a plan.
+        """Do all of a plan, of a run that this process owns (`means`).
 
         Raises:
-            HostError: The journal can't be written, or the run is owned by another process.
+            HostError: The journal can't be written.
         """
         started = e.RunStarted(at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker)
-        with self._owned(plan.run):
-            if plan.run in self._means.journal.runs():
-                raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
-            row = self._means.journal.append(plan.run, started)
-            self._state = begin(plan.run, started)
-            self._show(row)
-            return self._live()
+        if plan.run in self._means.journal.runs():
+            raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
+        row = self._means.journal.append(plan.run, started)
+        self._state = begin(plan.run, started)
+        self._show(row)
+        return self._live()
 
     def resume(self, run: str) -> RunState:
-        """Take a run up again that a crash, or a person, ended early.
+        """Take a run up again that a crash, or a person, ended early; this process owns it.
 
         Raises:
             HostError: As `start`.
         """
-        with self._owned(run):
-            rows = list(self._means.journal.events(run))
-            self._state = fold((row.run, row.event) for row in rows)
-            weaker = self._means.weaker
-            self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=weaker))
-            for attempt in list(self._state.attempts.values()):
-                if attempt.phase not in {"queued", "final"} and attempt.base is not None:
-                    told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
-                    self._launch(attempt.key, attempt.base, told)
-            return self._live()
-
-    @contextlib.contextmanager
-    def _owned(self, run: str) -> Iterator[None]:
-        """Own the run: no second process does, and our death frees it."""
-        with try_locked(self._means.rooms.home / "runs" / run / "lock", patience=1) as ours:
-            if not ours:
-                raise HostError(f"another process is working on the run {run}", cure=f"corral status {run}")
-            yield
+        rows = list(self._means.journal.events(run))
+        self._state = fold((row.run, row.event) for row in rows)
+        self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker))
+        for attempt in list(self._state.attempts.values()):
+            if attempt.phase not in {"queued", "final"} and attempt.base is not None:
+                told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
+                self._launch(attempt.key, attempt.base, told)
+        return self._live()
 
     # -- the loop
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.agents.launch import Reader
+from runner.errors import EngineError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Usage as ModelUsage
 from runner.sandbox import usage
@@ -51,7 +53,7 @@ class Watch:
         container: The running container.
         grant: The box's name at the gateway, or None if it has no grant.
         stop: Set when a person wants the box ended.
-        used: The bytes its files take, where only looking bounds them; None where the disk itself does.
+        exceeds: Whether its files take more than its limit, where only looking bounds them.
     """
 
     engine: Engine
@@ -62,7 +64,7 @@ class Watch:
     reader: Reader
     log: Path
     stop: threading.Event
-    used: Callable[[], int | None]
+    exceeds: Callable[[], bool]
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -75,9 +77,8 @@ class Watch:
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         started = time.monotonic() - _age(state)
-        last_sign = ticked = weighed = time.monotonic()
-        heavy = False
-        with Output(self.engine, self.container, self.log) as output:
+        last_sign = ticked = time.monotonic()
+        with Output(self.engine, self.container, self.log) as output, _Scales(self.exceeds) as scales:
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
@@ -89,9 +90,7 @@ class Watch:
                     ticked = now
                     seen.seconds = now - started
                     yield seen
-                if now - weighed >= WEIGHING:
-                    heavy = (self.used() or 0) > self.limits.disk
-                    weighed = time.monotonic()
+                heavy = scales.heavy
                 reason = self._must_end(now - started, now - last_sign, heavy=heavy) if alive else None
                 if reason is not None:
                     self._end(seen)
@@ -157,6 +156,31 @@ class Watch:
             ready=output.ready,
             report=self.reader.error(),
         )
+
+
+class _Scales:
+    """Weighs a box's files every few seconds, in a thread of its own: it may take long, and time goes on."""
+
+    def __init__(self, exceeds: Callable[[], bool]) -> None:
+        self._exceeds = exceeds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._weigh, name="scales", daemon=True)
+        self.heavy = False
+
+    def __enter__(self) -> _Scales:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _weigh(self) -> None:
+        while not self._done.wait(WEIGHING):
+            with contextlib.suppress(EngineError):  # whoever follows the output is told of it too
+                self.heavy = self._exceeds()
+            if self.heavy:
+                return
 
 
 def _age(state: BoxState | None) -> float:

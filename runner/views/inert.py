@@ -73,11 +73,12 @@ def cell(text: object, style: str = "") -> Text:
 
 
 def markdown(text: str) -> str:
-    """Untrusted text inside a Markdown table or line."""
-    escaped = line(text, 500)
-    for character in "\\`*_{}[]<>()#|!~":
-        escaped = escaped.replace(character, "\\" + character)
-    return escaped
+    """Untrusted text inside a Markdown table or line: as code, in which nothing links, mentions or acts.
+
+    What would end the code, or the cell of a table, is written out.
+    """
+    shown = line(text, 500).replace("`", "\\x60").replace("|", "\\x7c")
+    return f"`{shown}`" if shown else ""
 
 
 class InertConsole(Console):

@@ -104,7 +104,9 @@ def is_sound(host: Host, found: Quarantine, place: Path) -> None:
         assert not {b"", b".", b"..", b".git"} & {name.lower() for name in path.split(b"/")}
     repo = make_repo(place, {"a.txt": "one\n", "dir/b.txt": "two\n" * 200})
     assert git(repo, "rev-parse", "HEAD") == host.commit
-    worktree.import_commits(repo / ".git", found.path, found.alternates, found.commit, found.base.origin)
+    worktree.import_commits(
+        repo / ".git", found.path, found.alternates, found.commit, found.base.origin, found.size
+    )
     worktree.create_branch(repo / ".git", "corral/r/t/p/1", found.commit)
     git(repo, "fsck", "--strict", "--no-dangling")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,40 @@ def test_where_disks_cannot_be_limited_they_are_watched_and_that_is_said(corral:
     assert {task: row["verdict"] for task, row in rows.items()} == {"fills": "disk", "works": "accepted"}
     assert "over its 24MiB of disk" in rows["fills"]["reason"]
     assert git(repo, "show", f"{rows['fills']['branch']}:made") == "small"
+
+
+def test_work_that_leaves_no_room_for_what_is_protected_is_rejected(corral: Corral, repo: Path) -> None:
+    """It is the work's fault, not ours: an attempt that could choose otherwise would not be scored."""
+    (repo / "tests").mkdir()
+    (repo / "tests" / "large").write_bytes(os.urandom(8 * 1024**2))
+    git(repo, "add", "--all")
+    git(repo, "commit", "-qm", "large")
+    grow = "rm -r tests; head -c 15M /dev/urandom > big"
+    tasks = {"greedy": {"sh": grow, "check": "true", "protect": ["tests/"]}}
+    done = corral.run(repo, tasks, limits={**LIMITS, "disk": "20MiB"})
+    assert done.verdicts == {"greedy": "rejected"}
+    assert "could not be checked out" in done.attempt("greedy")["reason"]
+
+
+def test_files_beyond_number_are_ended_where_disks_are_watched_too(corral: Corral, repo: Path) -> None:
+    number = "import os; os.mkdir('e'); [open(f'e/{i}', 'w').close() for i in range(10**8)]"
+    tasks = {"number": f'python3 -c "{number}"'}
+    events = watched(corral, write_tasks(repo.parent / "t.yaml", repo, tasks, limits=LIMITS))
+    (row,) = events[-1]["attempts"]
+    assert row["verdict"] == "disk"
+
+
+def test_runs_that_begin_in_the_same_second_have_names_and_disks_of_their_own(
+    corral: Corral, repo: Path
+) -> None:
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "df /workspace; touch made; sleep 3"})
+    began = [corral.start("run", file, "--json") for _ in range(3)]
+    runs = set()
+    for process in began:
+        said, complaints = process.communicate(timeout=300)
+        assert process.returncode == 0, complaints
+        summary = json.loads(said.splitlines()[-1])
+        assert summary["weaker"] == json.loads(said.splitlines()[0])["weaker"]
+        assert not any("only looked after" in words for words in summary["weaker"])
+        runs.add(summary["run"])
+    assert len(runs) == 3

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runner.gateway.dialects import ANTHROPIC, asked
 from runner.gateway.dialects.asked import UnreadableError
+from tests.support import within
 
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://elsewhere.invalid/?secret"}}
 INLINE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
@@ -85,3 +86,17 @@ def test_what_can_be_read_in_two_ways_is_refused(body: bytes) -> None:
 def test_any_bytes_are_judged(body: bytes) -> None:
     with suppress(UnreadableError):
         assert reaches_out(body) is None
+
+
+@pytest.mark.parametrize("piece", [b'{"":[]},', b"[],", b"0,", b'"a",'])
+def test_a_body_of_far_more_values_than_any_session_is_not_taken_apart(piece: bytes) -> None:
+    """Thirty megabytes of the smallest values take gigabytes as objects."""
+    body = b'{"x": [' + piece * (30 * 1024**2 // len(piece)) + b"0]}"
+    with within(20), pytest.raises(UnreadableError, match="more than 200000 values"):
+        asked.read(body)
+
+
+def test_what_stands_in_strings_is_text_however_much_it_looks_like_values() -> None:
+    text = '{"":[]},\\"' * 1_000_000
+    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+    assert asked.read(body)["messages"][0]["content"] == text

@@ -61,7 +61,9 @@ def test_known_attacks() -> None:
     assert inert("a\u202eb") == "a\\u202eb"
     assert inert("a\u3164\ufe01b") == "a\\u3164\\ufe01b"
     assert "\r" not in line("ok\rFAKE")
-    assert markdown("<script>|`x`") == "\\<script\\>\\|\\`x\\`"
+    assert markdown("<script>|`x`") == "`<script>\\x7c\\x60x\\x60`"
+    assert markdown("@you www.evil.example GH-1 &lrm;") == "`@you www.evil.example GH-1 &lrm;`"
+    assert markdown(" ") == ""
 
 
 def test_long_text_is_shortened() -> None:
@@ -179,8 +181,9 @@ def test_the_markdown_report_is_inert(state: RunState) -> None:
     """No control character, no markup, and no row of a table more than there are attempts."""
     text = report.text_markdown(state)
     assert all(unicodedata.category(c) not in ACTIVE or c == "\n" for c in text)
-    assert not re.search(r"(?<!\\)<", text)
-    rows = [row for row in text.splitlines() if row.startswith(("| a/p/1 ", "| b/p/1 "))]
+    outside = re.sub(r"`[^`\n]*`", "", text)
+    assert not re.search(r"[<>&@`\[\]\\]", outside), "whatever is not ours stands in code"
+    rows = [row for row in text.splitlines() if row.startswith(("| `a/p/1` ", "| `b/p/1` "))]
     assert len(rows) == 2
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
 

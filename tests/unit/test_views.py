@@ -76,8 +76,8 @@ def test_what_was_not_started_is_explained_and_can_be_resumed() -> None:
 
 def test_the_markdown_report_holds_every_attempt() -> None:
     text = report.text_markdown(ended())
-    assert "| xml-streaming-attrs/steady/1 | accepted |" in text
-    assert "| b/q/1 | held |" in text
+    assert "| `xml-streaming-attrs/steady/1` | accepted |" in text
+    assert "| `b/q/1` | held |" in text
 
 
 def test_an_attempt_is_shown_in_words() -> None:

@@ -56,7 +56,9 @@ def accept(store: BaseStore, tip: str, pack: bytes, place: Path) -> Quarantine:
 
 def bring_home(repo: Path, found: Quarantine, branch: str = "corral/r/t/p/1") -> None:
     git_dir = repo / ".git"
-    worktree.import_commits(git_dir, found.path, found.alternates, found.commit, found.base.origin)
+    worktree.import_commits(
+        git_dir, found.path, found.alternates, found.commit, found.base.origin, found.size
+    )
     worktree.create_branch(git_dir, branch, found.commit)
 
 

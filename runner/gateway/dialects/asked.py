@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 
@@ -10,12 +11,22 @@ class UnreadableError(ValueError):
     """The body can't be understood in one way alone, so nobody can say what it asks for."""
 
 
+MOST_VALUES = 200_000
+"""Values in one body: a hundred times what a long session holds, and some 50 MB as Python's objects."""
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
 def read(body: bytes) -> dict[str, Any]:
     """The JSON object that a request's body is.
 
     Raises:
-        UnreadableError: It is no JSON object, or a key stands in it twice.
+        UnreadableError: It is no JSON object, a key stands in it twice, or it holds so many values that they
+            would take far more memory than its bytes.
     """
+    frame = _STRING.sub(b"", body)
+    if sum(frame.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:
+        raise UnreadableError(f"the body holds more than {MOST_VALUES} values")
     try:
         asked = json.loads(body.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
