@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.attacks import night as nights
 from tests.attacks import oracle
@@ -200,15 +201,21 @@ def test_case_67_the_live_table(stakes: Stakes) -> None:
     assert "\\x" in sent
 
 
+OURS = set(["h2", "h3", "p", "em", "table", "thead", "tbody", "tr", "th", "td", "code", "blockquote"])
+"""What the report is made of."""
+
+
 def test_case_68_markup_is_text_in_the_markdown_report(corral: Corral) -> None:
-    """Tags, attributes, links, table rows as names → escaped, the table keeps its shape."""
+    """Tags, attributes, links, table rows as names → code to a renderer; the table keeps its shape."""
     text = corral("report", "--markdown").out
     assert "leads out of the tree" in text or "lead out of the tree" in text
-    assert not re.search(r"(?<!\\)<(?!/?attempt)", text)
-    assert not re.search(r"(?<!\\)\]\(", text)
-    rows = [row for row in text.splitlines() if row.startswith(("| 6", "| 7"))]
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert set(re.findall(r"<(\w+)", html)) <= OURS
+    rows = [row for row in html.partition("</table>")[0].split("<tr>") if "<td><code>" in row]
     assert len(rows) == len(attacks())
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+    assert {row.count("<td>") for row in rows} == {7}
+    outside = re.sub(r"<code>.*?</code>", "", html, flags=re.DOTALL)
+    assert not re.search(r"@|www\.|&(?!quot;)", outside), "nothing mentions, links or hides"
 
 
 @pytest.mark.parametrize(
