@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field
 
 from runner.tasks.plan import Value
 
-DialectName = Literal["anthropic"]
+DialectName = Literal["anthropic", "openai"]
 """How a model service is spoken to."""
 
 MAX_COUNT = 2**53
@@ -89,12 +89,16 @@ ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
 
 
 class Tokens(Value):
-    """Tokens as the service counts them; `input` leaves out what was read from or written to its cache."""
+    """Tokens as the service counts them; `input` leaves out what was read from or written to its cache.
+
+    `reasoning` is a part of `output`, and 0 where the service does not tell it.
+    """
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    reasoning: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -102,6 +106,7 @@ class Tokens(Value):
             output=self.output + other.output,
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
+            reasoning=self.reasoning + other.reasoning,
         )
 
 
@@ -119,6 +124,7 @@ class Usage(Value):
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    reasoning: int = 0
     last_activity: float | None = None
     last_status: int | None = None
     scripted: bool = False

@@ -62,6 +62,7 @@ class Meter:
             output=total.output,
             cache_read=total.cache_read,
             cache_write=total.cache_write,
+            reasoning=total.reasoning,
             last_activity=self.last_activity,
             last_status=self.last_status,
             scripted=self.scripted,

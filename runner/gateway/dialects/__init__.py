@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from runner.gateway.dialects.anthropic import Anthropic
 from runner.gateway.dialects.dialect import Answer, Dialect, Forward
+from runner.gateway.dialects.openai import OpenAI
 from runner.gateway.grants import Access, Script
 
 ANTHROPIC = Anthropic()
+OPENAI = OpenAI()
 
-DIALECTS: tuple[Dialect, ...] = (ANTHROPIC,)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, OPENAI)
 """In the order in which they are asked whether a request is theirs."""
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from runner.gateway.grants import MAX_COUNT, Tokens
 
 MAX_LINE = 1024 * 1024
-"""A line of an event stream beyond this many bytes holds no usage and is skipped."""
+"""A line of an event stream beyond this many bytes is skipped, where a dialect does not say otherwise."""
 
 MAX_DATA_LINES = 64
 """More `data:` lines than this in one event are ignored; services send one."""
@@ -59,10 +59,12 @@ class BodyReader(ABC):
 class StreamReader(ABC):
     """Reads an answer that is a stream of server-sent events.
 
-    `telling` are bytes without which an event says nothing of usage: the others are not parsed.
+    `telling` are bytes without which an event says nothing of usage: the others are not parsed. A line
+    longer than `longest` bytes is skipped.
     """
 
     telling: bytes
+    longest: int = MAX_LINE
     _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a last \r may be half of \r\n
 
     def __init__(self) -> None:
@@ -80,7 +82,7 @@ class StreamReader(ABC):
                 self._skipping = False
             else:
                 self._take(line)
-        if len(self._line) > MAX_LINE:
+        if len(self._line) > self.longest:
             self._line, self._skipping = b"", True
 
     def finish(self) -> None:

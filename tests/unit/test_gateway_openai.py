@@ -1,0 +1,325 @@
+"""The OpenAI dialect: routes, errors, usage however the bytes are cut, and what would reach out."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.gateway.dialects import ANTHROPIC, OPENAI, asked, decide, granted, headers
+from runner.gateway.dialects.dialect import Answer, Forward
+from runner.gateway.grants import Script, Service, Tokens
+
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+SERVICE = Service(dialect="openai", base_url="https://models.example", header="authorization", secret="key")
+FETCHED = "https://elsewhere.invalid/?secret"
+
+
+def answer_to(method: str, target: str, *, upgrade: bool = False) -> Answer | Forward:
+    dialect, decision = decide((OPENAI,), method, target, upgrade=upgrade)
+    assert dialect is OPENAI
+    return decision
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "counts"),
+    [("POST", RESPONSES, True), ("POST", f"{CHAT}?a=b", True), ("GET", "/v1/models?limit=9", False)],
+)
+def test_what_is_forwarded(method: str, target: str, counts: bool) -> None:
+    assert answer_to(method, target) == Forward(target, counts)
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", RESPONSES),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("POST", "/v1/responses/compact"),
+        ("GET", "/v1/chat/completions/c_1"),
+        ("POST", "/v1/completions"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/files"),
+        ("POST", "/v1/batches"),
+        ("POST", "/v1/containers"),
+        ("GET", "/v1/models/gpt-5.5"),
+        ("POST", "/v1/messages"),
+        ("POST", "/v1/responses/../files"),
+        ("POST", "/v1/%72esponses"),
+        ("DELETE", RESPONSES),
+    ],
+)
+def test_what_is_not_forwarded(method: str, target: str) -> None:
+    answer = answer_to(method, target)
+    assert isinstance(answer, Answer)
+    assert answer.status == 403
+    assert json.loads(answer.body)["error"]["type"] == "permission_error"
+
+
+def test_a_websocket_is_refused_at_once() -> None:
+    refused = answer_to("GET", "/v1/models", upgrade=True)
+    assert isinstance(refused, Answer)
+    assert refused.status == 501
+
+
+def test_where_both_are_granted_each_gets_its_own_and_the_list_of_models_is_anthropic_s() -> None:
+    both = granted((SERVICE, Service(base_url="https://other.example")))
+    assert both == (ANTHROPIC, OPENAI) == granted((Script(transcript="/t.yaml"),))
+    for path, dialect in {"/v1/messages": ANTHROPIC, RESPONSES: OPENAI, CHAT: OPENAI}.items():
+        assert decide(both, "POST", path, upgrade=False) == (dialect, Forward(path, counts=True))
+    assert decide(both, "GET", "/v1/models", upgrade=False)[0] is ANTHROPIC
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        (400, None, ("invalid_request_error", None)),
+        (401, None, ("authentication_error", "invalid_api_key")),
+        (429, None, ("rate_limit_error", "rate_limit_exceeded")),
+        (429, "insufficient_quota", ("insufficient_quota", "insufficient_quota")),
+        (502, None, ("server_error", None)),
+    ],
+)
+def test_errors_have_the_service_s_form(status: int, kind: str | None, told: tuple[str, str]) -> None:
+    answer = OPENAI.error(status, "why", kind)
+    said = json.loads(answer.body)["error"]
+    assert (answer.status, said["message"], (said["type"], said["code"])) == (status, "why", told)
+
+
+def test_only_the_real_credential_goes_out() -> None:
+    sent = [(b"Authorization", b"Bearer box"), (b"api-key", b"box"), (b"originator", b"codex_exec")]
+    out = [*OPENAI.to_service(headers.from_box(sent), SERVICE), *headers.credential(SERVICE)]
+    passed = [("originator", "codex_exec"), ("accept-encoding", "identity")]
+    assert out == [*passed, ("authorization", "Bearer key")]
+
+
+# -- usage
+
+RESPONSE_USED = (
+    '{"input_tokens":100,"input_tokens_details":{"cached_tokens":60,"cache_write_tokens":30},'
+    '"output_tokens":42,"output_tokens_details":{"reasoning_tokens":7},"total_tokens":142}'
+)
+RESPONSE_STREAM = (
+    'event: response.created\ndata: {"type":"response.created","response":{"model":"m-1","usage":null}}\n\n'
+    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"usage \\u00e4 ä"}'
+    '\n\n: a comment\n\nevent: response.ENDED\ndata: {"type":"response.ENDED",\ndata: '
+    f'"response":{{"model":"m-1","usage":{RESPONSE_USED}}}}}\n\n'
+)
+CHAT_USED = (
+    '{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":30},'
+    '"completion_tokens":42,"completion_tokens_details":{"reasoning_tokens":7}}'
+)
+CHAT_STREAM = (
+    'data: {"model":"m-1","choices":[{"delta":{"content":"usage ä"}}],"usage":null}\n\n'
+    'data: {"model":"m-1","choices":[],"usage":{"prompt_tokens":100,"completion_tokens":3}}\n\n'
+    f'data: {{"model":"m-1","choices":[],"usage":{CHAT_USED}}}\n\ndata: [DONE]\n\n'
+)
+USED = Tokens(input=10, cache_read=60, cache_write=30, output=42, reasoning=7)
+STREAMS = [
+    *[(RESPONSES, RESPONSE_STREAM.replace("ENDED", end)) for end in ("completed", "incomplete", "failed")],
+    (CHAT, CHAT_STREAM),
+]
+
+
+def read(path: str, *pieces: bytes, kind: str = "text/event-stream") -> tuple[str | None, Tokens]:
+    reader = OPENAI.usage_reader(path, kind)
+    for piece in pieces:
+        reader.feed(piece)
+    reader.finish()
+    return reader.model, reader.tokens
+
+
+@given(
+    stream=st.sampled_from(STREAMS),
+    cuts=st.lists(st.integers(0, 2000), max_size=12),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_usage_is_the_same_however_the_stream_is_cut(
+    stream: tuple[str, str], cuts: list[int], line_end: str
+) -> None:
+    path, text = stream[0], stream[1].replace("\n", line_end).encode()
+    edges = sorted({0, *[cut for cut in cuts if cut < len(text)], len(text)})
+    assert read(path, *[text[start:end] for start, end in pairwise(edges)]) == ("m-1", USED)
+
+
+@pytest.mark.parametrize(("path", "text"), [STREAMS[0], STREAMS[-1]])
+def test_a_stream_that_is_cut_counts_what_was_seen(path: str, text: str) -> None:
+    seen = [read(path, text[:end].encode())[1] for end in range(len(text) + 1)]
+    assert (seen[0], seen[-1]) == (Tokens(), USED)
+    assert [tokens.output for tokens in seen] == sorted(tokens.output for tokens in seen)
+    assert {tokens.output for tokens in seen} <= {0, 3, 42}
+
+
+@pytest.mark.parametrize(
+    ("path", "usage"), [(RESPONSES, RESPONSE_USED), (CHAT, CHAT_USED), (CHAT, RESPONSE_USED)]
+)
+def test_a_whole_document_is_read(path: str, usage: str) -> None:
+    body = f'{{"model": "m-1", "usage": {usage}}}'.encode()
+    assert read(path, body[:30], body[30:], kind="application/json") == ("m-1", USED)
+
+
+def test_a_chat_that_did_not_ask_for_its_usage_is_unknown() -> None:
+    assert read(CHAT, b'data: {"model":"m-1","choices":[{"delta":{}}]}\n\ndata: [DONE]\n\n')[1] == Tokens()
+
+
+def test_the_event_that_repeats_the_whole_answer_is_read() -> None:
+    long = RESPONSE_STREAM.replace('"usage":{', '"output":"' + "x" * 3 * 1024**2 + '","usage":{').encode()
+    pieces = [long[start : start + 65536] for start in range(0, len(long), 65536)]
+    assert read(RESPONSES, *pieces)[1] == USED
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ('{"input_tokens":5,"input_tokens_details":{"cached_tokens":9}}', Tokens(cache_read=9)),
+        ('{"input_tokens":true,"output_tokens":-1}', Tokens()),
+        ('{"input_tokens":5,"input_tokens_details":[9],"output_tokens_details":"x"}', Tokens(input=5)),
+        ("[]", Tokens()),
+        ("7", Tokens()),
+    ],
+)
+def test_figures_that_make_no_sense_are_not_believed(usage: str, tokens: Tokens) -> None:
+    body = f'{{"usage": {usage}}}'.encode()
+    assert read(RESPONSES, body, kind="application/json") == (None, tokens)
+
+
+@given(noise=st.binary(max_size=300))
+def test_noise_never_breaks_a_reader(noise: bytes) -> None:
+    for path in (RESPONSES, CHAT):
+        for kind in ("text/event-stream", "application/json"):
+            spoilt = b'\ndata: {"type":"response.completed","response":{"usage":' + noise + b"}}\n\n"
+            assert read(path, noise, spoilt, kind=kind)[1].input >= 0
+
+
+# -- what would reach out
+
+
+def reaches_out(request: dict[str, Any]) -> str | None:
+    return next(OPENAI.reaches_out(asked.read(json.dumps(request).encode())), None)
+
+
+def item(**part: Any) -> dict[str, Any]:
+    return {"input": [{"type": "message", "role": "user", "content": [part]}]}
+
+
+def message(**part: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [part]}]}
+
+
+def late_tools(*given: Any) -> dict[str, Any]:
+    return {"input": [{"type": "additional_tools", "role": "developer", "tools": list(given)}]}
+
+
+HOSTED: list[dict[str, Any]] = [
+    {"type": "web_search", "external_web_access": True},
+    {"type": "web_search_preview"},
+    {"type": "file_search", "vector_store_ids": ["vs"]},
+    {"type": "code_interpreter", "container": {"type": "auto"}},
+    {"type": "image_generation"},
+    {"type": "programmatic_tool_calling"},
+    {"type": "mcp", "server_label": "x", "server_url": FETCHED},
+    {"type": "tool_search"},
+    {"type": "tool_search", "execution": "server"},
+    {"type": "shell"},
+    {"type": "shell", "environment": {"type": "container_auto"}},
+    {"type": "shell", "environment": {"type": "container_reference", "container_id": "c"}},
+    {"type": "a_kind_of_the_future"},
+    {"type": ["function"]},
+    {"type": {"function": 1}},
+]
+OWN: list[dict[str, Any]] = [
+    {"type": "function", "name": "f", "parameters": {"properties": {"file_id": {}, "image_url": {}}}},
+    {"type": "custom", "name": "apply_patch", "format": {"type": "grammar"}},
+    {"type": "local_shell"},
+    {"type": "apply_patch"},
+    {"type": "shell", "environment": {"type": "local"}},
+    {"type": "tool_search", "execution": "client"},
+    {"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]},
+    {"function": {"name": "old"}},
+]
+
+
+@pytest.mark.parametrize("tool", HOSTED, ids=lambda tool: json.dumps(tool)[:40])
+def test_a_tool_that_the_provider_runs_is_named(tool: dict[str, Any]) -> None:
+    assert reaches_out({"tools": [OWN[0], tool]}) is not None
+    assert reaches_out(late_tools(OWN[0], tool)) is not None
+    assert reaches_out(late_tools({"type": "namespace", "name": "n", "tools": [tool]})) is not None
+
+
+@pytest.mark.parametrize("tool", OWN, ids=lambda tool: json.dumps(tool)[:40])
+def test_a_tool_that_the_agent_runs_passes(tool: dict[str, Any]) -> None:
+    assert reaches_out({"tools": [tool]}) is None
+    assert reaches_out(late_tools(tool)) is None
+
+
+IMAGE = {"type": "input_image", "image_url": FETCHED}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"background": True},
+        {"prompt": {"id": "pmpt_1"}},
+        {"web_search_options": {}},
+        {"model": "gpt-4o-search-preview"},
+        {"model": "gpt-5-search-api"},
+        {"tool_choice": {"type": "web_search_preview"}},
+        {"tool_choice": {"type": ["function"]}},
+        item(**IMAGE),
+        item(type="input_image", image_url=f" {FETCHED}"),
+        item(type="input_image", image_url=[FETCHED]),
+        item(type="input_image", file_id="file-1"),
+        item(type="input_file", file_url=FETCHED),
+        item(type="input_file", file_id="file-1"),
+        item(type="input_video_of_the_future", video_url=FETCHED),
+        {"input": [{"type": "function_call_output", "output": [IMAGE]}]},
+        {"input": [{"type": "computer_call_output", "output": IMAGE}]},
+        {"input": {"type": "message", "content": IMAGE}},
+        message(type="image_url", image_url={"url": FETCHED}),
+        message(type="image_url", image_url=FETCHED),
+        message(type="file", file={"file_id": "file-1"}),
+    ],
+    ids=lambda request_: json.dumps(request_)[:60],
+)
+def test_what_would_reach_out_is_named(request_: dict[str, Any]) -> None:
+    assert reaches_out(request_) is not None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"input": f"see {FETCHED}", "store": True, "previous_response_id": "resp_1", "background": False},
+        {"tools": [], "tool_choice": "auto", "model": "gpt-5.5"},
+        {"tool_choice": {"type": "function", "name": "f"}, "functions": [{"name": "f"}]},
+        {"tool_choice": {"type": "allowed_tools", "tools": []}},
+        item(type="input_text", text=FETCHED),
+        item(type="input_image", image_url="data:image/png;base64,AAAA"),
+        item(type="input_file", file_data="data:application/pdf;base64,AAAA", filename="a.pdf"),
+        item(type="output_text", text="x", annotations=[{"type": "url_citation", "url": FETCHED}]),
+        {"input": [{"type": "function_call_output", "call_id": "c", "output": f"see {FETCHED}"}]},
+        {"input": [{"type": "function_call", "call_id": "c", "arguments": '{"file_id": "x"}'}]},
+        message(type="image_url", image_url={"url": "data:image/png;base64,AAAA"}),
+        message(type="file", file={"file_data": "AAAA"}),
+        {"messages": [{"role": "tool", "tool_call_id": "c", "content": FETCHED}]},
+    ],
+    ids=lambda request_: json.dumps(request_)[:60],
+)
+def test_what_the_model_answers_alone_passes(request_: dict[str, Any]) -> None:
+    assert reaches_out(request_) is None
+
+
+KEYS = ("type", "tools", "content", "output", "file", "image_url", "input", "environment", "execution")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["tools", "input", "messages", "tool_choice", "model"]), VALUES))
+def test_anything_can_be_judged(request_: dict[str, Any]) -> None:
+    list(OPENAI.reaches_out(request_))
