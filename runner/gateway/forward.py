@@ -219,7 +219,7 @@ class Forwarder:
         try:
             async with self._client_for(access).request(
                 request.method,
-                URL(_base(access) + exchange.forward.target, encoded=True),
+                URL(_address(access, exchange), encoded=True),
                 headers=told,
                 data=io.BytesIO(exchange.body) if request.method == "POST" else None,
                 proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
@@ -265,6 +265,13 @@ def _reached(exchange: Exchange) -> str | None:
 
 def _base(access: Access) -> str:
     return "http://script" if isinstance(access, Script) else access.base_url
+
+
+def _address(access: Access, exchange: Exchange) -> str:
+    target = exchange.forward.target
+    return _base(access) + (
+        target if isinstance(access, Script) else target.removeprefix(exchange.dialect.root)
+    )
 
 
 def _secret(access: Access) -> bytes:

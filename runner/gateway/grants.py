@@ -28,7 +28,7 @@ class Service(Value):
     kind: Literal["service"] = "service"
     dialect: DialectName = "anthropic"
     base_url: str
-    """`http://` or `https://`, with a path prefix if the service has one."""
+    """`http://` or `https://`, with a path prefix if the service has one: OpenAI's has the version in it."""
     header: Literal["x-api-key", "authorization"] = "x-api-key"
     """In which header the credential goes; in `authorization` it goes as a bearer token."""
     secret: SecretStr = SecretStr("")
@@ -116,9 +116,11 @@ class Usage(Value):
     `requests` counts what was sent to the service, whatever came of it. `last_activity` is in
     seconds since the epoch and None before the first request; `last_status` is the last HTTP status
     that the box was answered with. `scripted` says that a transcript invented the figures.
+    `untold` counts answers that ended without saying what they used: the tokens leave them out.
     """
 
     requests: int = 0
+    untold: int = 0
     in_flight: int = 0
     input: int = 0
     output: int = 0
@@ -130,3 +132,9 @@ class Usage(Value):
     scripted: bool = False
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
+
+    @property
+    def tokens(self) -> int | None:
+        """All tokens, or None where answers came and not one said what it used."""
+        total = self.input + self.output + self.cache_read + self.cache_write
+        return None if self.untold and not total else total

@@ -20,6 +20,7 @@ class Meter:
 
     scripted: bool
     requests: int = 0
+    untold: int = 0
     in_flight: int = 0
     last_activity: float | None = None
     last_status: int | None = None
@@ -32,6 +33,7 @@ class Meter:
         return cls(
             scripted=scripted,
             requests=usage.requests,
+            untold=usage.untold,
             last_activity=usage.last_activity,
             last_status=usage.last_status,
             settled=dict(usage.models),
@@ -49,6 +51,7 @@ class Meter:
         finally:
             self.running.remove(reader)
             reader.finish()
+            self.untold += not reader.told
             self.settled = _with(self.settled, reader)
 
     def usage(self) -> Usage:
@@ -57,6 +60,7 @@ class Meter:
         total = sum(models.values(), Tokens())
         return Usage(
             requests=self.requests,
+            untold=self.untold,
             in_flight=self.in_flight,
             input=total.input,
             output=total.output,

@@ -190,6 +190,7 @@ class _Life:
             "disk-short": self._disk < self._spec.task.limits.disk,
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
             "disk-full": full and ended != "disk",
+            "tokens-untold": seen.model is not None and seen.model.untold > 0,
         }
         flags = tuple(note for note, holds in notes.items() if holds)
         if ended == "oom":  # it died between two readings, and at its limit
@@ -403,6 +404,7 @@ class _Life:
         flags: tuple[str, ...] = (),
     ) -> e.AttemptEnded:
         model = seen.model
+        told = model if model is not None and model.tokens is not None else None
         return e.AttemptEnded(
             at=time.time(),
             attempt=self._name,
@@ -413,10 +415,10 @@ class _Life:
             peak_memory=seen.measured.peak_memory,
             cpu_seconds=seen.measured.cpu_seconds,
             requests=model.requests if model else None,
-            input_tokens=model.input if model else None,
-            output_tokens=model.output if model else None,
-            cache_read_tokens=model.cache_read if model else None,
-            cache_write_tokens=model.cache_write if model else None,
+            input_tokens=told.input if told else None,
+            output_tokens=told.output if told else None,
+            cache_read_tokens=told.cache_read if told else None,
+            cache_write_tokens=told.cache_write if told else None,
             flags=flags,
         )
 

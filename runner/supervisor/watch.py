@@ -39,10 +39,8 @@ class Watched:
 
     @property
     def tokens(self) -> int | None:
-        """All tokens so far, or None where no model is reachable."""
-        if self.model is None:
-            return None
-        return self.model.input + self.model.output + self.model.cache_read + self.model.cache_write
+        """All tokens so far, or None where no model is reachable, or none says what it uses."""
+        return None if self.model is None else self.model.tokens
 
 
 @dataclass(frozen=True)

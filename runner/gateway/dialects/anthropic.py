@@ -60,6 +60,7 @@ class Anthropic:
     """The Messages API."""
 
     name: DialectName = "anthropic"
+    root = ""
 
     def route(self, method: str, path: str) -> bool | None:
         """See `Dialect`."""
@@ -121,6 +122,7 @@ class BodyUsage(BodyReader):
     def take(self, document: dict[str, object]) -> None:
         """See `BodyReader`."""
         self.model = model_name(document.get("model"))
+        self.told = isinstance(document.get("usage"), dict)
         self.tokens = _merged(Tokens(), document.get("usage"))
 
 
@@ -139,9 +141,13 @@ class StreamUsage(StreamReader):
         if event.get("type") == "message_start":
             message = mapping(event.get("message"))
             self.model = model_name(message.get("model"))
-            self.tokens = _merged(self.tokens, message.get("usage"))
+            self._merge(message.get("usage"))
         elif event.get("type") == "message_delta":
-            self.tokens = _merged(self.tokens, event.get("usage"))
+            self._merge(event.get("usage"))
+
+    def _merge(self, usage: object) -> None:
+        self.told |= isinstance(usage, dict)
+        self.tokens = _merged(self.tokens, usage)
 
 
 def _merged(before: Tokens, usage: object) -> Tokens:

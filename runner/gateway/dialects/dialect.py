@@ -35,6 +35,8 @@ class Dialect(Protocol):
     """One provider's way of speaking."""
 
     name: DialectName
+    root: str
+    """How the paths begin that boxes ask for, where a service's address has that part already."""
 
     def route(self, method: str, path: str) -> bool | None:
         """Whether the usage of what is asked there counts; None where it is not passed on."""

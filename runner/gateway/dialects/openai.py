@@ -12,8 +12,9 @@ from typing import Any
 
 from runner.gateway.dialects.asked import objects
 from runner.gateway.dialects.dialect import Answer
-from runner.gateway.dialects.headers import Headers
+from runner.gateway.dialects.headers import Headers, key
 from runner.gateway.dialects.reading import (
+    MAX_BODY,
     BodyReader,
     StreamReader,
     UsageReader,
@@ -39,20 +40,30 @@ _ERRORS = {
 RUN_BY_THE_AGENT = ("function", "custom", "local_shell", "apply_patch", "computer", "computer_use_preview")
 """Types of tools that the agent's own CLI runs, whatever else the request says of them."""
 
+RESUMING = ("program", "mcp_approval_response")
+"""Types of parts of a conversation at which the service goes on with what it runs itself."""
+
 SEARCHING = "-search-"
 """In a model's name: it looks into the web without being given a tool (`gpt-4o-search-preview`)."""
 
-_HOLDING = ("content", "output", "file")
+KEPT = ("previous_response_id", "conversation", "prompt")
+"""Keys of a request that bring in what the service keeps, and nobody here has looked into."""
+
+PAYERS = ("openai-organization", "openai-project")
+"""Headers that say on whose account a request goes, which is not a box's to say."""
+
+_HOLDING = ("content", "output", "file", "audio")
 """Keys under which parts of a conversation hold further parts."""
 
-LONGEST_EVENT = 4 * 1024 * 1024
-"""`response.completed` repeats the whole answer and the request's tools in one line, with the usage in it."""
+LONGEST_EVENT = MAX_BODY
+"""`response.completed` repeats in one line the whole answer and much of the request, with the usage in it."""
 
 
 class OpenAI:
     """The Responses and the Chat Completions API."""
 
     name: DialectName = "openai"
+    root = "/v1"
 
     def route(self, method: str, path: str) -> bool | None:
         """See `Dialect`."""
@@ -65,9 +76,9 @@ class OpenAI:
         said = {"message": message, "type": kind or of_status, "param": None, "code": kind or code}
         return Answer(status, json.dumps({"error": said}).encode())
 
-    def to_service(self, passed: Headers, service: Service) -> Headers:  # noqa: ARG002 - nothing is added
+    def to_service(self, passed: Headers, service: Service) -> Headers:  # noqa: ARG002 - the same for all
         """See `Dialect`."""
-        return passed
+        return [(name, value) for name, value in passed if key(name) not in PAYERS]
 
     def usage_reader(self, path: str, content_type: str) -> UsageReader:
         """See `Dialect`."""
@@ -78,36 +89,36 @@ class OpenAI:
     def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[str]:
         """See `Dialect`. Kinds of tools that the agent's own CLI runs are known by name.
 
-        Any other is refused, so that a new one is closed until it is looked at. What the service keeps of
-        earlier requests (`previous_response_id`, `conversation`) is the model's own answer still.
+        Any other is refused, so that a new one is closed until it is looked at. So is what the service keeps
+        of other requests: it may hold anything, and belongs to whoever made it. What a request leaves with
+        the service (`store`) no box can ask for again.
         """
         yield from _settings(asked)
-        yield from _tools([asked, *objects(asked.get("input"))])
-        yield from _fetched([asked.get("input"), asked.get("messages")])
+        yield from _tools(asked)
+        yield from _parts([asked.get("input"), asked.get("messages"), asked.get("instructions")])
 
 
 def _settings(asked: Mapping[str, Any]) -> Iterator[str]:
     if asked.get("background"):
         yield "background work"
-    if asked.get("prompt"):
-        yield "a prompt kept at the service, which can bring tools"
+    yield from (f"what it keeps: {kept}" for kept in KEPT if asked.get(kept))
     if asked.get("web_search_options") is not None:  # an empty object switches it on
         yield "its web search"
-    if SEARCHING in f"{asked.get('model')}-":
+    if SEARCHING in f"{asked.get('model')}-".lower():
         yield f"the web, as the model {str(asked.get('model'))[:60]!r} does"
     choice = mapping(asked.get("tool_choice")).get("type", "function")
     if choice not in ("allowed_tools", "shell", *RUN_BY_THE_AGENT):
         yield f"the tool {str(choice)[:60]!r}"
 
 
-def _tools(holders: list[Any]) -> Iterator[str]:
-    """Tools of the request, of its `additional_tools` items, and of the namespaces among them."""
-    pending = [tool for holder in holders for tool in objects(holder.get("tools"))]
+def _tools(holder: Mapping[str, Any]) -> Iterator[str]:
+    """Tools that the service runs, of a request or a part of one, and of the namespaces among them."""
+    pending = _objects(holder.get("tools"))
     while pending:
         tool = pending.pop()
-        kind = tool.get("type") or "function"
+        kind = tool.get("type", "function")
         if kind == "namespace":
-            pending += objects(tool.get("tools"))
+            pending += _objects(tool.get("tools"))
         elif not _is_run_by_the_agent(kind, tool):
             yield f"the tool {str(kind)[:60]!r}"
 
@@ -120,21 +131,38 @@ def _is_run_by_the_agent(kind: object, tool: Mapping[str, Any]) -> bool:
     return kind in RUN_BY_THE_AGENT
 
 
-def _fetched(pending: list[object]) -> Iterator[str]:
-    """Images and files that the service would fetch, or take from what was uploaded to it."""
+def _parts(pending: list[object]) -> Iterator[str]:
+    """What the parts of a conversation bring with them from elsewhere, or have the service do."""
     while pending:
-        value = pending.pop()
-        for part in [value] if isinstance(value, dict) else objects(value):
+        for part in _objects(pending.pop()):
+            kind = part.get("type")
+            yield from _tools(part)  # `additional_tools`, `tool_search_output`
+            if kind in RESUMING:
+                yield f"a {kind} to go on with"
+            if _is_reference(kind, part):
+                yield "what it keeps: a part of another conversation"
             if part.get("file_id") or part.get("file_ids"):
                 yield "an uploaded file"
             if any(name.endswith("_url") and _is_elsewhere(url) for name, url in part.items()):
-                yield f"a {str(part.get('type'))[:20]} by its URL"
+                yield f"a {str(kind)[:20]} by its URL"
             pending.extend(part.get(name) for name in _HOLDING)
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list, where one alone is a list too: some services are that lenient."""
+    return [value] if isinstance(value, dict) else objects(value)
+
+
+def _is_reference(kind: object, part: Mapping[str, Any]) -> bool:
+    """Whether a part stands for another by its id alone; the type of one that does may be left out."""
+    if kind == "image_generation_call":
+        return not part.get("result")
+    return kind == "item_reference" or (kind is None and "role" not in part and bool(part.get("id")))
 
 
 def _is_elsewhere(url: object) -> bool:
     """Whether a URL, or an object that holds one, is anything but data given with the request."""
-    plain = url.get("url") if isinstance(url, dict) else url
+    plain = url.get("url", url) if isinstance(url, dict) else url
     return bool(plain) and not (isinstance(plain, str) and plain.startswith("data:"))
 
 
@@ -144,7 +172,7 @@ class BodyUsage(BodyReader):
     def take(self, document: dict[str, object]) -> None:
         """See `BodyReader`."""
         self.model = model_name(document.get("model"))
-        self.tokens = _tokens(document.get("usage")) or Tokens()
+        _note(self, document.get("usage"))
 
 
 class ResponsesStream(StreamReader):
@@ -161,13 +189,14 @@ class ResponsesStream(StreamReader):
         """See `StreamReader`."""
         response = mapping(event.get("response"))
         self.model = model_name(response.get("model")) or self.model
-        self.tokens = _tokens(response.get("usage")) or self.tokens
+        _note(self, response.get("usage"))
 
 
 class ChatStream(StreamReader):
     """Reads the usage of a stream of the Chat Completions API.
 
-    It stands in the last chunk, and only if the request said `stream_options: {include_usage: true}`.
+    It stands in the last chunk, and only if the request said `stream_options: {include_usage: true}`: without
+    that, it stays unknown, since what a box asks for is not changed.
     Servers that tell it in every chunk tell the sum so far, so the last one holds.
     """
 
@@ -176,16 +205,21 @@ class ChatStream(StreamReader):
     def event(self, event: dict[str, object]) -> None:
         """See `StreamReader`."""
         self.model = model_name(event.get("model")) or self.model
-        self.tokens = _tokens(event.get("usage")) or self.tokens
+        _note(self, event.get("usage"))
 
 
-def _tokens(usage: object) -> Tokens | None:
-    """The tokens of a usage of either API; None where it is none.
+def _note(reader: UsageReader, usage: object) -> None:
+    """Take over the figures of a usage, where it is one."""
+    if isinstance(usage, dict):
+        reader.told = True
+        reader.tokens = _tokens(usage)
+
+
+def _tokens(usage: Mapping[str, object]) -> Tokens:
+    """The tokens of a usage of either API.
 
     The service's input includes what was read from and written to its cache, its output the reasoning.
     """
-    if not isinstance(usage, dict):
-        return None
     told = mapping(usage.get("input_tokens_details")) or mapping(usage.get("prompt_tokens_details"))
     made = mapping(usage.get("output_tokens_details")) or mapping(usage.get("completion_tokens_details"))
     read, written = count(told.get("cached_tokens")) or 0, count(told.get("cache_write_tokens")) or 0

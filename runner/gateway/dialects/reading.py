@@ -20,9 +20,13 @@ MAX_BODY = 16 * 1024 * 1024
 
 
 class UsageReader(Protocol):
-    """Reads on the way what an answer has used; right at any moment, also when the answer is cut."""
+    """Reads on the way what an answer has used; right at any moment, also when the answer is cut.
+
+    `told` is whether the answer has said so at all: until then its tokens are unknown, not none.
+    """
 
     tokens: Tokens
+    told: bool
     model: str | None
 
     def feed(self, piece: bytes) -> None:
@@ -37,6 +41,7 @@ class BodyReader(ABC):
 
     def __init__(self) -> None:
         self.tokens = Tokens()
+        self.told = False
         self.model: str | None = None
         self._body = bytearray()
 
@@ -60,36 +65,54 @@ class StreamReader(ABC):
     """Reads an answer that is a stream of server-sent events.
 
     `telling` are bytes without which an event says nothing of usage: the others are not parsed. A line
-    longer than `longest` bytes is skipped.
+    longer than `longest` bytes is skipped. Each byte is looked at once, however long its line is: boxes share
+    the thread that reads.
     """
 
     telling: bytes
     longest: int = MAX_LINE
-    _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a last \r may be half of \r\n
+    _LINE_END = re.compile(rb"\r\n|\n|\r")
 
     def __init__(self) -> None:
         self.tokens = Tokens()
+        self.told = False
         self.model: str | None = None
-        self._line = b""
+        self._line = bytearray()
         self._skipping = False
+        self._half_ended = False
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the answer."""
-        *lines, self._line = self._LINE_END.split(self._line + piece)
-        for line in lines:
-            if self._skipping:
-                self._skipping = False
-            else:
-                self._take(line)
-        if len(self._line) > self.longest:
-            self._line, self._skipping = b"", True
+        if not piece:
+            return
+        if self._half_ended:  # the \r of a \r\n was the last byte before
+            piece = piece.removeprefix(b"\n")
+        self._half_ended = piece.endswith(b"\r")
+        first, *others = self._LINE_END.split(piece)
+        self._append(first)
+        for line in others:
+            self._end_line()
+            self._append(line)
 
     def finish(self) -> None:
         """Take what stands in the last, perhaps unfinished, event."""
-        if not self._skipping:
-            self._take(self._line.rstrip(b"\r"))
+        self._end_line()
         self._take(b"")
+
+    def _append(self, part: bytes) -> None:
+        if not self._skipping:
+            self._line += part
+        if len(self._line) > self.longest:
+            self._line.clear()
+            self._skipping = True
+
+    def _end_line(self) -> None:
+        line, skipped = bytes(self._line), self._skipping
+        self._line.clear()
+        self._skipping = False
+        if not skipped:
+            self._take(line)
 
     def _take(self, line: bytes) -> None:
         if line.startswith(b"data:") and len(self._data) < MAX_DATA_LINES:
