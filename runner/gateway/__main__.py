@@ -60,14 +60,14 @@ def _log_to(file: Path) -> None:
 
 
 def _ready(options: argparse.Namespace) -> None:
-    if options.ready_fd is not None:
-        os.write(options.ready_fd, b"1")
-        os.close(options.ready_fd)
     if options.detach:
         # From here on everything goes through the bounded log.
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 2)
         os.close(nothing)
+    if options.ready_fd is not None:
+        os.write(options.ready_fd, b"1")
+        os.close(options.ready_fd)
 
 
 if __name__ == "__main__":
