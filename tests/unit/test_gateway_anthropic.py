@@ -67,12 +67,12 @@ def test_other_methods_are_refused(method: str) -> None:
 
 def test_a_head_is_answered_and_a_tunnel_is_not() -> None:
     assert answer_to("HEAD", "/api/hello") == Answer(200)
-    for refused in (
-        answer_to("CONNECT", "host:443"),
-        answer_to("GET", "/v1/models", upgrade=True),
+    for refused, status in (
+        (answer_to("CONNECT", "host:443"), 501),
+        (answer_to("GET", "/v1/models", upgrade=True), 426),
     ):
         assert isinstance(refused, Answer)
-        assert refused.status == 501
+        assert refused.status == status
 
 
 def to_service(*sent: tuple[str, str], service: Service = SERVICE) -> list[tuple[str, str]]:

@@ -63,7 +63,7 @@ def test_what_is_not_forwarded(method: str, target: str) -> None:
 def test_a_websocket_is_refused_at_once() -> None:
     refused = answer_to("GET", "/v1/models", upgrade=True)
     assert isinstance(refused, Answer)
-    assert refused.status == 501
+    assert refused.status == 426
 
 
 def test_where_both_are_granted_each_gets_its_own_and_the_list_of_models_is_anthropic_s() -> None:

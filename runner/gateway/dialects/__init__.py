@@ -29,6 +29,9 @@ def who_answers(accesses: Sequence[Access], dialect: Dialect) -> Access | None:
     return next(found, None)
 
 
+NO_UPGRADE = 426
+"""Codex takes this for "plain HTTP, then" and goes on at once; any other status it tries six times in 7 s."""
+
 _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]]*")
 
 
@@ -43,7 +46,8 @@ def decide(
     dialect = next((one for one in allowed if one.route(method, path) is not None), allowed[0])
     if method == "CONNECT" or upgrade:
         return dialect, dialect.error(
-            501, "this gateway speaks plain HTTP: no tunnels, no WebSocket, no other protocol"
+            NO_UPGRADE if upgrade else 501,
+            "this gateway speaks plain HTTP: no tunnels, no WebSocket, no other protocol",
         )
     if method == "HEAD":
         return dialect, Answer(200)
