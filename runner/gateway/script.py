@@ -1,4 +1,4 @@
-"""The scripted model: which turn of a transcript answers a conversation, in the service's own form.
+"""The scripted model: which turn of a transcript answers a conversation, in the form of the Messages API.
 
 The turn follows from the conversation alone, so retries and agents side by side need no state.
 """
@@ -37,6 +37,7 @@ class Reply:
     """One answer: a message, or an error in its place. `delay` and `pause` are seconds."""
 
     message: Json
+    usage: Figures
     error: ScriptedError | None = None
     delay: float = 0.0
     pause: float = 0.0
@@ -116,6 +117,11 @@ def estimate_tokens(body: bytes) -> int:
     return len(body) // 4
 
 
+def objects(value: JsonValue) -> list[Json]:
+    """The objects in a list of JSON; none where it is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _messages(request: Json) -> list[Json]:
     messages = request.get("messages")
     if not isinstance(messages, list) or not isinstance(request.get("model"), str):
@@ -137,7 +143,7 @@ def _reply(request: Json, turn: Turn, messages: list[Json]) -> Reply:
         "stop_sequence": None,
         "usage": _usage(turn.usage),
     }
-    return Reply(message, turn.error, turn.delay, turn.pause)
+    return Reply(message, turn.usage, turn.error, turn.delay, turn.pause)
 
 
 def _tool_use(digest: str, index: int, call: ToolCall) -> Json:
@@ -164,7 +170,7 @@ def _is_aside(message: Json) -> bool:
 def _blocks(content: JsonValue) -> list[Json]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return objects(content)
 
 
 def _text(content: JsonValue) -> str:
@@ -174,14 +180,15 @@ def _text(content: JsonValue) -> str:
 
 def _deltas(block: Json) -> Iterator[Json]:
     if block["type"] == "text":
-        for piece in _cut(str(block["text"]), TEXT_PIECE):
+        for piece in cut(str(block["text"]), TEXT_PIECE):
             yield {"type": "text_delta", "text": piece}
     else:
-        for piece in _cut(json.dumps(block["input"]), JSON_PIECE):
+        for piece in cut(json.dumps(block["input"]), JSON_PIECE):
             yield {"type": "input_json_delta", "partial_json": piece}
 
 
-def _cut(text: str, size: int) -> list[str]:
+def cut(text: str, size: int) -> list[str]:
+    """A text in pieces of that many letters, as a stream tells it."""
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,43 +18,65 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from runner.errors import TaskFileError
-from runner.gateway import script
-from runner.gateway.dialects import ANTHROPIC
+from runner.gateway import script, script_openai
+from runner.gateway.dialects import ANTHROPIC, OPENAI
+from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.dialects.headers import TRANSCRIPT_HEADER
 from runner.gateway.forward import MAX_REQUEST
 from runner.gateway.transcript import Transcript, load
 
 
+@dataclass(frozen=True)
+class Form:
+    """One API that the scripted model speaks."""
+
+    dialect: Dialect
+    answer: Callable[[Transcript, script.Json], script.Reply]
+    events: Callable[[script.Json, script.Json], Iterator[bytes]]
+    """The answer's message, as the service streams it; the request comes second."""
+
+
+FORMS = {
+    "/v1/messages": Form(ANTHROPIC, script.answer, lambda message, _: script.events(message)),
+    "/v1/responses": Form(OPENAI, script_openai.response, script_openai.response_events),
+    "/v1/chat/completions": Form(OPENAI, script_openai.completion, script_openai.completion_events),
+}
+
+
 def app() -> web.Application:
     """The application to serve."""
     made = web.Application(client_max_size=MAX_REQUEST)
-    made.router.add_post("/v1/messages", _messages)
+    for path, form in FORMS.items():
+        made.router.add_post(path, _handler(form))
     made.router.add_post("/v1/messages/count_tokens", _count)
     made.router.add_get("/v1/models", _models)
     return made
 
 
-async def _messages(request: web.Request) -> web.StreamResponse:
-    try:
-        asked = _asked(await request.read())
-        reply = script.answer(_transcript(request), asked)
-    except (script.UnfitError, TaskFileError) as wrong:
-        return _error(400, str(wrong))
-    await asyncio.sleep(reply.delay)
-    if reply.error is not None:
-        return _error(reply.error.status, reply.error.message, reply.error.kind)
-    if not asked.get("stream"):
-        return web.json_response(reply.message)
-    return await _stream(request, reply)
+def _handler(form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            asked = _asked(await request.read())
+            reply = form.answer(_transcript(request), asked)
+        except (script.UnfitError, TaskFileError) as wrong:
+            return _error(form.dialect, 400, str(wrong))
+        await asyncio.sleep(reply.delay)
+        if reply.error is not None:
+            return _error(form.dialect, reply.error.status, reply.error.message, reply.error.type or None)
+        if not asked.get("stream"):
+            return web.json_response(reply.message)
+        return await _stream(request, form.events(reply.message, asked), reply.pause)
+
+    return handle
 
 
-async def _stream(request: web.Request, reply: script.Reply) -> web.StreamResponse:
+async def _stream(request: web.Request, events: Iterator[bytes], pause: float) -> web.StreamResponse:
     headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    for event in script.events(reply.message):
+    for event in events:
         await response.write(event)
-        await asyncio.sleep(reply.pause)
+        await asyncio.sleep(pause)
     await response.write_eof()
     return response
 
@@ -62,7 +86,8 @@ async def _count(request: web.Request) -> web.Response:
 
 
 async def _models(_request: web.Request) -> web.Response:
-    return web.json_response({"data": [], "has_more": False, "first_id": None, "last_id": None})
+    listed = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
+    return web.json_response(listed)
 
 
 def _asked(body: bytes) -> script.Json:
@@ -89,6 +114,6 @@ def _loaded(name: str, _inode: int, _size: int, _changed: int) -> Transcript:
     return load(Path(name))
 
 
-def _error(status: int, message: str, kind: str | None = None) -> web.Response:
-    said = ANTHROPIC.error(status, message, kind)
+def _error(dialect: Dialect, status: int, message: str, kind: str | None = None) -> web.Response:
+    said = dialect.error(status, message, kind)
     return web.Response(status=said.status, body=said.body, content_type="application/json")

@@ -15,7 +15,6 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from runner.errors import Problem, TaskFileError
-from runner.gateway.dialects.anthropic import error_type
 from runner.tasks.plan import Value
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster
@@ -38,6 +37,8 @@ class Figures(Value):
     output: Count = 0
     cache_read: Count = 0
     cache_write: Count = 0
+    reasoning: Count = 0
+    """A part of the output, told where the service tells it."""
 
 
 class ScriptedError(Value):
@@ -45,12 +46,8 @@ class ScriptedError(Value):
 
     status: int = Field(ge=400, le=599)
     type: str = ""
+    """As the service would give it; by default the one that belongs to the status."""
     message: str
-
-    @property
-    def kind(self) -> str:
-        """The error's type; by default the one that belongs to the status."""
-        return self.type or error_type(self.status)
 
 
 class Turn(Value):

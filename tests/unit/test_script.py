@@ -73,7 +73,7 @@ def test_turns_follow_from_the_conversation() -> None:
     assert reply.message["stop_reason"] == "end_turn"
     last = script.answer(PLAYED, ask(user("go"), assistant("1"), user("x"), assistant("2"), user("y")))
     assert last.error is not None
-    assert (last.error.status, last.error.kind) == (402, "billing_error")
+    assert (last.error.status, last.error.message) == (402, "spent")
     after = ask(user("go"), *[message for _ in range(3) for message in (assistant("t"), user("u"))])
     assert text_of(script.answer(PLAYED, after)) == script.AFTER_THE_END
 
