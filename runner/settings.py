@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     claude_code_oauth_token: SecretStr | None = Field(
         default=None, validation_alias="CLAUDE_CODE_OAUTH_TOKEN"
     )
+    openai_base_url: str = Field(default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    """Read and kept on the host like the others; no profile is granted it yet."""
 
     @field_validator("home")
     @classmethod

@@ -36,6 +36,9 @@ from runner.supervisor.state import RunState
 from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
 
 JOBS = 2
+NOBODY = "http://127.0.0.1:9"
+"""The port "discard": no service is to answer."""
+
 Tell = Callable[[str], None]
 """Takes a line about how far it is."""
 
@@ -118,18 +121,27 @@ def _clear(engine: Engine, settings: Settings, place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)  # what stays is told, and stops, the next test
 
 
+def with_canaries(settings: Settings, stakes: Stakes) -> Settings:
+    """The settings with a credential that is worth nothing, and none of the user's."""
+    return settings.model_copy(
+        update={
+            "home": stakes.home,
+            "anthropic_api_key": SecretStr(stakes.key),
+            "anthropic_base_url": NOBODY,
+            "anthropic_auth_token": None,
+            "claude_code_oauth_token": None,
+            "openai_api_key": None,
+            "openai_base_url": NOBODY,
+        }
+    )
+
+
 def _attacked(
     engine: Engine, settings: Settings, environment: Mapping[str, str], stakes: Stakes, tell: Tell
 ) -> tuple[dict[str, tuple[str, ...]], Rung, set[str]]:
     """Make all attacks: what was seen of each promise, which disks the boxes had, and the boxes."""
     plan = make_plan(stakes)
-    own = settings.model_copy(
-        update={
-            "home": stakes.home,
-            "anthropic_api_key": SecretStr(stakes.key),
-            "anthropic_base_url": "http://127.0.0.1:9",  # the port "discard": nobody is to answer
-        }
-    )
+    own = with_canaries(settings, stakes)
     images(engine, settings).steward(tell)  # what building it downloads is kept with other caches
     with means(plan, own, environment, jobs=JOBS, weaker=(), on_line=tell) as has:
         tell("a probe looks around in a box")

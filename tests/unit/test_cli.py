@@ -45,7 +45,8 @@ def repo(tmp_path: Path) -> Path:
 
 def call(home: Path, *arguments: str | Path) -> Result:
     """The command in this process, where no engine answers and no key is set."""
-    keys = {name: None for name in os.environ if name.startswith(("ANTHROPIC_", "CLAUDE_", "CORRAL_"))}
+    ours = ("ANTHROPIC_", "CLAUDE_", "CORRAL_", "OPENAI_")
+    keys = {name: None for name in os.environ if name.startswith(ours)}
     environment = {**keys, **NO_ENGINE, "CORRAL_HOME": str(home)}
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], env=environment)
 

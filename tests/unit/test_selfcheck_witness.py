@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from runner.git import closed
 from runner.sandbox.output import KEPT_BYTES
 from runner.selfcheck import bomb, quick
-from runner.selfcheck.full import make_plan
+from runner.selfcheck.full import NOBODY, make_plan, with_canaries
 from runner.selfcheck.witness import RUN, Stakes, judge_night
+from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.spec import log_file
 from runner.supervisor.state import RunState, begin
@@ -122,3 +124,13 @@ def test_the_key_is_found_wherever_it_lies(stakes: Stakes, place: str) -> None:
     else:
         (stakes.home / "journal.db").write_bytes(b"\0" + stakes.key.encode())
         assert broken(stakes) == {"credentials": ("journal.db holds the key",)}
+
+
+def test_none_of_the_user_s_credentials_is_used(stakes: Stakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY")
+    for name in (*names, "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.setenv(name, "https://of-the-user.example")
+    blank = with_canaries(Settings(), stakes)
+    shown = [one.get_secret_value() if isinstance(one, SecretStr) else str(one) for _, one in blank]
+    assert "of-the-user" not in " ".join(shown)
+    assert {stakes.key, NOBODY} <= set(shown)
