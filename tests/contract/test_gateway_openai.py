@@ -218,6 +218,7 @@ def test_what_would_reach_out_is_refused_as_the_sdk_knows_it(
 
 def test_other_apis_are_refused_as_the_sdk_knows_it(sdk: openai.OpenAI, upstream: Upstream) -> None:
     for ask in (
+        sdk.models.list,
         sdk.files.list,
         sdk.batches.list,
         sdk.vector_stores.list,

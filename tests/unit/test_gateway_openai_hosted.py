@@ -107,6 +107,7 @@ IMAGE = {"type": "input_image", "image_url": FETCHED}
         {"web_search_options": {}},
         {"model": "gpt-4o-search-preview"},
         {"model": "gpt-5-search-api"},
+        {"model": "o3-deep-research-2025-06-26"},
         {"tool_choice": {"type": "web_search_preview"}},
         {"tool_choice": {"type": ["function"]}},
         item(**IMAGE),

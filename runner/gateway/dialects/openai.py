@@ -27,8 +27,11 @@ from runner.gateway.grants import DialectName, Service, Tokens
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 
-_FORWARDED = {("POST", RESPONSES): True, ("POST", CHAT): True, ("GET", "/v1/models"): False}
-"""Exactly what goes to the service, and whether its answer's usage counts."""
+_FORWARDED = {("POST", RESPONSES): True, ("POST", CHAT): True}
+"""Exactly what goes to the service, and whether its answer's usage counts.
+
+Not the list of models: it names those that the account's owner made, and no agent was seen to need it.
+"""
 
 _ERRORS = {
     401: ("authentication_error", "invalid_api_key"),
@@ -43,8 +46,8 @@ RUN_BY_THE_AGENT = ("function", "custom", "local_shell", "apply_patch", "compute
 RESUMING = ("program", "mcp_approval_response")
 """Types of parts of a conversation at which the service goes on with what it runs itself."""
 
-SEARCHING = "-search-"
-"""In a model's name: it looks into the web without being given a tool (`gpt-4o-search-preview`)."""
+SEARCHING = ("-search-", "deep-research")
+"""In a model's name: it looks into the web by itself (`gpt-4o-search-preview`)."""
 
 KEPT = ("previous_response_id", "conversation", "prompt")
 """Keys of a request that bring in what the service keeps, and nobody here has looked into."""
@@ -104,7 +107,7 @@ def _settings(asked: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"what it keeps: {kept}" for kept in KEPT if asked.get(kept))
     if asked.get("web_search_options") is not None:  # an empty object switches it on
         yield "its web search"
-    if SEARCHING in f"{asked.get('model')}-".lower():
+    if any(word in f"{asked.get('model')}-".lower() for word in SEARCHING):
         yield f"the web, as the model {str(asked.get('model'))[:60]!r} does"
     choice = mapping(asked.get("tool_choice")).get("type", "function")
     if choice not in ("allowed_tools", "shell", *RUN_BY_THE_AGENT):
