@@ -15,6 +15,8 @@ from pathlib import Path
 from runner.errors import HostError
 
 Value = str | int | float | None
+Statement = tuple[str, Sequence[Value]]
+"""SQL with its values."""
 
 _RESERVE = 2 * 1024**2
 """Bytes: a few hundred attempts' worth of events."""
@@ -62,6 +64,25 @@ class Database:
         try:
             with self._lock, closing(self._connection.execute(statement, values)) as cursor:
                 return cursor.lastrowid or 0
+        except sqlite3.Error as error:
+            raise HostError(f"the {self._name} can't be written: {error}", cure=_FULL) from error
+
+    def write_all(self, statements: Sequence[Statement]) -> None:
+        """Do these durably, all of them or none.
+
+        Raises:
+            HostError: They could not be written.
+        """
+        try:
+            with self._lock, closing(self._connection.cursor()) as cursor:
+                cursor.execute("BEGIN IMMEDIATE")
+                try:
+                    for statement, values in statements:
+                        cursor.execute(statement, values)
+                except BaseException:
+                    cursor.execute("ROLLBACK")
+                    raise
+                cursor.execute("COMMIT")
         except sqlite3.Error as error:
             raise HostError(f"the {self._name} can't be written: {error}", cure=_FULL) from error
 

@@ -22,6 +22,7 @@ class Scored:
     accepted: bool
     seconds: float | None
     tokens: int | None
+    usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Side:
     infrastructure: int
     minutes_median: float | None
     tokens: int | None
+    usd: float | None
 
     @property
     def rate(self) -> float | None:
@@ -64,6 +66,7 @@ def _side(profile: str, rows: list[Scored]) -> Side:
     scored = [row for row in rows if row.verdict != "infrastructure"]
     times = [row.seconds for row in scored if row.seconds is not None]
     tokens = [row.tokens for row in scored if row.tokens is not None]
+    usd = [row.usd for row in scored if row.usd is not None]
     return Side(
         profile=profile,
         attempts=len(rows),
@@ -72,4 +75,5 @@ def _side(profile: str, rows: list[Scored]) -> Side:
         infrastructure=len(rows) - len(scored),
         minutes_median=median(times) / 60 if times else None,
         tokens=sum(tokens) if tokens else None,
+        usd=sum(usd) if usd and len(usd) == len(scored) else None,
     )

@@ -23,7 +23,7 @@ from pydantic import JsonValue
 import runner
 from runner.errors import CorralError, HostError
 from runner.gateway import sockets
-from runner.gateway.grants import Access, Usage
+from runner.gateway.grants import Access, Account, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
 from runner.locks import locked
 
@@ -66,7 +66,7 @@ class Gateway:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._lock = threading.Lock()
         self._order = threading.RLock()  # so that no grant is renewed while it is being revoked
-        self._granted: dict[str, tuple[Access, ...]] = {}
+        self._granted: dict[str, tuple[tuple[Access, ...], Account]] = {}
         self._seen: dict[str, Usage] = {}
 
     @classmethod
@@ -87,15 +87,20 @@ class Gateway:
         gateway._start()
         return gateway
 
-    def grant(self, box: str, *accesses: Access) -> Path:
+    def grant(self, box: str, *accesses: Access, account: Account | None = None) -> Path:
         """Let a box ask these; a box that has a grant keeps its counters and gets the new accesses.
+
+        Args:
+            box: Twelve hex digits.
+            accesses: Who answers it, in which dialect; at least one.
+            account: In whose name it asks, and what may be spent; by default in its own, without caps.
 
         Returns:
             The directory of its socket `gw.sock`, to be mounted into this one box.
         """
         folder = box_folder(self._home, box)
         with self._lock:
-            self._granted[box] = accesses
+            self._granted[box] = accesses, account or Account(attempt=box)
         self._call("PUT", box, self._grant_body(box))
         return folder
 
@@ -165,8 +170,12 @@ class Gateway:
     def _grant_body(self, box: str) -> Json:
         with self._lock:
             before = self._seen.get(box, Usage())
-            accesses: list[JsonValue] = [access.wire() for access in self._granted[box]]
-            return {"accesses": accesses, "before": before.model_dump(mode="json")}
+            accesses, account = self._granted[box]
+            return {
+                "accesses": [access.wire() for access in accesses],
+                "before": before.model_dump(mode="json"),
+                "account": account.model_dump(mode="json"),
+            }
 
     def _ask_living(self, method: str, path: str, body: Json | None) -> tuple[int, Json]:
         try:

@@ -10,8 +10,8 @@ import asyncio
 import io
 import logging
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -19,11 +19,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from runner.errors import HostError
 from runner.gateway import dialects
 from runner.gateway.dialects import asked, headers
 from runner.gateway.dialects.dialect import Answer, Dialect, Forward
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Access, Script, Service
+from runner.gateway.grants import Access, Account, Script, Service, Tokens
+from runner.gateway.ledger import Asked, Entry, Ledger, OverBudgetError
 from runner.gateway.meter import Meter
 from runner.gateway.redact import Redactor
 
@@ -66,6 +68,8 @@ class Grant:
     accesses: tuple[Access, ...]
     """Who answers it; one for each dialect, or a script for all."""
     meter: Meter
+    account: Account
+    """In whose name it asks."""
     held: int = 0
     """Bytes of request bodies in memory."""
 
@@ -74,6 +78,7 @@ class Grant:
 class Commons:
     """What all grants of the process share."""
 
+    ledger: Ledger
     held: int = 0
     """Bytes of request bodies in memory."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -88,6 +93,8 @@ class Exchange:
     dialect: Dialect
     forward: Forward
     body: bytearray = field(default_factory=bytearray)
+    asked: Asked | None = None
+    """What it asks for, once that was looked at; None where it asks for nothing that counts."""
 
     def reader(self, answer: aiohttp.ClientResponse) -> UsageReader | None:
         """What reads the usage of that answer, where it counts."""
@@ -166,7 +173,7 @@ class Forwarder:
         access = dialects.who_answers(self._grant.accesses, exchange.dialect)
         if access is None:
             raise Refused(403, f"this box may not ask {exchange.dialect.name} any more")
-        return await self._ask(exchange, access)
+        return await self._within_budget(exchange, access)
 
     async def _read(self, request: web.BaseRequest, body: bytearray) -> None:
         if (request.content_length or 0) > MAX_REQUEST:
@@ -195,7 +202,7 @@ class Forwarder:
             raise Refused(429, "too many large requests at once from all boxes")
 
     async def _look_into(self, exchange: Exchange) -> None:
-        """Refuse what would have the service reach out for the box.
+        """Note what is asked, and refuse what would have the service reach out for the box.
 
         Raises:
             Refused: It would, or nobody can say.
@@ -212,7 +219,19 @@ class Forwarder:
         if reached is not None:
             raise Refused(403, f"this gateway does not let the service use {reached}")
 
-    async def _ask(self, exchange: Exchange, access: Access) -> web.StreamResponse:
+    async def _within_budget(self, exchange: Exchange, access: Access) -> web.StreamResponse:
+        if exchange.asked is None:
+            return await self._ask(exchange, access, None)
+        try:
+            async with self._commons.ledger.entry(self._grant.account, exchange.asked) as entry:
+                return await self._ask(exchange, access, entry)
+        except OverBudgetError as spent:
+            self._grant.meter.over_budget = self._grant.meter.over_budget or spent.kind
+            raise Refused(402, str(spent)) from spent
+        except HostError as fault:
+            raise Refused(503, f"nothing may be asked that can't be written down: {fault.message}") from fault
+
+    async def _ask(self, exchange: Exchange, access: Access, entry: Entry | None) -> web.StreamResponse:
         request = exchange.request
         told = _headers(exchange, access)
         self._grant.meter.requests += 1
@@ -227,14 +246,21 @@ class Forwarder:
                 timeout=SERVICE_TIMEOUT,
                 skip_auto_headers=("user-agent", "accept", "content-type"),
             ) as answer:
-                return await self._pass_back(exchange, answer, access)
+                with _settling(entry, answer.status, exchange.reader(answer)) as reader:
+                    return await self._pass_back(exchange, answer, access, reader)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
+                entry.nothing()
             if _hung_up(request):
                 raise
             raise Refused(502, _unreachable(access, failure)) from failure
 
     async def _pass_back(
-        self, exchange: Exchange, answer: aiohttp.ClientResponse, access: Access
+        self,
+        exchange: Exchange,
+        answer: aiohttp.ClientResponse,
+        access: Access,
+        told: UsageReader | None,
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
@@ -242,7 +268,7 @@ class Forwarder:
         response = _prepared(answer, redactor)
         meter = self._grant.meter
         meter.last_status = answer.status
-        with meter.reading(exchange.reader(answer)) as reader:
+        with meter.reading(told) as reader:
             await response.prepare(request)
             try:
                 async for piece in answer.content.iter_any():
@@ -258,9 +284,25 @@ class Forwarder:
         return response
 
 
+@contextmanager
+def _settling(entry: Entry | None, status: int, reader: UsageReader | None) -> Iterator[UsageReader | None]:
+    """Enter what an answer used, however it ends; one that told nothing stays at its upper bound."""
+    try:
+        yield reader
+    finally:
+        if entry is not None and status != 200:
+            entry.nothing()
+        elif entry is not None and reader is not None and reader.told:
+            entry.settle(reader.tokens, reader.model)
+
+
 def _reached(exchange: Exchange) -> str | None:
     """The first thing that a request would have the service reach out for, if any."""
-    return next(exchange.dialect.reaches_out(asked.read(bytes(exchange.body))), None)
+    said = asked.read(bytes(exchange.body))
+    if exchange.forward.counts:
+        most = Tokens(input=len(exchange.body), output=asked.most_output(said))
+        exchange.asked = Asked(exchange.dialect.name, asked.model(said), most)
+    return next(exchange.dialect.reaches_out(said), None)
 
 
 def _base(access: Access) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import Value
+from runner.tasks.plan import Budget, Spent, Value
 
 DialectName = Literal["anthropic", "openai"]
 """How a model service is spoken to."""
@@ -88,6 +88,18 @@ ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
 """Reads what `wire` wrote."""
 
 
+class Account(Value):
+    """In whose name a box asks: whose books its requests are entered in, and what may be spent there."""
+
+    run: str = ""
+    task: str = ""
+    profile: str = ""
+    attempt: str = ""
+    scripted: bool = False
+    """Whether a transcript invents the figures."""
+    budget: Budget = Budget()
+
+
 class Tokens(Value):
     """Tokens as the service counts them; `input` leaves out what was read from or written to its cache.
 
@@ -130,6 +142,12 @@ class Usage(Value):
     last_activity: float | None = None
     last_status: int | None = None
     scripted: bool = False
+    usd: float = 0.0
+    """What the requests of the attempt cost, as far as prices are known, those before a restart included."""
+    unpriced: int = 0
+    """How many of its requests are of unknown cost."""
+    over_budget: Spent = ""
+    """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
 

@@ -15,7 +15,8 @@ from aiohttp import web
 from runner.gateway import dialects, sockets
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.forward import RETRY_AFTER, ClientFor, Commons, Forwarder, Grant, ProxyFor
-from runner.gateway.grants import Access, Script, Usage
+from runner.gateway.grants import Access, Account, Script, Usage
+from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.places import SOCKET, box_folder
 
@@ -98,11 +99,11 @@ class _Open:
 class Grants:
     """All grants of this process, by box."""
 
-    def __init__(self, home: Path, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+    def __init__(self, home: Path, ledger: Ledger, client_for: ClientFor, proxy_for: ProxyFor) -> None:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
-        self._commons = Commons()
+        self._commons = Commons(ledger)
         self._open: dict[str, _Open] = {}
 
     def __len__(self) -> int:
@@ -115,15 +116,20 @@ class Grants:
     def usage(self, box: str) -> Usage | None:
         """What a box has used, or None if it holds no grant."""
         found = self._open.get(box)
-        return None if found is None else found.grant.meter.usage()
+        return None if found is None else self._usage(found.grant)
 
-    async def open(self, box: str, accesses: tuple[Access, ...], before: Usage) -> None:
+    def _usage(self, grant: Grant) -> Usage:
+        spent = self._commons.ledger.spent(grant.account)["attempt"]
+        return grant.meter.usage().model_copy(update={"usd": spent.usd, "unpriced": spent.unpriced})
+
+    async def open(self, box: str, accesses: tuple[Access, ...], before: Usage, account: Account) -> None:
         """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses.
 
         Args:
             box: Twelve hex digits.
             accesses: Who answers it, in which dialect; at least one.
             before: What it had used when an earlier gateway process died.
+            account: In whose name it asks.
 
         Raises:
             ValueError: `box` is not a box id.
@@ -131,12 +137,13 @@ class Grants:
         """
         folder = box_folder(self._home, box)
         scripted = any(isinstance(access, Script) for access in accesses)
+        account = account.model_copy(update={"scripted": scripted})
         if box in self._open:
             grant = self._open[box].grant
-            grant.accesses = accesses
+            grant.accesses, grant.account = accesses, account
             grant.meter.scripted |= scripted  # from now on some figures are invented
             return
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted))
+        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
         dialect = dialects.granted(accesses)[0]
         server = quiet_server(Forwarder(grant, self._commons, self._client_for, self._proxy_for), dialect)
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +160,7 @@ class Grants:
             await _stop(found)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
-        return None if found is None else found.grant.meter.usage()
+        return None if found is None else self._usage(found.grant)
 
     async def close_all(self) -> None:
         """Drop every connection; the directories stay, since living boxes have them mounted."""

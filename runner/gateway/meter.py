@@ -9,6 +9,7 @@ from functools import reduce
 
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Tokens, Usage
+from runner.tasks.plan import Spent
 
 UNNAMED = "unknown"
 """Stands for the model of an answer that names none."""
@@ -24,6 +25,7 @@ class Meter:
     in_flight: int = 0
     last_activity: float | None = None
     last_status: int | None = None
+    over_budget: Spent = ""
     settled: dict[str, Tokens] = field(default_factory=dict)
     running: list[UsageReader] = field(default_factory=list)
 
@@ -36,6 +38,7 @@ class Meter:
             untold=usage.untold,
             last_activity=usage.last_activity,
             last_status=usage.last_status,
+            over_budget=usage.over_budget,
             settled=dict(usage.models),
         )
 
@@ -70,6 +73,7 @@ class Meter:
             last_activity=self.last_activity,
             last_status=self.last_status,
             scripted=self.scripted,
+            over_budget=self.over_budget,
             models=models,
         )
 

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +20,7 @@ from aiohttp import web
 from runner.gateway import script_app, sockets
 from runner.gateway.admin import Admin
 from runner.gateway.grants import Access, Script
+from runner.gateway.ledger import FILE, Ledger
 from runner.gateway.listening import Grants, listen
 from runner.gateway.places import ADMIN_SOCKET, LOCK, SCRIPT_SOCKET, own_folder
 
@@ -69,7 +70,8 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
     loop.add_signal_handler(signal.SIGTERM, leaving.set)
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(_clients(home))
-        grants = Grants(home, clients, _proxy_for())
+        ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))
+        grants = Grants(home, ledger, clients, _proxy_for())
         stack.push_async_callback(grants.close_all)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))

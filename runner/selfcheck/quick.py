@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runner import names
 from runner.errors import EngineError, HostError
+from runner.gateway.grants import Account
 from runner.gather.pack import RawWork
 from runner.gather.policy import Refused
 from runner.gather.quarantine import take_in
@@ -173,6 +174,7 @@ def _spec(rooms: Rooms, run: str, box: str, git_dir: Path, commit: str) -> Attem
         branch="",
         image=rooms.steward_image,
         accesses=(),
+        account=Account(),
         include={},
     )
 

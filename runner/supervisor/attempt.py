@@ -35,6 +35,7 @@ from runner.supervisor.salvage import bring_out
 from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
 from runner.supervisor.watch import Watch, Watched
+from runner.tasks.plan import Spent
 from runner.tasks.units import format_duration, format_size
 
 FAULTS = (CorralError, OSError)
@@ -164,7 +165,11 @@ class _Life:
     def _grant(self) -> Path | None:
         """Let the box reach its model, if it has one; granting again changes nothing."""
         spec, gateway = self._spec, self._rooms.gateway
-        return None if not spec.accesses or gateway is None else gateway.grant(spec.box, *spec.accesses)
+        return (
+            None
+            if not spec.accesses or gateway is None
+            else gateway.grant(spec.box, *spec.accesses, account=spec.account)
+        )
 
     def _watch(self, container: str) -> Watch:
         spec, rooms = self._spec, self._rooms
@@ -185,7 +190,7 @@ class _Life:
             raise AssertionError("a watch ends with an exit")
         room = self._rooms.disks.room(self._spec.box, "agent")
         full = room is not None and room.is_full
-        ended, reason = how_it_ended(replace(seen.exit, disk_full=full))
+        ended, reason = how_it_ended(replace(seen.exit, disk_full=full, spent=_spent(seen)))
         notes = {
             "disk-short": self._disk < self._spec.task.limits.disk,
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
@@ -419,8 +424,14 @@ class _Life:
             output_tokens=told.output if told else None,
             cache_read_tokens=told.cache_read if told else None,
             cache_write_tokens=told.cache_write if told else None,
+            usd=model.usd if model and not model.unpriced else None,
+            spent=_spent(seen) if ended == "over-budget" else "",
             flags=flags,
         )
+
+
+def _spent(seen: Watched) -> Spent:
+    return seen.model.over_budget if seen.model is not None else ""
 
 
 def _words(fault: Exception) -> str:

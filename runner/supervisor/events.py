@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
-from runner.tasks.plan import Plan, Value
+from runner.tasks.plan import Plan, Spent, Value
 
 
 def _writable(words: object) -> object:
@@ -120,6 +120,10 @@ class AttemptEnded(OfAttempt):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    usd: float | None = None
+    """What its model calls cost; None where that is not known."""
+    spent: Spent = ""
+    """Whose budget was spent, if that ended it."""
     flags: tuple[Words, ...] = ()
 
 

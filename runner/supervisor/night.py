@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 from runner import names
 from runner.agents import catalog
 from runner.errors import CorralError, ImageError, UsageError
-from runner.gateway.grants import Access
+from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt import FAULTS, drive
@@ -257,6 +257,9 @@ class Night:
             branch=plan.branch(key),
             image=self._image((task.source, catalog.layer(profile.settings))),
             accesses=self._means.accesses(profile, task.id),
+            account=Account(
+                run=plan.run, task=task.id, profile=profile.name, attempt=str(key), budget=plan.budget
+            ),
             include=read_includes(source),
         )
 
@@ -272,7 +275,7 @@ def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
 
 
-def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:
+def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
     """The run's exit code, interruption by a signal aside; the highest of what applies."""
     if bug:
         return 5
@@ -282,7 +285,10 @@ def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 5]:
     ours = any(
         a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
     )
-    return 3 if ours else 1
+    if ours:
+        return 3
+    spent = any(a.spent or state.spent_for(k) for k, a in state.attempts.items() if k.task in unserved)
+    return 4 if spent else 1
 
 
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:

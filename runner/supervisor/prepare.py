@@ -10,6 +10,7 @@ from typing import Literal
 
 from runner import names
 from runner.errors import Problem, TaskFileError, UsageError
+from runner.gateway import prices
 from runner.git import trusted
 from runner.git.base_store import BaseStore
 from runner.sandbox.chain import check
@@ -66,6 +67,7 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
         cure = "delete or rename it, or set `branch_prefix:` to another name"
         raise TaskFileError(file, [Problem(said, tasks.line("branch_prefix"), cure)])
     _readable_includes(draft, tasks, file)
+    _known_prices(draft, tasks, file)
     notes = (*_makeable_images(draft, tasks, file), *_nothing_to_protect(draft))
     return draft.model_copy(update={"notes": (*draft.notes, *notes)})
 
@@ -78,6 +80,18 @@ def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
         except UsageError as error:
             line = tasks.line("tasks", index, "include") or tasks.line("include")
             raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
+
+
+def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:
+    """See that money can be counted where a cap in money is to hold."""
+    if not any(caps.usd is not None for caps in draft.budget.caps().values()):
+        return
+    for profile in draft.profiles:
+        settings = profile.settings
+        if settings.cli == "claude" and not prices.is_known("anthropic", settings.model):
+            said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
+            cure = f"cap `tokens` or `requests`, or let {profile.name} use a model whose price is known"
+            raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])
 
 
 def _makeable_images(draft: Plan, tasks: TaskFile, file: Path) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ def _decide_one(
         return Decision(key, "final" if attempt.phase == "final" else "busy")
     if state.draining:
         return Decision(key, "held", "the run was stopped before it started")
+    if (spent := state.spent_for(key)) is not None:
+        return Decision(key, "held", f"the budget of its {spent} is spent")
     needs = _needs(state, planned, held)
     if needs.failed:
         return Decision(key, "held", f"it needs {needs.failed}, which did not serve")

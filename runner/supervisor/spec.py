@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner import names
 from runner.gateway.client import Gateway
-from runner.gateway.grants import Access
+from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.sandbox.box import MIB, BoxSpec, Mount, Role
 from runner.sandbox.disks import Disks
@@ -39,6 +39,7 @@ class AttemptSpec:
     branch: str
     image: str
     accesses: tuple[Access, ...]
+    account: Account
     include: dict[str, bytes]
 
 

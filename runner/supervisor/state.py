@@ -11,7 +11,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
-from runner.tasks.plan import Plan, PlannedAttempt
+from runner.tasks.plan import Plan, PlannedAttempt, Spent
 
 Phase = Literal["queued", "preparing", "running", "gathering", "checking", "cleaning", "final"]
 
@@ -47,6 +47,8 @@ class AttemptState:
     cpu_seconds: float | None = None
     requests: int | None = None
     tokens: int | None = None
+    usd: float | None = None
+    spent: Spent = ""
     flags: tuple[str, ...] = ()
 
 
@@ -86,6 +88,16 @@ class RunState:
         """Whether this try served its task."""
         may_be_empty = self.plan.task(attempt.key.task).may_be_empty
         return attempt.verdict is not None and served(attempt.verdict, may_be_empty=may_be_empty)
+
+    def spent_for(self, key: AttemptKey) -> Spent | None:
+        """Whose budget, if any, leaves an attempt that asks a model nothing to spend, as another one saw."""
+        if not self.plan.profile(key.profile).asks_a_model:
+            return None
+        for other in self.attempts.values():
+            shared = {"task": other.key.task == key.task, "profile": other.key.profile == key.profile}
+            if shared.get(other.spent, other.spent in {"run", "day"}):
+                return other.spent
+        return None
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it."""
@@ -236,6 +248,8 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         cpu_seconds=event.cpu_seconds,
         requests=event.requests,
         tokens=sum(known) if known else None,
+        usd=event.usd,
+        spent=event.spent,
         flags=event.flags,
     )
 

@@ -21,6 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from runner.tasks.plan import Spent
+
 Ended = Literal[
     "exited",
     "timeout",
@@ -77,6 +79,7 @@ class Exit:
         ready: Whether the box's first program reported that the workspace was laid out.
         report: The failure that the agent's own report states, if any.
         disk_full: Whether its disk had no room left at the end.
+        spent: Whose budget was spent, if the box was refused a request for that.
     """
 
     code: int | None
@@ -85,6 +88,7 @@ class Exit:
     ready: bool = True
     report: str | None = None
     disk_full: bool = False
+    spent: Spent = ""
 
 
 def how_it_ended(seen: Exit) -> tuple[Ended, str]:
@@ -99,6 +103,8 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return "infrastructure", "the engine lost the box"
     if seen.disk_full and (seen.code != 0 or seen.report is not None):
         return "disk", ""
+    if seen.spent:
+        return "over-budget", f"the budget of its {seen.spent} is spent"
     if seen.report is not None:
         return "agent-error", seen.report
     if seen.code != 0:

@@ -218,19 +218,25 @@ class ComparePart(Part):
 
 
 class CapsPart(Part):
-    """What may be spent. Not enforced by this version, therefore refused."""
+    """What may be spent on models; what is reached first counts."""
 
     usd: Usd | None = None
     """US dollars."""
     tokens: Tokens | None = None
     """Tokens, like 40M."""
+    requests: Tokens | None = None
+    """Requests to a model, like 2k."""
 
 
 class BudgetPart(Part):
-    """Caps on what is spent. Not enforced by this version, therefore refused."""
+    """Caps on what is spent on models: further requests are refused, and the work so far comes home."""
 
     attempt: CapsPart | None = None
     """For each attempt."""
+    task: CapsPart | None = None
+    """For all attempts of a task together."""
+    profile: CapsPart | None = None
+    """For all attempts of an agent profile together."""
     run: CapsPart | None = None
     """For the whole run."""
     day: CapsPart | None = None

@@ -23,6 +23,39 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Spent = Literal["", "attempt", "task", "profile", "run", "day"]
+"""Whose budget is spent; empty for nobody's."""
+
+
+class Caps(Value):
+    """What may be spent, in any of three units; None is no cap. The first that is reached counts."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    requests: int | None = None
+
+
+class Budget(Value):
+    """Caps on what is spent on models: by each attempt, task and profile, the run, and all runs of a day."""
+
+    attempt: Caps = Caps()
+    task: Caps = Caps()
+    profile: Caps = Caps()
+    run: Caps = Caps()
+    day: Caps = Caps()
+
+    def caps(self) -> dict[Spent, Caps]:
+        """The caps by the name of what they bound; those that bound nothing are left out."""
+        parts: dict[Spent, Caps] = {
+            "attempt": self.attempt,
+            "task": self.task,
+            "profile": self.profile,
+            "run": self.run,
+            "day": self.day,
+        }
+        return {name: caps for name, caps in parts.items() if caps != Caps()}
+
+
 class Limits(Value):
     """What one attempt may use. `time` counts working time; `idle` is time without a sign of life."""
 
@@ -107,6 +140,11 @@ class Profile(Value):
     upstream: Upstream = Upstream()
     hash: str
 
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether its attempts can ask a model."""
+        return isinstance(self.settings, ClaudeSettings) or self.upstream.kind == "script"
+
 
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
@@ -160,6 +198,7 @@ class Plan(Value):
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
     branch_prefix: str = "corral"
+    budget: Budget = Budget()
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

@@ -18,6 +18,7 @@ from runner.tasks.graph import topological
 from runner.tasks.models import AgentPart, ClaudePart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
+    Budget,
     ClaudeSettings,
     CommandSettings,
     ImageSpec,
@@ -88,8 +89,13 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         attempts=_attempts(taskfile),
         compared=_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
+        budget=_budget(taskfile),
         notes=(*notes, *_unused(taskfile)),
     )
+
+
+def _budget(taskfile: TaskFile) -> Budget:
+    return Budget() if taskfile.budget is None else Budget(**taskfile.budget.model_dump(exclude_none=True))
 
 
 # -- sources

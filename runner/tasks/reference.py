@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from runner.tasks.models import (
+    BudgetPart,
+    CapsPart,
     ClaudePart,
     CommandPart,
     ComparePart,
@@ -52,6 +54,17 @@ A task whose needs did not serve is held, not failed.
 
 Every box can ask the model service, a command's too (at the loopback address in `ANTHROPIC_BASE_URL`), if
 the host has a credential for it; `corral plan` says for each profile what is allowed out.
+
+What is spent on models can be capped, in any of three units, for each part and for the whole:
+
+```yaml
+budget: {attempt: {usd: 3}, task: {requests: 500}, run: {usd: 60, tokens: 40M}, day: {usd: 100}}
+```
+
+The first cap that is reached ends the attempt as `over-budget`: what it is being answered comes to its end,
+further requests are refused, its work comes home, and what was not started of that task, profile or run is held.
+Caps hold over a restart, and for any number of requests at once; one is overshot by what one request costs at
+most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside.
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -60,6 +73,8 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("An agent: `cli: claude`", ClaudePart),
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
+    ("`budget`", BudgetPart),
+    ("A cap of a budget", CapsPart),
     ("`image`", ImagePart),
     ("`compare`", ComparePart),
 )

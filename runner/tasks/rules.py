@@ -134,7 +134,6 @@ def _starts(names: Outline, document: Document) -> Iterator[Problem]:
 def _unsupported(document: Document) -> Iterator[Problem]:
     top = document.data if isinstance(document.data, dict) else {}
     for key, part, what in (
-        ("budget", None, "caps on what is spent"),
         ("network", "allow", "hosts to let through"),
         ("compare", "retry", "retrying with feedback"),
     ):

@@ -24,12 +24,13 @@ HEAD = (
     Column("time", importance=4),
     Column("peak", importance=1),
     Column("tokens", importance=2),
+    Column("cost", importance=2),
     Column("change", importance=5),
 )
 DIFF_ROWS = 5000
 DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
-SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens", "not scored")
+SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens", "cost", "not scored")
 
 
 def terminal(state: RunState) -> RenderableType:
@@ -83,6 +84,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "peak memory", wording.size(one.peak_memory) if one.peak_memory is not None else ""
     yield "cpu", wording.duration(one.cpu_seconds) if one.cpu_seconds is not None else ""
     yield "tokens", wording.tokens(one.tokens) if one.tokens is not None else ""
+    yield "cost", wording.usd(one.usd) if one.tokens is not None else ""
     yield "requests", str(one.requests) if one.requests is not None else ""
     yield from (("noticed", flag) for flag in one.flags)
 
@@ -157,6 +159,7 @@ def _attempts(state: RunState) -> Fitting:
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
             Text(wording.size(attempt.peak_memory) if attempt.peak_memory else ""),
             Text("" if attempt.tokens is None else wording.tokens(attempt.tokens)),
+            Text("" if attempt.tokens is None else wording.usd(attempt.usd)),
             Text(wording.diff_stat(attempt) if attempt.verdict else ""),
         )
         for attempt in state.attempts.values()
@@ -208,6 +211,7 @@ def _side(side: Side) -> tuple[str, ...]:
         "-" if side.rate is None else f"{side.rate:.0%}",
         wording.UNKNOWN if side.minutes_median is None else f"{side.minutes_median:.2f}",
         wording.tokens(side.tokens),
+        wording.usd(side.usd),
         str(side.infrastructure),
     )
 
@@ -230,7 +234,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         yield f"> {wording.SCRIPTED}"
         yield ""
     yield from _markdown_table(
-        ("attempt", "verdict", "check", "time", "tokens", "change", "branch"),
+        ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),
         [
             (
                 markdown(str(a.key)),
@@ -238,6 +242,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",
                 "" if a.tokens is None else wording.tokens(a.tokens),
+                "" if a.tokens is None else wording.usd(a.usd),
                 "; ".join(
                     filter(
                         None,

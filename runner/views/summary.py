@@ -46,7 +46,7 @@ def attempt_row(state: RunState, attempt: AttemptState) -> Json:
         "insertions": attempt.insertions,
         "deletions": attempt.deletions,
         "kept": attempt.kept,
-        "usd": None,
+        "usd": attempt.usd,
         "scripted": attempt.key.profile in scripted(state),
         "tokens": attempt.tokens,
         "requests": attempt.requests,
@@ -99,6 +99,7 @@ def scored(state: RunState) -> list[Scored]:
                     accepted=state.serves(attempt),
                     seconds=attempt.seconds,
                     tokens=attempt.tokens,
+                    usd=attempt.usd,
                 )
             )
     return rows

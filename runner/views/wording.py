@@ -51,6 +51,11 @@ def tokens(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")
 
 
+def usd(amount: float | None) -> str:
+    """US dollars; unknown is said."""
+    return UNKNOWN if amount is None else f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.3f}"
+
+
 def diff_stat(attempt: AttemptState) -> str:
     """How much an attempt changed."""
     if attempt.branch is None:

@@ -38,7 +38,6 @@ from tests.support import write_tasks
 
 LATER = {
     60: "the egress proxy does not exist in this version: `network.allow` and CONNECT are refused",
-    64: "budgets do not exist in this version: sizes and numbers of requests are bounded",
 }
 """What of a case can't be tested yet, and why."""
 

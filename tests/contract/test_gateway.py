@@ -17,10 +17,11 @@ import psutil
 import pytest
 
 from runner.errors import HostError
-from runner.gateway import sockets
+from runner.gateway import prices, sockets
 from runner.gateway.client import PASSED_ON, Gateway
-from runner.gateway.grants import Script, Usage
+from runner.gateway.grants import Account, Script, Tokens, Usage
 from runner.gateway.script import AFTER_THE_END
+from runner.tasks.plan import Budget, Caps
 
 BOX, OTHER = "0123456789ab", "ba9876543210"
 TOOLS: Any = [{"name": "Bash", "input_schema": {"type": "object"}}]
@@ -332,3 +333,53 @@ def test_it_inherits_nothing_it_does_not_need(home: Path, monkeypatch: pytest.Mo
     assert {str(Path(f"/proc/{process.pid}/fd/{fd}").readlink()) for fd in (0, 1, 2)} == {os.devnull}
     assert gateway.leave()
     assert eventually(lambda: not processes(home))
+
+
+def capped(**caps: Caps) -> Account:
+    """The account of an attempt with these caps."""
+    return Account(run="r", task="t", profile="p", attempt="t/p/1", budget=Budget(**caps))
+
+
+def asked(gateway: Gateway, home: Path, account: Account, times: int) -> list[int]:
+    """The statuses with which so many requests in turn are answered."""
+    transcript = home.parent / "t.yaml"
+    transcript.write_text(
+        "turns: [{text: a, usage: {input: 100, output: 20, cache_read: 7, cache_write: 50}}]"
+    )
+    gateway.grant(BOX, Script(transcript=str(transcript)), account=account)
+    statuses = []
+    with client(home / "s" / BOX / "gw.sock") as sdk:
+        for _ in range(times):
+            try:
+                said: Any = [{"role": "user", "content": "go"}]
+                sdk.messages.create(model="claude-opus-5-5", max_tokens=50, messages=said, tools=TOOLS)
+                statuses.append(200)
+            except anthropic.APIStatusError as error:
+                statuses.append(error.status_code)
+    return statuses
+
+
+@pytest.mark.parametrize("kind", ["attempt", "task", "profile", "run"])
+def test_a_spent_budget_ends_requests_as_the_official_sdk_understands(
+    gateway: Gateway, home: Path, kind: str
+) -> None:
+    assert asked(gateway, home, capped(**{kind: Caps(requests=2)}), 4) == [200, 200, 402, 402]
+    usage = gateway.usage(BOX)
+    assert (usage.over_budget, usage.requests) == (kind, 2)
+
+
+def test_money_is_counted_by_the_models_price(gateway: Gateway, home: Path) -> None:
+    tokens = Tokens(input=100, output=20, cache_read=7, cache_write=50)
+    price = prices.usd("anthropic", "claude-opus-5-5", tokens)
+    assert price is not None
+    assert asked(gateway, home, capped(attempt=Caps(usd=1.5 * price)), 3) == [200, 200, 402]
+    assert gateway.usage(BOX).usd == pytest.approx(2 * price)
+
+
+def test_what_was_spent_outlives_the_process(gateway: Gateway, home: Path) -> None:
+    account = capped(attempt=Caps(requests=2))
+    assert asked(gateway, home, account, 1) == [200]
+    (process,) = processes(home)
+    process.send_signal(signal.SIGKILL)
+    assert eventually(lambda: not processes(home))
+    assert asked(gateway, home, account, 2) == [200, 402]

@@ -84,7 +84,7 @@ def test_committed_and_uncommitted_work_comes_home_and_is_checked(done: Done) ->
 
 def test_tokens_are_those_of_the_transcript_and_are_said_to_be(done: Done) -> None:
     assert done.attempt("fix")["tokens"] == 1200 + 40 + 300 + 5000 + 700 + 31 + 5300 + 90 + 12 + 6000 + 11
-    assert done.attempt("fix")["usd"] is None
+    assert done.attempt("fix")["usd"] > 0
     assert done.summary["scripted"] is True
 
 

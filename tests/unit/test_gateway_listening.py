@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from runner.gateway import forward, listening, sockets
-from runner.gateway.grants import Access, Service, Usage
+from runner.gateway.grants import Access, Account, Service, Usage
+from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
 
 BOX = "0123456789ab"
@@ -22,8 +23,9 @@ def no_client(_access: Access) -> aiohttp.ClientSession:
 
 async def closed_after(home: Path, sent: bytes) -> tuple[float, bytes]:
     """Seconds until the gateway hangs up on a box that sends these bytes and then nothing."""
-    grants = Grants(home, no_client, lambda _url: None)
-    await grants.open(BOX, (Service(base_url="http://127.0.0.1:1"),), Usage())
+    ledger = Ledger(home / "ledger.db")
+    grants = Grants(home, ledger, no_client, lambda _url: None)
+    await grants.open(BOX, (Service(base_url="http://127.0.0.1:1"),), Usage(), Account())
     try:
         started = time.monotonic()
         fresh = sockets.connect(home / "s" / BOX, "gw.sock", 5)
@@ -36,6 +38,7 @@ async def closed_after(home: Path, sent: bytes) -> tuple[float, bytes]:
         return time.monotonic() - started, got
     finally:
         usage = await grants.close(BOX)
+        ledger.close()
         assert usage is not None
         assert usage.in_flight == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -34,6 +35,28 @@ def read(body: bytes) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise UnreadableError("the body is no JSON object")
     return asked
+
+
+MOST_OUTPUT = 128_000
+"""Tokens of an answer to a request that sets no bound: what the largest models give at most."""
+
+
+MOST_ANSWERS = 128
+"""Answers that one request may ask for (`n` of the Chat Completions API)."""
+
+
+def most_output(asked: Mapping[str, Any]) -> int:
+    """How many tokens the answer may have at most; `n` asks for several answers at once."""
+    bounds = (asked.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
+    one = next((one for one in bounds if isinstance(one, int) and 0 < one <= MOST_OUTPUT), MOST_OUTPUT)
+    times = asked.get("n")
+    return one * (min(times, MOST_ANSWERS) if isinstance(times, int) and times > 0 else 1)
+
+
+def model(asked: Mapping[str, Any]) -> str:
+    """The model that is asked; empty where none is named."""
+    name = asked.get("model")
+    return name[:200] if isinstance(name, str) else ""
 
 
 def objects(value: object) -> list[dict[str, Any]]:

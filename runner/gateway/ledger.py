@@ -1,0 +1,242 @@
+"""The ledger: every request to a model that counts, entered before it is sent and settled after it.
+
+What a crash leaves open is counted as if it had cost its upper bound: what was sent is never counted too
+low. One thread writes, several entries in one transaction, so that many requests at once wait for one
+writing of the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.database import Database, Statement
+from runner.errors import HostError
+from runner.gateway import prices
+from runner.gateway.books import Amount, Book, Books, books_of
+from runner.gateway.grants import Account, Tokens
+from runner.tasks.plan import Spent
+
+FILE = "ledger.db"
+MOST_AT_ONCE = 256
+"""Entries in one transaction."""
+
+_SCHEMA = """
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY, at REAL, day TEXT, run TEXT, task TEXT, profile TEXT, attempt TEXT,
+        scripted INTEGER, dialect TEXT, model TEXT, state TEXT,
+        input INTEGER, output INTEGER, cache_read INTEGER, cache_write INTEGER, usd REAL
+    );
+    CREATE INDEX of_run ON requests (run);
+    CREATE INDEX of_day ON requests (day)
+"""
+"""`state` is `open` (its figures are an upper bound), `settled`, or `doubt` (open when a process died, or an
+answer that told no usage: its figures stay the upper bound)."""
+
+_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?)"
+_SETTLE = (
+    "UPDATE requests SET state = ?, model = ?, input = ?, output = ?, cache_read = ?, cache_write = ?,"
+    " usd = ? WHERE id = ?"
+)
+_SUM = (
+    "SELECT total(coalesce(usd, 0)), sum(input + output + cache_read + cache_write), count(*),"
+    " sum(usd IS NULL) FROM requests WHERE "
+)
+_WHERE = {
+    "attempt": "run = ? AND attempt = ?",
+    "task": "run = ? AND task = ?",
+    "profile": "run = ? AND profile = ?",
+    "run": "run = ?",
+    "day": "day = ? AND NOT scripted",
+}
+
+
+class OverBudgetError(Exception):
+    """A cap is spent: `kind` says whose, the message what."""
+
+    def __init__(self, kind: Spent, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a request before it is sent: whom it asks, and what it can use at most."""
+
+    dialect: str
+    model: str
+    most: Tokens
+
+
+@dataclass
+class Entry:
+    """One request in the books. Unless it is settled, it counts with its upper bound."""
+
+    asked: Asked
+    number: int
+    model: str | None = None
+    used: Tokens | None = None
+    usd: float | None = None
+
+    def settle(self, tokens: Tokens, model: str | None) -> None:
+        """It used these tokens, of the model that the answer names."""
+        self.used, self.model = tokens, model or self.asked.model
+        self.usd = prices.usd(self.asked.dialect, self.model, tokens)
+
+    def nothing(self) -> None:
+        """It was not answered as a model answers, and is not paid for."""
+        self.used, self.model, self.usd = Tokens(), self.asked.model, 0.0
+
+
+@dataclass
+class _Pending:
+    """A statement for the writer, and who waits until it is on the disk."""
+
+    statement: Statement
+    done: asyncio.Future[None] | None = None
+
+
+@dataclass
+class Ledger:
+    """All requests of one state directory, for one process. Close it."""
+
+    file: Path
+    books: Books = field(default_factory=Books)
+
+    def __post_init__(self) -> None:
+        self._database = Database(self.file, (_SCHEMA,), "ledger")
+        self._database.write("UPDATE requests SET state = 'doubt' WHERE state = 'open'")
+        ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM requests")
+        self._last = int(last or 0)
+        self._known: set[Book] = set()
+        self._changed = asyncio.Event()
+        self._pending: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Write what is pending, and give the file back."""
+        self._pending.put(None)
+        self._writer.join()
+        self._database.close()
+
+    @asynccontextmanager
+    async def entry(self, account: Account, asked: Asked) -> AsyncIterator[Entry]:
+        """Enter a request, from before it is sent until its answer has ended.
+
+        Raises:
+            OverBudgetError: A cap of the account is spent.
+            HostError: It can't be written down, so it may not be sent.
+        """
+        day, most = time.strftime("%Y-%m-%d"), _most(asked)
+        await self._admitted(account, day, most)
+        self._last += 1
+        entry = Entry(asked, self._last)
+        try:
+            try:
+                await self._written(_reserving(entry, account, day, most))
+            except BaseException:
+                entry.nothing()  # it was not sent
+                raise
+            yield entry
+        finally:
+            cost = most if entry.used is None else _amount(entry.used, entry.usd)
+            self.books.settle(account, day, most, cost)
+            self._pending.put(_Pending(_settling(entry, cost)))
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    def spent(self, account: Account) -> dict[Spent, Amount]:
+        """What was spent in each of an account's books until now."""
+        books = books_of(account, time.strftime("%Y-%m-%d"))
+        self._load(books.values())
+        return {kind: self.books.spent[book] for kind, book in books.items()}
+
+    async def _admitted(self, account: Account, day: str, most: Amount) -> None:
+        self._load(books_of(account, day).values())
+        while True:  # nothing else runs between the last look and the reservation
+            kind = self.books.refusal(account, day)
+            if kind is not None:
+                raise OverBudgetError(kind, f"the budget of this {kind} is spent")
+            if not self.books.must_wait(account, day, most):
+                self.books.reserve(account, day, most)
+                return
+            await self._changed.wait()
+
+    def _load(self, books: Iterable[Book]) -> None:
+        """Sum up what earlier processes wrote."""
+        for book in books:
+            if book not in self._known:
+                self._known.add(book)
+                ((usd, tokens, requests, unpriced),) = self._database.rows(_SUM + _WHERE[book[0]], book[1:])
+                before = Amount(float(usd or 0), int(tokens or 0), int(requests or 0), int(unpriced or 0))
+                self.books.spent[book] = self.books.spent[book] + before
+
+    async def _written(self, statement: Statement) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.put(_Pending(statement, done))
+        await asyncio.shield(done)
+
+    def _write(self) -> None:
+        while (first := self._pending.get()) is not None:
+            batch, last = [first], False
+            while len(batch) < MOST_AT_ONCE and not self._pending.empty():
+                more = self._pending.get()
+                if more is None:
+                    last = True
+                    break
+                batch.append(more)
+            self._write_all(batch)
+            if last:
+                return
+
+    def _write_all(self, batch: list[_Pending]) -> None:
+        fault: HostError | None = None
+        try:
+            self._database.write_all([pending.statement for pending in batch])
+        except HostError as error:
+            fault = error
+        for done in (pending.done for pending in batch):
+            if done is not None:
+                done.get_loop().call_soon_threadsafe(_resolve, done, fault)
+
+
+def _resolve(done: asyncio.Future[None], fault: HostError | None) -> None:
+    if done.cancelled():
+        return
+    if fault is None:
+        done.set_result(None)
+    else:
+        done.set_exception(fault)
+
+
+def _most(asked: Asked) -> Amount:
+    return _amount(asked.most, prices.usd(asked.dialect, asked.model, asked.most))
+
+
+def _amount(tokens: Tokens, usd: float | None) -> Amount:
+    every = tokens.input + tokens.output + tokens.cache_read + tokens.cache_write
+    return Amount(usd or 0.0, every, 1, int(usd is None))
+
+
+def _reserving(entry: Entry, account: Account, day: str, most: Amount) -> Statement:
+    asked = entry.asked
+    usd = None if most.unpriced else most.usd
+    whose = (account.run, account.task, account.profile, account.attempt, int(account.scripted))
+    figures = (asked.most.input, asked.most.output, usd)
+    return _RESERVE, (entry.number, time.time(), day, *whose, asked.dialect, asked.model, *figures)
+
+
+def _settling(entry: Entry, cost: Amount) -> Statement:
+    used, asked = entry.used, entry.asked
+    if used is None:
+        usd = None if cost.unpriced else cost.usd
+        return _SETTLE, ("doubt", asked.model, asked.most.input, asked.most.output, 0, 0, usd, entry.number)
+    figures = (used.input, used.output, used.cache_read, used.cache_write, entry.usd)
+    return _SETTLE, ("settled", entry.model, *figures, entry.number)
