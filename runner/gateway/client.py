@@ -26,6 +26,7 @@ from runner.gateway import sockets
 from runner.gateway.grants import Access, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
 from runner.locks import locked
+from runner.tasks.plan import AllowedHost
 
 CALL_TIMEOUT = 15.0
 START_TIMEOUT = 25.0
@@ -66,7 +67,7 @@ class Gateway:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._lock = threading.Lock()
         self._order = threading.RLock()  # so that no grant is renewed while it is being revoked
-        self._granted: dict[str, tuple[Access, ...]] = {}
+        self._granted: dict[str, tuple[tuple[Access, ...], tuple[AllowedHost, ...]]] = {}
         self._seen: dict[str, Usage] = {}
 
     @classmethod
@@ -87,15 +88,17 @@ class Gateway:
         gateway._start()
         return gateway
 
-    def grant(self, box: str, *accesses: Access) -> Path:
-        """Let a box ask these; a box that has a grant keeps its counters and gets the new accesses.
+    def grant(self, box: str, *accesses: Access, hosts: tuple[AllowedHost, ...] = ()) -> Path:
+        """Let a box ask these, and through to these hosts.
+
+        A box that has a grant keeps its counters and gets the new accesses and hosts.
 
         Returns:
             The directory of its socket `gw.sock`, to be mounted into this one box.
         """
         folder = box_folder(self._home, box)
         with self._lock:
-            self._granted[box] = accesses
+            self._granted[box] = (accesses, hosts)
         self._call("PUT", box, self._grant_body(box))
         return folder
 
@@ -165,8 +168,12 @@ class Gateway:
     def _grant_body(self, box: str) -> Json:
         with self._lock:
             before = self._seen.get(box, Usage())
-            accesses: list[JsonValue] = [access.wire() for access in self._granted[box]]
-            return {"accesses": accesses, "before": before.model_dump(mode="json")}
+            accesses, hosts = self._granted[box]
+            return {
+                "accesses": [access.wire() for access in accesses],
+                "hosts": [host.model_dump(mode="json") for host in hosts],
+                "before": before.model_dump(mode="json"),
+            }
 
     def _ask_living(self, method: str, path: str, body: Json | None) -> tuple[int, Json]:
         try:

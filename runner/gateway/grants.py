@@ -1,4 +1,4 @@
-"""What one box may ask of a model, and what its asking has cost so far: plain values.
+"""What one box may ask of a model and of other hosts, and what its asking has cost so far: plain values.
 
 A grant belongs to a listening socket, and the socket to one box; nothing that a request says can
 change which grant it is counted on.
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import Value
+from runner.tasks.plan import AllowedHost, Value
 
 DialectName = Literal["anthropic"]
 """How a model service is spoken to."""
@@ -83,9 +83,12 @@ Access = Service | Script
 """Who answers the model calls of one grant."""
 
 ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
-    Annotated[tuple[Annotated[Service | Script, Field(discriminator="kind")], ...], Field(min_length=1)]
+    tuple[Annotated[Service | Script, Field(discriminator="kind")], ...]
 )
 """Reads what `wire` wrote."""
+
+HOSTS: TypeAdapter[tuple[AllowedHost, ...]] = TypeAdapter(tuple[AllowedHost, ...])
+"""Reads the hosts that a grant lets a box through to."""
 
 
 class Tokens(Value):
@@ -103,6 +106,15 @@ class Tokens(Value):
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
         )
+
+
+class Traffic(Value):
+    """What a box did at egress: attempts that were allowed, and refused; bytes from the box, and to it."""
+
+    allowed: int = 0
+    refused: int = 0
+    up: int = 0
+    down: int = 0
 
 
 class Usage(Value):
@@ -124,3 +136,5 @@ class Usage(Value):
     scripted: bool = False
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
+    egress: Traffic = Traffic()
+    """What went to and came from other hosts than the model's."""

@@ -21,6 +21,7 @@ from runner.gateway import script_app, sockets
 from runner.gateway.admin import Admin
 from runner.gateway.grants import Access, Script
 from runner.gateway.listening import Grants, listen
+from runner.gateway.outside import outside
 from runner.gateway.places import ADMIN_SOCKET, LOCK, SCRIPT_SOCKET, own_folder
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
     loop.add_signal_handler(signal.SIGTERM, leaving.set)
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(_clients(home))
-        grants = Grants(home, clients, _proxy_for())
+        grants = Grants(home, clients, _proxy_for(), await stack.enter_async_context(outside(home)))
         stack.push_async_callback(grants.close_all)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))
