@@ -11,6 +11,7 @@ from runner.tasks.models import (
     ComparePart,
     ImagePart,
     LimitsPart,
+    NetworkPart,
     Part,
     TaskFile,
     TaskPart,
@@ -52,6 +53,19 @@ A task whose needs did not serve is held, not failed.
 
 Every box can ask the model service, a command's too (at the loopback address in `ANTHROPIC_BASE_URL`), if
 the host has a credential for it; `corral plan` says for each profile what is allowed out.
+
+Nothing else leaves a box, unless `network:` names hosts, for the file or for one task:
+
+```yaml
+network: {allow: [docs.example.org, "*.pkg.example.org", git.example.org:8443]}
+```
+
+Agents' boxes then find an HTTP proxy at the usual variables (`HTTP_PROXY`, `HTTPS_PROXY`, …, in both cases);
+the checks' boxes reach nothing. Names alone are taken, no addresses. What is said at the port 443 must be
+TLS, and for that very host; at 80 plain HTTP; at a port that you name yourself anything, unseen. The gateway
+looks the names up, connects to public addresses only, and writes each attempt, allowed or not, to
+`g/egress.log` below `CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be
+reached can be told things: see [security](security.md).
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -61,6 +75,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
     ("`image`", ImagePart),
+    ("`network`", NetworkPart),
     ("`compare`", ComparePart),
 )
 

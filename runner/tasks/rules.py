@@ -135,7 +135,6 @@ def _unsupported(document: Document) -> Iterator[Problem]:
     top = document.data if isinstance(document.data, dict) else {}
     for key, part, what in (
         ("budget", None, "caps on what is spent"),
-        ("network", "allow", "hosts to let through"),
         ("compare", "retry", "retrying with feedback"),
     ):
         value = top.get(key)
