@@ -26,7 +26,9 @@ import docker
 import psutil
 import pytest
 
+from runner import names
 from runner.gateway.listening import CONNECTION_TIMEOUT
+from runner.names import AttemptKey
 from tests.attacks import night as nights
 from tests.attacks import oracle
 from tests.attacks.night import Night, script
@@ -37,7 +39,6 @@ from tests.engine.living import gateway_processes, living
 from tests.support import write_tasks
 
 LATER = {
-    60: "the egress proxy does not exist in this version: `network.allow` and CONNECT are refused",
     64: "budgets do not exist in this version: sizes and numbers of requests are bounded",
 }
 """What of a case can't be tested yet, and why."""
@@ -71,6 +72,14 @@ SURFACE = ("GET /v1/files", "POST /v1/files", "POST /v1/messages/batches", "GET 
 WELL_KNOWN = ("172.17.0.1", "169.254.169.254", "10.0.2.2", "192.168.65.2", "8.8.8.8", "224.0.0.1", "fe80::1",
               "ff02::1")  # fmt: skip
 """The engine's bridge, clouds' metadata, virtual machines' hosts, a resolver, multicast, link-local."""
+LET_THROUGH = "docs.corral.invalid"
+"""The host that attackers of case 60 are let through to; there is no such name (RFC 6761, section 6.4)."""
+ALIKE = (f"{LET_THROUGH}.", f"{LET_THROUGH}.evil.invalid", f"evil{LET_THROUGH}", f"a.{LET_THROUGH}",
+         "localhost",
+         f"{LET_THROUGH}@127.0.0.1", f"127.0.0.1@{LET_THROUGH}", "gateway.corral", "2130706433", "0x7f000001",
+         "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "127.0.0.1",
+         "corral.invalid",
+         f"{LET_THROUGH}%00.evil.invalid", f"{LET_THROUGH}#@evil.invalid")  # fmt: skip
 REFLECTIONS = ("reflect", "header", "redirect", "gzip", "error", "split", "trailer", "reason")
 
 
@@ -78,6 +87,23 @@ def asking(requests: dict[str, bytes]) -> str:
     """Shell text that sends these and prints what comes back."""
     told = [(name, base64.b64encode(data).decode()) for name, data in requests.items()]
     return script("ask.py", REQUESTS=json.dumps(told))
+
+
+def ways_out(hosts: list[str], ports: list[int]) -> dict[str, bytes]:
+    """Requests to be let out to where a box may not go, by what is asked."""
+    asked = {f"CONNECT {host}:{port}": H for host in (*hosts, *ALIKE) for port in ports}
+    asked |= {f"GET http://{host}:{ports[0]}/": H for host in (*hosts, *ALIKE)}
+    asked |= {f"CONNECT {LET_THROUGH}{port}": H for port in ("", ":80", ":22", ":0", ":0443", ":65536")}
+    asked[f"GET http://{LET_THROUGH}/"] = b"Host: 127.0.0.1\r\n"
+    asked[f"GET http://{LET_THROUGH}:443/"] = H
+    asked[f"GET https://{LET_THROUGH}/"] = H
+    asked[f"POST http://{LET_THROUGH}/"] = (
+        f"Host: {LET_THROUGH}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n".encode()
+    )
+    return {
+        name: name.encode() + b" HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n"
+        for name, head in asked.items()
+    }
 
 
 def attacks(hosts: list[str], ports: list[int]) -> dict[str, Any]:
@@ -88,7 +114,16 @@ def attacks(hosts: list[str], ports: list[int]) -> dict[str, Any]:
         for mode in REFLECTIONS
     }  # fmt: skip
     huge = ASK + b"Connection: close\r\nContent-Length: 200000000\r\n\r\n" + b"x" * 1000
+    let_through = {"network": {"allow": [LET_THROUGH]}}
+    tunnel = f"CONNECT {LET_THROUGH}:443 HTTP/1.1\r\nHost: {LET_THROUGH}\r\n\r\n".encode()
     return {
+        "60-ways-out": {"sh": asking(ways_out(hosts, ports)), **let_through},
+        "60-let-through": {
+            "sh": asking(dict.fromkeys("abc", tunnel))
+            + script("relay.py", HOSTS=json.dumps(hosts), PORTS=json.dumps(ports), NAME=LET_THROUGH),
+            **let_through,
+        },
+        "60-none": asking({"tunnel": tunnel}),
         "58-reach": script("reach.py", HOSTS=json.dumps(hosts), PORTS=json.dumps(ports)),
         "59-hostile": asking(HOSTILE),
         "59-twins": asking(TWINS),
@@ -297,13 +332,65 @@ def test_case_59_exactly_one_key_and_it_is_ours(network: Network) -> None:
         assert [key] == [row.lower() for row in keys_of(seen) if not row.startswith(("x_", "X_", "proxy_"))]
 
 
-@pytest.mark.parametrize("rule", ["network: {allow: [example.org]}", "network: {allow: ['*']}"])
-def test_case_60_there_is_no_way_out_to_be_tricked(stakes: Stakes, rule: str) -> None:
-    """Asks for hosts to be allowed → refused by the plan; a tunnel is refused by the gateway (case 59)."""
-    file = write_tasks(stakes.folder / "allow.yaml", stakes.repo, {"t": "true"})
-    file.write_text(f"{file.read_text()}{rule}\n")
+@pytest.mark.parametrize("host", ["*", "*.org", "127.0.0.1", "localhost", "[::1]", "a.example@127.0.0.1"])
+def test_case_60_what_means_everything_or_this_host_can_not_be_allowed(stakes: Stakes, host: str) -> None:
+    """A task file that lets boxes through to everything, or to an address → refused by the plan."""
+    file = write_tasks(stakes.folder / "allow.yaml", stakes.repo, {"t": "true"}, network={"allow": [host]})
     done = replace(nights.corral(stakes), before=())("plan", file)
-    assert (done.code, "network" in done.err) == (2, True), done
+    assert (done.code, "network.allow" in done.err) == (2, True), done
+
+
+def egress(network: Network, task: str) -> list[dict[str, Any]]:
+    """What the audit says of a task's box."""
+    stakes, run = network.night.stakes, network.night.done.summary["run"]
+    box = names.box_id(str(stakes.home), run, AttemptKey(task, f"do-{task}"))
+    lines = (stakes.home / "g" / "egress.log").read_text("ascii").splitlines()
+    return [row for row in map(json.loads, lines) if row["box"] == box]
+
+
+def test_case_60_a_way_out_leads_nowhere_else(network: Network) -> None:
+    """Addresses in every notation, names alike, other ports, a smuggled host → refused; nobody came."""
+    answers = replies(network.night, "60-ways-out")
+    assert len(answers) > 50
+    for name, answer in answers.items():
+        assert re.match(r"HTTP/1\.[01] (400|403) ", answer), (name, answer)
+    assert network.came == ()
+
+
+def test_case_60_the_audit_equals_the_traffic(network: Network) -> None:
+    """Each attempt has a line; none was allowed, none got a byte through; what was no request has none."""
+    answers = replies(network.night, "60-ways-out")
+    rows = egress(network, "60-ways-out")
+    unread = [name for name, answer in answers.items() if "corral:" not in answer]
+    assert len(rows) == len(answers) - len(unread)
+    assert not any(row["allowed"] or row["up"] or row["down"] or row["address"] for row in rows)
+    assert len(unread) < len(answers) / 4, "most are understood, and refused for what they are"
+
+
+def test_case_60_what_is_let_through_is_looked_up_on_the_host(network: Network) -> None:
+    """The host that is allowed → looked up by the gateway (there is no such name), each time noted."""
+    answers = replies(network.night, "60-let-through")
+    assert set(answers) == set("abc")
+    assert all(answer.startswith("HTTP/1.1 502 ") for answer in answers.values())
+    rows = [row for row in egress(network, "60-let-through") if row["host"] == LET_THROUGH]
+    assert len(rows) >= len(answers)
+    assert all((row["port"], row["address"], row["down"]) == (443, None, 0) for row in rows)
+    assert all("could not be looked up" in row["why"] for row in rows)
+
+
+def test_case_60_a_relay_in_the_box_is_asked_as_the_box_is(network: Network) -> None:
+    """A proxy of its own in the box that passes on to the gateway's → nothing more is reached by it."""
+    said = network.night.log("60-let-through")
+    tried = re.findall("^RELAYED (.*)$", said, re.MULTILINE)
+    assert len(tried) > 5
+    assert not [row for row in tried if " 200 " in row], said
+    assert network.came == ()
+
+
+def test_case_60_a_box_without_hosts_has_no_way_out(network: Network) -> None:
+    """A tunnel from a box that is let through to nobody → refused as ever, and noted."""
+    assert replies(network.night, "60-none")["tunnel"].startswith("HTTP/1.1 501 ")
+    assert [row["why"] for row in egress(network, "60-none")] == ["the task allows no host"]
 
 
 @pytest.mark.parametrize("mode", REFLECTIONS)
