@@ -25,11 +25,13 @@ _PLAIN = re.compile(r"http://([^/?#]*)([/?][!\"$-~]*)?")
 _NOT_PUBLIC_4 = (
     IPv4Network("192.0.0.0/24"),  # IETF protocol assignments
     IPv4Network("192.88.99.0/24"),  # 6to4 relays, deprecated
+    IPv4Network("168.63.129.16/32"),  # what Azure's virtual machines ask for their own settings and secrets
 )
 _PUBLIC_6 = IPv6Network("2000::/3")
 """All global unicast addresses that were ever given out."""
 _NOT_PUBLIC_6 = (
     IPv6Network("2001::/23"),  # IETF protocol assignments, Teredo among them
+    IPv6Network("2002::/16"),  # 6to4, deprecated: leads to the IPv4 address that is in it
     IPv6Network("3fff::/20"),  # documentation
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -105,7 +107,7 @@ def _matches(target: Target, entry: AllowedHost) -> bool:
 def not_public(address: str) -> str | None:
     """Why an address is none of the public internet; None if it is one.
 
-    An address that carries another one in it (NAT64, 6to4, IPv4 mapped) is only as public as that.
+    An address that carries another one in it (NAT64, IPv4 mapped) is only as public as that.
     """
     try:
         parsed = ipaddress.ip_address(address)
@@ -120,8 +122,6 @@ def _meant(address: Address) -> Iterator[Address]:
         yield address.ipv4_mapped
         return
     yield address
-    if isinstance(address, IPv6Address) and address.sixtofour is not None:
-        yield address.sixtofour
     if address in _NAT64:
         yield IPv4Address(int(address) & 0xFFFFFFFF)
 

@@ -78,7 +78,9 @@ async def look_up(threads: ThreadPoolExecutor, host: str, port: int) -> list[str
 
     The threads are apart from the loop's own, which the model's traffic needs.
     """
-    name = host.encode("ascii")  # as it is: a text would be understood as IDNA 2003
+    # With a last dot the resolver puts none of the host's search domains behind it, as it otherwise may, also
+    # before it asks for the name itself. As bytes, since a text would be understood as IDNA 2003.
+    name = f"{host}.".encode("ascii")
     asked = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     rows = await asyncio.get_running_loop().run_in_executor(threads, asked)
     return list(dict.fromkeys(str(row[4][0]) for row in rows))

@@ -9,6 +9,7 @@ import ssl
 import stat
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from runner.gateway import audit, egress, flow, tunnel
 from runner.gateway.grants import Service
-from runner.gateway.outside import dial, is_own, refusal
+from runner.gateway.outside import dial, is_own, look_up, refusal
 from tests.contract.world import (
     BOX,
     OTHER_PUBLIC,
@@ -751,6 +752,20 @@ def test_the_host_s_own_addresses_are_known() -> None:
             pytest.skip("this host has no way out, so no address of its own to be reached at")
         assert is_own(made.getsockname()[0])
     assert refusal("127.0.0.1") == "127.0.0.1 is not a public address"
+
+
+def test_names_are_looked_up_as_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No search domain of the host may be put behind a name, and no address comes twice."""
+    asked: list[object] = []
+
+    def resolver(host: object, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(0, 0, 0, "", (address, port)) for address in (OTHER_PUBLIC, PUBLIC, OTHER_PUBLIC)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    with ThreadPoolExecutor(1) as threads:
+        assert asyncio.run(look_up(threads, NAME, 443)) == [OTHER_PUBLIC, PUBLIC]
+    assert asked == [f"{NAME}.".encode()]
 
 
 def test_dialling_connects_to_the_address_that_it_is_given() -> None:
