@@ -43,11 +43,15 @@ class BoxServer(web.Server):
 
     refusal: bytes
     """What a connection too many is answered with."""
+    is_over = False
+    """Whether the grant is gone; a connection that was being accepted just then comes after that."""
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection, or turn it away if the box holds too many."""
         super().connection_made(handler, transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        if self.is_over:
+            transport.abort()
+        elif len(self.connections) > MAX_CONNECTIONS:
             transport.write(self.refusal)
             transport.close()
 
@@ -197,6 +201,7 @@ async def listen(server: web.Server, folder: Path, name: str, mode: int) -> asyn
 
 
 async def _stop(found: _Open) -> None:
+    found.server.is_over = True
     found.listener.close()
     for connection in found.server.connections:
         if connection.transport is not None:
