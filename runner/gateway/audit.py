@@ -1,14 +1,16 @@
 """What is written down of each attempt of a box to reach a host: one JSON object a line.
 
-    {"at": 1764150000.1, "box": "0123456789ab", "method": "CONNECT", "host": "docs.example.org", "port": 443,
-     "address": "2600::1", "allowed": true, "why": "", "up": 517, "down": 90210, "seconds": 1.3}
+    {"at": 1764150000.1, "box": "0123456789ab", "number": 7, "method": "CONNECT", "host": "docs.example.org",
+     "port": 443, "address": "2600::1", "allowed": true, "why": "", "up": 517, "down": 90210, "seconds": 1.3}
 
 `up` and `down` are bytes, `at` is when it began, in seconds since the epoch. `why` says why it was not
-allowed, or what ended it before its time. A line is written when the attempt is over.
+allowed, or what ended it before its time. A line is written when the attempt is over; a gap in a box's
+numbers is an attempt that is under way, or was when the gateway was killed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -31,6 +33,8 @@ class Attempt:
     """One attempt, filled in as it goes on."""
 
     box: str
+    number: int
+    """Which of the box's attempts it is, from 1 on."""
     method: str
     host: str = ""
     port: int | None = None
@@ -47,6 +51,7 @@ class Attempt:
         told = {
             "at": round(self.at, 3),
             "box": self.box,
+            "number": self.number,
             "method": _inert(self.method),
             "host": _inert(self.host),
             "port": self.port,
@@ -82,7 +87,8 @@ class Audit:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self._file, flags, 0o600)
         try:
-            os.write(fd, line.encode())
+            if os.write(fd, line.encode()) < len(line):
+                raise OSError(errno.ENOSPC, "a line was cut")
             full = os.fstat(fd).st_size > MAX_FILE
         finally:
             os.close(fd)

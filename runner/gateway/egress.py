@@ -1,7 +1,7 @@
 """A box's way out: to the hosts that its task names, and nowhere else.
 
     CONNECT host:443           a tunnel; must be TLS for that very host
-    CONNECT host:PORT          a tunnel to a port that the task names; what is said in it is not looked at
+    CONNECT host:PORT          a tunnel to a port that the task names; if TLS is spoken, then for that host
     GET http://host[:PORT]/…   a plain request, passed on
 
 Names are looked up here, never by the box; all addresses of a name must be public ones, and the address
@@ -24,7 +24,7 @@ from runner.gateway.grants import Traffic
 from runner.gateway.hosts import HTTP, HTTPS, BadTargetError, Target, is_allowed, plain_target, tunnel_target
 from runner.gateway.outside import Outside
 from runner.gateway.plain import DIAL_SECONDS, check, plain
-from runner.gateway.tunnel import tunnel
+from runner.gateway.tunnel import taken_over, tunnel
 from runner.tasks.plan import AllowedHost
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Egress:
         self._outside = outside
         self._totals = Totals.continuing(before)
         self._alive = alive
+        self._made = before.allowed + before.refused
         self._open = 0
         self._looking = asyncio.Semaphore(MAX_LOOKUPS)
 
@@ -90,13 +91,13 @@ class Egress:
 
     def closed(self, request: web.BaseRequest) -> None:
         """Note an attempt of a box that may reach nothing; it is answered elsewhere."""
-        attempt = Attempt(self._box, request.method, request.raw_path)
+        attempt = self._begun(request)
         attempt.why = "the task allows no host"
         self._end(attempt)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Carry one attempt out, or refuse it."""
-        attempt = Attempt(self._box, request.method, request.raw_path)
+        attempt = self._begun(request)
         try:
             return await self._carry_out(request, attempt)
         except Refused as refused:
@@ -106,16 +107,23 @@ class Egress:
             self._end(attempt)
 
     async def _carry_out(self, request: web.BaseRequest, attempt: Attempt) -> web.StreamResponse:
+        if attempt.number > MAX_ATTEMPTS:
+            raise Refused(429, f"this box has made {MAX_ATTEMPTS} attempts, and may make no more")
         target, path = _target(request)
         attempt.host, attempt.port = target.host, target.port
         self._check(request, target)
         with self._counted():
-            addresses = await self._addresses(target, attempt)
             flow = Flow(attempt, self._totals, self._alive)
-            if path is not None:
-                return await plain(request, target, path, addresses, flow, self._outside.session)
-            upstream = await self._connect(addresses, target.port, attempt)
-            return await tunnel(request, upstream, flow, target.host if target.port == HTTPS else None)
+            if path is None:
+                return await self._tunnel(request, target, flow)
+            addresses = await self._addresses(target, attempt)
+            return await plain(request, target, path, addresses, flow, self._outside.session)
+
+    async def _tunnel(self, request: web.BaseRequest, target: Target, flow: Flow) -> web.StreamResponse:
+        box = taken_over(request)
+        addresses = await self._addresses(target, flow.attempt)
+        upstream = await self._connect(addresses, target.port, flow.attempt)
+        return await tunnel(request, box, upstream, flow, target.host, only_tls=target.port == HTTPS)
 
     def _check(self, request: web.BaseRequest, target: Target) -> None:
         """Refuse what needs no look at the world.
@@ -123,8 +131,6 @@ class Egress:
         Raises:
             Refused: This box may not, or may not now.
         """
-        if self._totals.allowed + self._totals.refused >= MAX_ATTEMPTS:
-            raise Refused(429, f"this box has made {MAX_ATTEMPTS} attempts, and may make no more")
         if not is_allowed(target, self.hosts):
             raise Refused(403, f"the task does not allow {target}")
         if request.method != "CONNECT":
@@ -187,14 +193,20 @@ class Egress:
                 failure = type(error).__name__
         raise Refused(502, f"no answer: {failure}")
 
+    def _begun(self, request: web.BaseRequest) -> Attempt:
+        self._made += 1
+        return Attempt(self._box, self._made, request.method, request.raw_path)
+
     def _end(self, attempt: Attempt) -> None:
-        """Count an attempt and note it; the last ones of too many are counted alone."""
-        made = self._totals.allowed + self._totals.refused
+        """Count an attempt, and note it unless it is one of too many: of these only the first is noted.
+
+        Which one it is was settled when it began, so that no later ones can drive it out of the audit.
+        """
         if attempt.allowed:
             self._totals.allowed += 1
         else:
             self._totals.refused += 1
-        if made <= MAX_ATTEMPTS:
+        if attempt.number <= MAX_ATTEMPTS + 1:
             self._outside.audit.note(attempt)
 
 

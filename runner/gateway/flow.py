@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from runner.gateway.audit import Attempt
 from runner.gateway.grants import Traffic
@@ -25,7 +28,11 @@ IDLE_SECONDS = 300.0
 
 
 class OverError(Exception):
-    """Something reached its cap."""
+    """Something reached its cap; `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class Refused(Exception):  # noqa: N818 - it carries an answer; most of them are the box's fault, not ours
@@ -70,7 +77,26 @@ class Flow:
     alive: Callable[[], None]
     over: OverError | None = None
     """The cap that was reached."""
-    last: float = field(default_factory=time.monotonic)
+    _last: float = field(default_factory=time.monotonic)
+    _timer: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """What is done in here may last, and be silent, for as long as an attempt may.
+
+        Raises:
+            OverError: It has, and was cancelled.
+        """
+        try:
+            async with asyncio.timeout_at(self._until()) as timer:
+                self._timer = timer
+                yield
+        except TimeoutError:
+            if timer.expired():
+                self._end(504, self._lateness())
+            raise
+        finally:
+            self._timer = None
 
     def up(self, size: int) -> None:
         """Count bytes from the box, before they are passed on.
@@ -96,33 +122,24 @@ class Flow:
         self._bound(self.attempt.down, MAX_DOWN, "to the box in one go")
         self._bound(self.totals.down, MAX_BOX_DOWN, "to the box in all")
 
-    def remaining(self) -> float:
-        """Seconds that it may still last."""
-        return max(0.0, self.attempt.began + MAX_SECONDS - time.monotonic())
+    def _until(self) -> float:
+        return min(self.attempt.began + MAX_SECONDS, self._last + IDLE_SECONDS)
 
-    def patience(self) -> float:
-        """Seconds until there is something to be said by `check_time`."""
-        return max(0.0, min(self.remaining(), self.last + IDLE_SECONDS - time.monotonic()))
-
-    def check_time(self) -> None:
-        """See that it has not lasted too long.
-
-        Raises:
-            OverError: It has.
-        """
-        if not self.remaining():
-            self._end(f"open for more than {MAX_SECONDS:.0f} s")
-        if not self.patience():
-            self._end(f"silent for more than {IDLE_SECONDS:.0f} s")
+    def _lateness(self) -> str:
+        if self._last + IDLE_SECONDS < self.attempt.began + MAX_SECONDS:
+            return f"silent for more than {IDLE_SECONDS:.0f} s"
+        return f"open for more than {MAX_SECONDS:.0f} s"
 
     def _moves(self) -> None:
-        self.last = time.monotonic()
+        self._last = time.monotonic()
         self.alive()
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(self._until())
 
     def _bound(self, size: int, most: int, what: str) -> None:
         if size > most:
-            self._end(f"more than {most // MIB} MiB {what}")
+            self._end(413, f"more than {most // MIB} MiB {what}")
 
-    def _end(self, why: str) -> None:
-        self.over = OverError(why)
+    def _end(self, status: int, why: str) -> NoReturn:
+        self.over = OverError(status, why)
         raise self.over

@@ -7,7 +7,6 @@ request without a body that may be repeated (RFC 9110, section 9.2.2) is asked o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 import aiohttp
@@ -16,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from runner.gateway.dialects.headers import Headers, key
-from runner.gateway.flow import IDLE_SECONDS, MAX_SECONDS, Flow, OverError, Refused
+from runner.gateway.flow import Flow, OverError, Refused
 from runner.gateway.hosts import HTTP, Target, is_same
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -24,7 +23,8 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 DIAL_SECONDS = 10.0
 """How long an address may take to take a connection."""
 
-_TIMEOUT = aiohttp.ClientTimeout(total=MAX_SECONDS, sock_connect=DIAL_SECONDS, sock_read=IDLE_SECONDS)
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=DIAL_SECONDS)
+"""All other time is bounded by the `Flow`, which also knows of what the box sends."""
 
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "expect",
@@ -67,10 +67,10 @@ async def plain(
         flow.up(len(path) + sum(len(name) + len(value) for name, value in headers.items()))
         return await _ask_each(request, target, path, headers, addresses, flow, session)
     except OverError as over:
-        raise Refused(413, str(over)) from over
+        raise Refused(over.status, str(over)) from over
     except (aiohttp.ClientError, OSError) as failure:
         if flow.over is not None:
-            raise Refused(413, str(flow.over)) from failure
+            raise Refused(flow.over.status, str(flow.over)) from failure
         raise Refused(502, f"no answer: {type(failure).__name__}") from failure
 
 
@@ -89,18 +89,21 @@ async def _ask_each(
         flow.attempt.address = address
         place = f"[{address}]" if ":" in address else address
         try:
-            async with session.request(
-                request.method,
-                URL(f"http://{place}:{target.port}{path}", encoded=True),
-                headers=headers,
-                data=_body(request, flow) if request.body_exists else None,
-                allow_redirects=False,
-                timeout=_TIMEOUT,
-                skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-            ) as answer:
-                return await _pass_back(request, answer, flow)
+            async with flow.bounded():
+                answer = await session.request(
+                    request.method,
+                    URL(f"http://{place}:{target.port}{path}", encoded=True),
+                    headers=headers,
+                    data=_body(request, flow) if request.body_exists else None,
+                    allow_redirects=False,
+                    timeout=_TIMEOUT,
+                    skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+                )
         except aiohttp.ClientConnectorError as unreachable:  # nothing was sent
             failure = unreachable
+        else:
+            async with answer:
+                return await _pass_back(request, answer, flow)
     raise failure
 
 
@@ -121,7 +124,7 @@ async def _pass_back(
     response = _prepared(answer)
     await response.prepare(request)
     try:
-        async with asyncio.timeout(flow.remaining()):
+        async with flow.bounded():
             async for piece in answer.content.iter_any():
                 flow.down(len(piece))
                 await response.write(piece)

@@ -62,10 +62,11 @@ network: {allow: [docs.example.org, "*.pkg.example.org", git.example.org:8443]}
 
 Agents' boxes then find an HTTP proxy at the usual variables (`HTTP_PROXY`, `HTTPS_PROXY`, …, in both cases);
 the checks' boxes reach nothing. Names alone are taken, no addresses. What is said at the port 443 must be
-TLS, and for that very host; at 80 plain HTTP; at a port that you name yourself anything, unseen. The gateway
-looks the names up, connects to public addresses only, and writes each attempt, allowed or not, to
-`g/egress.log` below `CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be
-reached can be told things: see [security](security.md).
+TLS, and for that very host (no encrypted ClientHello: browsers must have it switched off); at 80 plain HTTP;
+at a port that you name yourself TLS for that host, or anything else, unseen. The gateway looks the names up,
+connects to public addresses only, and writes each attempt, allowed or not, to `g/egress.log` below
+`CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be reached can be told
+things: see [security](security.md).
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (

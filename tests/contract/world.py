@@ -6,13 +6,14 @@ import asyncio
 import json
 import ssl
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import trustme
 
 from runner.gateway import sockets
@@ -26,6 +27,15 @@ from runner.tasks.hosts import allowed_host
 BOX = "0123456789ab"
 PUBLIC, OTHER_PUBLIC = "8.8.8.8", "2600::1"
 """Public addresses; a test's own dialling leads them to this host."""
+
+NAME = "docs.example.org"
+HTTP = f"Host: {NAME}\r\nConnection: close\r\n\r\n".encode()
+"""A name that tests let their box through to, and the rest of a request that names it."""
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: b\r\nConnection: close, x-hop\r\nX-Hop: c\r\n\r\nok"
+TO = f"http://{NAME}:PORT".encode()
+HOST = f"Host: {NAME}:PORT\r\n".encode()
+"""An answer, and the beginning and the name of a request to the port of who answers `plainly`."""
 
 Serve = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 AUTHORITY = trustme.CA()
@@ -170,3 +180,64 @@ async def echo(reader: StreamReader, writer: StreamWriter) -> None:
         pass
     finally:
         writer.close()
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """Let a story happen, and see that it leaves no task behind."""
+
+    async def whole() -> None:
+        await story
+        async with asyncio.timeout(10):
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(whole())
+
+
+async def over_tls(box: Box, named: str, said: bytes, asked: str = NAME, port: int = 443) -> bytes:
+    """Ask for a tunnel to a host, speak TLS for a name in it, and say something that comes back."""
+    reader, writer = await box.tunnel(f"{asked}:{port}")
+    try:
+        await asyncio.wait_for(writer.start_tls(believing(), server_hostname=named), 20)
+        writer.write(said)
+        return await asyncio.wait_for(reader.readexactly(len(said)), 20)
+    finally:
+        writer.close()
+
+
+def first_words(name: str | None) -> bytes:
+    """What a TLS client begins with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def answer_once(reader: StreamReader, writer: StreamWriter, answer: bytes, seen: list[bytes]) -> None:
+    """Note a request, as far as its head says that it goes, and answer it."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b"Transfer-Encoding: chunked" in head:
+        head += await reader.readuntil(b"0\r\n\r\n")
+    elif b"Content-Length: " in head:
+        size = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+        head += await reader.readexactly(size)
+    seen.append(head)
+    writer.write(answer)
+    writer.close()
+
+
+async def plainly(world: World, data: bytes, answer: bytes) -> tuple[bytes, list[bytes]]:
+    """Send a request with `PORT` in it for the server's port; what came back, and what the server saw."""
+    seen: list[bytes] = []
+    world.names = {NAME: [["127.0.0.1"]]}
+    world.open_to = {"127.0.0.1"}
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        await answer_once(reader, writer, answer, seen)
+
+    async with listening(serve) as port, boxed(world, f"{NAME}:{port}") as box:
+        got = await box.say(data.replace(b"PORT", str(port).encode()))
+        return got, [each.replace(str(port).encode(), b"PORT") for each in seen]

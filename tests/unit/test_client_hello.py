@@ -6,10 +6,11 @@ import ssl
 from itertools import pairwise
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.gateway.client_hello import MAX_HELLO, HelloReader, NotTlsError
+from runner.gateway.client_hello import MAX_HELLO, AnswerReader, HelloReader, NotTlsError
 
 
 def real_hello(name: str | None, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
@@ -86,10 +87,59 @@ def test_what_comes_after_it_is_not_its_business() -> None:
 
 def test_other_extensions_stand_beside_the_name() -> None:
     grease = b"\x0a\x0a" + sized(2, b"")
+    assert read(record(hello(grease + names(b"a.example") + grease))) == "a.example"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_hello_that_hides_another_is_refused(before: bool) -> None:
     encrypted = b"\xfe\x0d" + sized(2, b"\0" * 40)
-    assert read(record(hello(grease + names(b"a.example") + encrypted))) == "a.example"
-    with pytest.raises(NotTlsError, match="names no server"):
-        read(record(hello(grease + encrypted)))
+    both = encrypted + names(b"a.example") if before else names(b"a.example") + encrypted
+    with pytest.raises(NotTlsError, match="hides another"):
+        read(record(hello(both)))
+
+
+def test_a_second_hello_may_come_after_what_the_first_one_brought() -> None:
+    brought = record(b"\1", kind=20) + record(b"early data", kind=23)
+    reader = HelloReader(again=True)
+    assert reader.feed(brought + record(hello(names(b"a.example"))) + b"more") == "a.example"
+    assert reader.behind == 4
+    with pytest.raises(NotTlsError, match="does not begin"):
+        HelloReader().feed(brought)
+    with pytest.raises(NotTlsError, match="no whole ClientHello"):
+        HelloReader(again=True).feed(record(b"x" * 16_000, kind=23) * 2)
+
+
+def answered(*, again: bool) -> bytes:
+    """What Python's own server answers to Python's own client."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("docs.example.org").configure_cert(server)
+    if again:
+        server.set_ecdh_curve("secp384r1")  # no client begins with a share for that one
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    incoming.write(HELLO)
+    with pytest.raises(ssl.SSLWantReadError):
+        server.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("warned", [b"", record(b"\1\x70", kind=21)])
+def test_whether_a_real_server_asks_again(again: bool, size: int, warned: bytes) -> None:
+    data, reader = warned + answered(again=again), AnswerReader()
+    found = [reader.feed(data[start : start + size]) for start in range(0, len(data), size)]
+    assert next(answer for answer in found if answer is not None) is again
+
+
+@pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", record(b"\x0b\0\0\0"), record(b"x", kind=23)])
+def test_what_is_no_answer_of_tls_asks_nothing(data: bytes) -> None:
+    assert AnswerReader().feed(data) is False
+
+
+@given(st.binary(max_size=200))
+def test_no_answer_makes_it_fail(data: bytes) -> None:
+    for begun in (data, record(data or b"x"), record(b"\x02\0\0\x30\3\3" + data)):
+        assert AnswerReader().feed(begun) in {True, False, None}
 
 
 BROKEN = {
@@ -157,4 +207,4 @@ def test_the_cost_of_a_byte_does_not_grow() -> None:
     reader = HelloReader()
     for _ in range(2000):
         assert reader.feed(record(b"\x01\x00\x3f\xff" if not reader._taken else b"\0")) is None
-        assert len(reader._rest) == 0
+        assert reader.behind == 0
