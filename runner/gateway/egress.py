@@ -103,6 +103,9 @@ class Egress:
         except Refused as refused:
             attempt.why = str(refused)
             return _answer(refused)
+        except Exception as failure:
+            attempt.why = f"broke off: {type(failure).__name__}"
+            raise
         finally:
             self._end(attempt)
 

@@ -7,6 +7,7 @@ The only place where egress touches the network. Tests play another outside by g
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,6 +25,8 @@ from runner.gateway.places import EGRESS_LOG, own_folder
 
 LOOKUPS = 32
 """Names looked up at once, for all boxes; a lookup that hangs holds a thread until the resolver gives up."""
+
+_WITHOUT_MEANS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
 Dial = Callable[[str, int], Awaitable[tuple[StreamReader, StreamWriter]]]
@@ -95,14 +98,19 @@ def is_own(address: str) -> bool:
     """Whether an address is this host's: then the kernel would send to it from that very address.
 
     Nothing is sent: connecting a datagram socket only looks for the way.
+
+    Raises:
+        OSError: It can't be told, for want of means.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as made:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as made:
             made.connect((address, 9))
-        except OSError:  # no way leads there
-            return False
-        return str(made.getsockname()[0]) == address
+            return str(made.getsockname()[0]) == address
+    except OSError as failure:
+        if failure.errno in _WITHOUT_MEANS:
+            raise
+        return False  # no way leads there, or this host does not speak that version of IP at all
 
 
 async def dial(address: str, port: int) -> tuple[StreamReader, StreamWriter]:

@@ -7,6 +7,7 @@ request without a body that may be repeated (RFC 9110, section 9.2.2) is asked o
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable
 
 import aiohttp
@@ -32,6 +33,7 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """RFC 9110, section 7.6.1, and what says something of the way between box and host."""
 _HOP_PREFIXES = ("proxy-", "x-forwarded-")
+_UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 def check(request: web.BaseRequest, target: Target) -> None:
@@ -170,5 +172,5 @@ def _passed(told: Iterable[tuple[str, str]]) -> Headers:
 
 
 def _can_be_sent(text: str) -> bool:
-    """Whether it has no bytes that were no UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    """Whether it has no bytes that were no UTF-8, and no control characters; no answer may hold either."""
+    return _UNSENDABLE.search(text) is None

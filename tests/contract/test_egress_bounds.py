@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import stat
 from asyncio import StreamReader, StreamWriter
@@ -237,6 +238,23 @@ def test_the_host_s_own_addresses_are_known() -> None:
             pytest.skip("this host has no way out, so no address of its own to be reached at")
         assert is_own(made.getsockname()[0])
     assert refusal("127.0.0.1") == "127.0.0.1 is not a public address"
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.EAFNOSUPPORT, False), (errno.EMFILE, None)])
+def test_an_address_is_not_taken_for_another_s_for_want_of_means(
+    monkeypatch: pytest.MonkeyPatch, number: int, told: bool | None
+) -> None:
+    """A kernel without IPv6 has no such address; a gateway without file descriptors can't know."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, "no socket")
+
+    monkeypatch.setattr(socket, "socket", fail)
+    if told is None:
+        with pytest.raises(OSError, match="no socket"):
+            is_own(OTHER_PUBLIC)
+    else:
+        assert is_own(OTHER_PUBLIC) is told
 
 
 def test_names_are_looked_up_as_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,13 @@ def test_bodies_are_framed_anew(world: World, framing: bytes, body: bytes, arriv
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 204 "),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", b"\r\n\r\ncut"),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", b"HTTP/1.1 502 "),
+        (b"HTTP/1.1 200 O\x01K\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 200 \r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-A: b\x7f\r\nX-B: c\r\nContent-Length: 2\r\n\r\nok", b"200 OK\r\nX-B: c\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-A: b\rX-B: c\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 502 "),
+        (b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok", b"X-A: b c\r\n"),
+        (b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 200 OK"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b" 502 "),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 9000 + b"Content-Length: 2\r\n\r\nok", b"HTTP/1.1 502 "),
         (b"nonsense\r\n\r\n", b"HTTP/1.1 502 "),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", b"HTTP/1.1 502 "),
         (b"", b"HTTP/1.1 502 "),
@@ -126,6 +133,20 @@ def test_odd_plain_requests_reach_nobody(world: World, name: str) -> None:
 
     run(story())
     assert not any(line["allowed"] for line in world.audit)
+
+
+def test_the_host_s_own_proxy_is_not_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def story() -> None:
+        got, (seen,) = await plainly(world, b"GET " + TO + b"/a HTTP/1.1\r\n" + HOST + b"\r\n", OK)
+        assert got.endswith(b"\r\n\r\nok")
+        assert seen.startswith(b"GET /a HTTP/1.1\r\n")
+
+    run(story())
 
 
 def test_a_smuggled_second_request_is_a_request_of_its_own(world: World) -> None:

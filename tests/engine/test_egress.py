@@ -14,7 +14,7 @@ from runner.names import AttemptKey
 from tests.support import Corral, Done, make_repo
 
 LET_THROUGH = "docs.corral.invalid"
-"""A host that does not exist (RFC 6761, section 6.4): nothing leaves the machine for it."""
+"""A host that does not exist (RFC 6761, section 6.4): nothing but the question to the resolver leaves."""
 
 ASK = """
 env | grep -i _proxy= | sort
