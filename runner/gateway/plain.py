@@ -8,7 +8,7 @@ request without a body that may be repeated (RFC 9110, section 9.2.2) is asked o
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -46,6 +46,8 @@ def check(request: web.BaseRequest, target: Target) -> None:
         raise Refused(501, "this proxy speaks plain HTTP: no WebSocket, no other protocol")
     if request.method not in METHODS:
         raise Refused(405, f"this proxy passes on no {request.method[:16]}")
+    if not _is_framed_as_usual(request.headers):
+        raise Refused(501, "this proxy knows no other transfer encoding than chunked")
     hosts = request.headers.getall("host", [])
     if len(hosts) != 1 or not is_same(hosts[0], target):
         raise Refused(400, "the request's one `Host` header must name the host that it is for")
@@ -123,6 +125,8 @@ async def _pass_back(
 ) -> web.StreamResponse:
     if answer.status < 200:
         raise Refused(502, f"the host answered with the status {answer.status}, unasked")
+    if not _is_framed_as_usual(answer.headers):
+        raise Refused(502, "the host answered in a transfer encoding that nobody asked for")
     response = _prepared(answer)
     await response.prepare(request)
     try:
@@ -136,6 +140,11 @@ async def _pass_back(
         if request.transport is not None:
             request.transport.close()
     return response
+
+
+def _is_framed_as_usual(headers: Mapping[str, str]) -> bool:
+    """Whether what comes has no transfer encoding but the one that is undone on the way."""
+    return headers.get("transfer-encoding", "chunked").strip().lower() == "chunked"
 
 
 def _to_host(request: web.BaseRequest, target: Target) -> CIMultiDict[str]:

@@ -82,6 +82,7 @@ def test_bodies_are_framed_anew(world: World, framing: bytes, body: bytes, arriv
         (b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 200 OK"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b" 502 "),
         (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 9000 + b"Content-Length: 2\r\n\r\nok", b"HTTP/1.1 502 "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 502 "),
         (b"nonsense\r\n\r\n", b"HTTP/1.1 502 "),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", b"HTTP/1.1 502 "),
         (b"", b"HTTP/1.1 502 "),
@@ -116,6 +117,8 @@ ODD = {
     "an address": b"GET http://127.0.0.1:PORT/ HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n\r\n",
     "length and chunks": b"POST " + TO + b"/ HTTP/1.1\r\n" + HOST
     + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+    "another encoding": b"POST " + TO + b"/ HTTP/1.1\r\n" + HOST
+    + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "two lengths": b"POST " + TO + b"/ HTTP/1.1\r\n" + HOST
     + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
     "folded": b"GET " + TO + b"/ HTTP/1.1\r\n" + HOST + b"A: b\r\n c\r\n\r\n",
