@@ -120,6 +120,23 @@ def test_a_tunnel_ends_at_its_caps(
     assert why in line["why"]
 
 
+def test_whoever_speaks_is_given_more_time() -> None:
+    async def story() -> None:
+        made = flow.Flow(audit.Attempt(BOX, 1, "GET"), flow.Totals(), lambda: None)
+        async with asyncio.timeout(20), made.bounded():
+            for move in (made.up, made.down):
+                assert made._timer is not None
+                before = made._timer.when()
+                assert before is not None
+                await asyncio.sleep(0.01)
+                move(1)
+                after = made._timer.when()
+                assert after is not None
+                assert after > before
+
+    run(story())
+
+
 def test_a_plain_request_ends_at_its_caps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "MAX_UP", 5000)
 
