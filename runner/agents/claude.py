@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runner.agents.launch import PLACEHOLDER_KEY, SOCKET, Launch, environment
+from runner.agents.launch import GATEWAY_NAME, PLACEHOLDER_KEY, SOCKET, Launch, environment
 from runner.tasks.plan import ClaudeSettings
 
 VERSION = "2.1.329"
@@ -25,7 +25,7 @@ _ONBOARDED = {
     "projects": {"/workspace": {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
 }
 _ENVIRONMENT = {
-    "ANTHROPIC_BASE_URL": "http://gateway.corral",
+    "ANTHROPIC_BASE_URL": f"http://{GATEWAY_NAME}",
     "ANTHROPIC_UNIX_SOCKET": SOCKET,
     "ANTHROPIC_API_KEY": PLACEHOLDER_KEY,
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

@@ -9,8 +9,14 @@ from typing import Protocol
 PROMPT_FILE = "/run/corral/in/prompt"
 SOCKET = "/run/gw/gw.sock"
 FORWARD_PORT = 8484
+GATEWAY_NAME = "gateway.corral"
+"""Stands for the gateway in the address that a CLI is given along with the socket; nobody looks it up."""
+
 PLACEHOLDER_KEY = "corral-placeholder"
 """Stands where a CLI insists on a key; the gateway drops it and puts the real one in."""
+
+NOT_PROXIED = f"localhost,127.0.0.1,::1,{GATEWAY_NAME}"
+"""What a box reaches without the proxy: itself, where the forwarder is, and the gateway by its socket."""
 
 PROMPT_VARIABLE_BYTES = 64 * 1024
 """Largest prompt that is also given as a variable: Linux refuses to exec with one above 128 KiB."""
@@ -47,6 +53,16 @@ class Reader(Protocol):
     def error(self) -> str | None:
         """Why the agent's own report says that it failed, or None."""
         ...
+
+
+def proxy_environment() -> dict[str, str]:
+    """How programs in a box that is let through to hosts find the way out; none of it leads to the model.
+
+    Programs differ in which case they read, and some read `ALL_PROXY` alone (curl's manual, "Environment").
+    """
+    proxy = f"http://127.0.0.1:{FORWARD_PORT}"
+    names = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "ALL_PROXY": proxy, "NO_PROXY": NOT_PROXIED}
+    return {**names, **{name.lower(): value for name, value in names.items()}}
 
 
 def environment(prompt: str, own: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import resource
-import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -71,4 +70,6 @@ def _ready(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    os._exit(code)  # a proper end would wait for names that are still being looked up in threads

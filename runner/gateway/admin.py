@@ -1,7 +1,7 @@
 """What the supervisor can ask of the gateway process, as JSON over its admin socket.
 
 GET    /hello           which protocol and process answers
-PUT    /grants/BOX      {"accesses": […], "before": usage, "account": account} → the usage
+PUT    /grants/BOX      {"accesses": […], "hosts": […], "before": usage, "account": account} → the usage
 GET    /grants/BOX      the usage
 DELETE /grants/BOX      the last usage; the box is cut off
 POST   /leave           {"leaving": whether it does, "grants": how many are left}
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import JsonValue, ValidationError
 
-from runner.gateway.grants import ACCESSES, Account, Usage
+from runner.gateway.grants import ACCESSES, HOSTS, Account, Usage
 from runner.gateway.listening import Grants
 from runner.gateway.places import PROTOCOL
 
@@ -69,10 +69,11 @@ class Admin:
     async def _put(self, request: web.Request) -> web.Response:
         said: dict[str, JsonValue] = await request.json()
         accesses = ACCESSES.validate_python(said["accesses"])
+        hosts = HOSTS.validate_python(said["hosts"])
         before = Usage.model_validate(said["before"])
         account = Account.model_validate(said["account"])
         box = request.match_info["box"]
-        await self._grants.open(box, accesses, before, account)
+        await self._grants.open(box, accesses, before, account, hosts)
         return _usage(self._grants.usage(box))
 
     async def _get(self, request: web.Request) -> web.Response:

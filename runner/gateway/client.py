@@ -26,6 +26,7 @@ from runner.gateway import sockets
 from runner.gateway.grants import Access, Account, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
 from runner.locks import locked
+from runner.tasks.plan import AllowedHost
 
 CALL_TIMEOUT = 15.0
 START_TIMEOUT = 25.0
@@ -66,7 +67,7 @@ class Gateway:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._lock = threading.Lock()
         self._order = threading.RLock()  # so that no grant is renewed while it is being revoked
-        self._granted: dict[str, tuple[tuple[Access, ...], Account]] = {}
+        self._granted: dict[str, tuple[tuple[Access, ...], tuple[AllowedHost, ...], Account]] = {}
         self._seen: dict[str, Usage] = {}
 
     @classmethod
@@ -87,12 +88,21 @@ class Gateway:
         gateway._start()
         return gateway
 
-    def grant(self, box: str, *accesses: Access, account: Account | None = None) -> Path:
-        """Let a box ask these; a box that has a grant keeps its counters and gets the new accesses.
+    def grant(
+        self,
+        box: str,
+        *accesses: Access,
+        hosts: tuple[AllowedHost, ...] = (),
+        account: Account | None = None,
+    ) -> Path:
+        """Let a box ask these, and through to these hosts.
+
+        A box that has a grant keeps its counters and gets the new accesses and hosts.
 
         Args:
             box: Twelve hex digits.
-            accesses: Who answers it, in which dialect; at least one.
+            accesses: Who answers it, in which dialect.
+            hosts: What it is let through to.
             account: In whose name it asks, and what may be spent; by default in its own, without caps.
 
         Returns:
@@ -100,7 +110,7 @@ class Gateway:
         """
         folder = box_folder(self._home, box)
         with self._lock:
-            self._granted[box] = accesses, account or Account(attempt=box)
+            self._granted[box] = accesses, hosts, account or Account(attempt=box)
         self._call("PUT", box, self._grant_body(box))
         return folder
 
@@ -170,9 +180,10 @@ class Gateway:
     def _grant_body(self, box: str) -> Json:
         with self._lock:
             before = self._seen.get(box, Usage())
-            accesses, account = self._granted[box]
+            accesses, hosts, account = self._granted[box]
             return {
                 "accesses": [access.wire() for access in accesses],
+                "hosts": [host.model_dump(mode="json") for host in hosts],
                 "before": before.model_dump(mode="json"),
                 "account": account.model_dump(mode="json"),
             }

@@ -1,4 +1,4 @@
-"""What one box may ask of a model, and what its asking has cost so far: plain values.
+"""What one box may ask of a model and of other hosts, and what its asking has cost so far: plain values.
 
 A grant belongs to a listening socket, and the socket to one box; nothing that a request says can
 change which grant it is counted on.
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import Budget, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Spent, Value
 
 DialectName = Literal["anthropic", "openai"]
 """How a model service is spoken to."""
@@ -83,9 +83,12 @@ Access = Service | Script
 """Who answers the model calls of one grant."""
 
 ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
-    Annotated[tuple[Annotated[Service | Script, Field(discriminator="kind")], ...], Field(min_length=1)]
+    tuple[Annotated[Service | Script, Field(discriminator="kind")], ...]
 )
 """Reads what `wire` wrote."""
+
+HOSTS: TypeAdapter[tuple[AllowedHost, ...]] = TypeAdapter(tuple[AllowedHost, ...])
+"""Reads the hosts that a grant lets a box through to."""
 
 
 class Account(Value):
@@ -122,6 +125,15 @@ class Tokens(Value):
         )
 
 
+class Traffic(Value):
+    """What a box did at egress: attempts that were allowed, and refused; bytes from the box, and to it."""
+
+    allowed: int = 0
+    refused: int = 0
+    up: int = 0
+    down: int = 0
+
+
 class Usage(Value):
     """What one grant has used so far, streams that are still running included.
 
@@ -150,6 +162,8 @@ class Usage(Value):
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
+    egress: Traffic = Traffic()
+    """What went to and came from other hosts than the model's."""
 
     @property
     def tokens(self) -> int | None:

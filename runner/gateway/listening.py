@@ -14,11 +14,15 @@ from aiohttp import web
 
 from runner.gateway import dialects, sockets
 from runner.gateway.dialects.dialect import Dialect
+from runner.gateway.door import Door
+from runner.gateway.egress import Egress
 from runner.gateway.forward import RETRY_AFTER, ClientFor, Commons, Forwarder, Grant, ProxyFor
 from runner.gateway.grants import Access, Account, Script, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
+from runner.gateway.outside import Outside
 from runner.gateway.places import SOCKET, box_folder
+from runner.tasks.plan import AllowedHost
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +44,15 @@ class BoxServer(web.Server):
 
     refusal: bytes
     """What a connection too many is answered with."""
+    is_over = False
+    """Whether the grant is gone; a connection that was being accepted just then comes after that."""
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection, or turn it away if the box holds too many."""
         super().connection_made(handler, transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        if self.is_over:
+            transport.abort()
+        elif len(self.connections) > MAX_CONNECTIONS:
             transport.write(self.refusal)
             transport.close()
 
@@ -61,7 +69,7 @@ def _full(dialect: Dialect) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + answer.body
 
 
-def quiet_server(handler: Forwarder, dialect: Dialect) -> BoxServer:
+def quiet_server(handler: Door, dialect: Dialect) -> BoxServer:
     """A server whose handler is cancelled when the box hangs up, and that leaves bodies as they are.
 
     What it must say before anything was asked, it says in that dialect.
@@ -92,18 +100,30 @@ def _silent() -> logging.Logger:
 @dataclass(frozen=True)
 class _Open:
     grant: Grant
+    egress: Egress
     server: BoxServer
     listener: asyncio.Server
+
+    @property
+    def usage(self) -> Usage:
+        return self.grant.meter.usage().model_copy(update={"egress": self.egress.traffic()})
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.grant.meter.in_flight or self.egress.open)
 
 
 class Grants:
     """All grants of this process, by box."""
 
-    def __init__(self, home: Path, ledger: Ledger, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+    def __init__(
+        self, home: Path, ledger: Ledger, client_for: ClientFor, proxy_for: ProxyFor, outside: Outside
+    ) -> None:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
         self._commons = Commons(ledger)
+        self._outside = outside
         self._open: dict[str, _Open] = {}
 
     def __len__(self) -> int:
@@ -116,25 +136,35 @@ class Grants:
     def usage(self, box: str) -> Usage | None:
         """What a box has used, or None if it holds no grant."""
         found = self._open.get(box)
-        return None if found is None else self._usage(found.grant)
+        return None if found is None else self._usage(found)
 
-    def _usage(self, grant: Grant) -> Usage:
-        spent = self._commons.ledger.spent(grant.account)["attempt"]
-        return grant.meter.usage().model_copy(update={"usd": spent.usd, "unpriced": spent.unpriced})
+    def _usage(self, found: _Open) -> Usage:
+        spent = self._commons.ledger.spent(found.grant.account)["attempt"]
+        return found.usage.model_copy(update={"usd": spent.usd, "unpriced": spent.unpriced})
 
-    async def open(self, box: str, accesses: tuple[Access, ...], before: Usage, account: Account) -> None:
-        """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses.
+    async def open(
+        self,
+        box: str,
+        accesses: tuple[Access, ...],
+        before: Usage,
+        account: Account,
+        hosts: tuple[AllowedHost, ...] = (),
+    ) -> None:
+        """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses and hosts.
 
         Args:
             box: Twelve hex digits.
-            accesses: Who answers it, in which dialect; at least one.
+            accesses: Who answers it, in which dialect.
             before: What it had used when an earlier gateway process died.
             account: In whose name it asks.
+            hosts: What it is let through to.
 
         Raises:
-            ValueError: `box` is not a box id.
+            ValueError: `box` is not a box id, or the grant is for nothing.
             OSError: The socket can't be made.
         """
+        if not accesses and not hosts:
+            raise ValueError("nobody answers this box, and it is let through to no host")
         folder = box_folder(self._home, box)
         scripted = any(isinstance(access, Script) for access in accesses)
         account = account.model_copy(update={"scripted": scripted})
@@ -142,16 +172,18 @@ class Grants:
             grant = self._open[box].grant
             grant.accesses, grant.account = accesses, account
             grant.meter.scripted |= scripted  # from now on some figures are invented
+            self._open[box].egress.hosts = hosts
             return
         grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
-        dialect = dialects.granted(accesses)[0]
-        server = quiet_server(Forwarder(grant, self._commons, self._client_for, self._proxy_for), dialect)
+        egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
+        forwarder = Forwarder(grant, self._commons, self._client_for, self._proxy_for)
+        server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
         folder.chmod(0o755)  # the box's user, whoever that is, must be able to enter its own mount
         listener = await listen(server, folder, SOCKET, 0o666)
-        self._open[box] = _Open(grant, server, listener)
-        log.info("granted %s: %s", box, ", ".join(_said(access) for access in accesses))
+        self._open[box] = _Open(grant, egress, server, listener)
+        log.info("granted %s: %s", box, ", ".join([*map(_said, accesses), *map(str, hosts)]))
 
     async def close(self, box: str) -> Usage | None:
         """Take a box's grant away: stop listening, drop its connections, remove its directory."""
@@ -160,7 +192,7 @@ class Grants:
             await _stop(found)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
-        return None if found is None else self._usage(found.grant)
+        return None if found is None else self._usage(found)
 
     async def close_all(self) -> None:
         """Drop every connection; the directories stay, since living boxes have them mounted."""
@@ -179,12 +211,13 @@ async def listen(server: web.Server, folder: Path, name: str, mode: int) -> asyn
 
 
 async def _stop(found: _Open) -> None:
+    found.server.is_over = True
     found.listener.close()
     for connection in found.server.connections:
         if connection.transport is not None:
-            connection.transport.abort()  # its handler is cancelled, and with it the call to the service
+            connection.transport.abort()  # its handler is cancelled, and what it has open with it
     for _ in range(100):
-        if not found.grant.meter.in_flight:
+        if not found.is_busy:
             break
         await asyncio.sleep(0.01)
     await found.server.shutdown(0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ class Meter:
             over_budget=usage.over_budget,
             settled=dict(usage.models),
         )
+
+    def is_alive(self) -> None:
+        """Note that the box has done something just now."""
+        self.last_activity = time.time()
 
     @contextmanager
     def reading(self, reader: UsageReader | None) -> Iterator[UsageReader | None]:

@@ -22,6 +22,7 @@ from runner.gateway.admin import Admin
 from runner.gateway.grants import Access, Script
 from runner.gateway.ledger import FILE, Ledger
 from runner.gateway.listening import Grants, listen
+from runner.gateway.outside import outside
 from runner.gateway.places import ADMIN_SOCKET, LOCK, SCRIPT_SOCKET, own_folder
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(_clients(home))
         ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))
-        grants = Grants(home, ledger, clients, _proxy_for())
+        world = await stack.enter_async_context(outside(home))
+        grants = Grants(home, ledger, clients, _proxy_for(), world)
         stack.push_async_callback(grants.close_all)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))

@@ -52,6 +52,18 @@ def check_access(plan: Plan, settings: Settings) -> None:
                 load_transcript(Path(access.transcript))
 
 
+def needs_gateway(plan: Plan, settings: Settings) -> bool:
+    """Whether any attempt of a plan asks a model, or is let through to hosts.
+
+    Raises:
+        UsageError: As `accesses_for`.
+    """
+    return any(
+        plan.task(planned.task).network or accesses_for(plan.profile(planned.profile), planned.task, settings)
+        for planned in plan.attempts
+    )
+
+
 def transcript(profile: Profile, task: str) -> Path:
     """The transcript that the scripted model plays: the file named, or `PROFILE/TASK.yaml` below it."""
     place = Path(profile.upstream.script or "")

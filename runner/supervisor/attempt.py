@@ -19,7 +19,7 @@ from pathlib import Path
 
 from runner import names
 from runner.agents import catalog
-from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment
+from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment, proxy_environment
 from runner.errors import CorralError, EngineError
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
@@ -150,10 +150,11 @@ class _Life:
     def _start(self, launch: Launch) -> str:
         spec, rooms = self._spec, self._rooms
         sockets = self._grant()
-        env = dict(launch.env)
+        ways_out = proxy_environment() if spec.task.network else {}
+        env = {**ways_out, **launch.env}
         if launch.prompt_on_stdin:
             env["CORRAL_STDIN"] = PROMPT_FILE
-        if launch.forwarder and sockets is not None:
+        if (launch.forwarder or ways_out) and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
         mounts = self._space.agent_mounts(rooms.disks.seen(spec.box), self._base, sockets)
         argv = ("/opt/corral/enter", "work", self._base.commit, *launch.argv)
@@ -163,13 +164,11 @@ class _Life:
         return container
 
     def _grant(self) -> Path | None:
-        """Let the box reach its model, if it has one; granting again changes nothing."""
+        """Let the box reach its model and its hosts, if it has any; granting again changes nothing."""
         spec, gateway = self._spec, self._rooms.gateway
-        return (
-            None
-            if not spec.accesses or gateway is None
-            else gateway.grant(spec.box, *spec.accesses, account=spec.account)
-        )
+        if not spec.has_grant or gateway is None:
+            return None
+        return gateway.grant(spec.box, *spec.accesses, hosts=spec.task.network, account=spec.account)
 
     def _watch(self, container: str) -> Watch:
         spec, rooms = self._spec, self._rooms
@@ -177,7 +176,7 @@ class _Life:
             engine=rooms.engine,
             gateway=rooms.gateway,
             container=container,
-            grant=spec.box if spec.accesses else None,
+            grant=spec.box if spec.has_grant else None,
             limits=spec.task.limits,
             reader=catalog.reader(spec.profile.settings),
             log=rooms.log(spec.run, spec.key),
@@ -369,7 +368,7 @@ class _Life:
         workspace.forget(self._space)
 
     def _revoke(self) -> None:
-        if self._spec.accesses and self._rooms.gateway is not None:
+        if self._spec.has_grant and self._rooms.gateway is not None:
             self._rooms.gateway.revoke(self._spec.box)
 
     # -- parts
@@ -390,7 +389,7 @@ class _Life:
             doing=seen.doing,
             cpu=seen.cores,
             memory=seen.measured.memory,
-            tokens=seen.tokens,
+            tokens=seen.tokens if self._spec.accesses else None,
         )
 
     def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
@@ -408,7 +407,7 @@ class _Life:
         code: int | None = None,
         flags: tuple[str, ...] = (),
     ) -> e.AttemptEnded:
-        model = seen.model
+        model = seen.model if self._spec.accesses else None
         told = model if model is not None and model.tokens is not None else None
         return e.AttemptEnded(
             at=time.time(),

@@ -76,7 +76,10 @@ def _outlet(plan: Plan, name: str, settings: Settings) -> str:
     except NoCredentialError as error:
         return f"nothing yet: {error.message}; {error.cure}"
     if not accesses:
-        return "nothing"
+        lets_through = any(
+            plan.task(planned.task).network for planned in plan.attempts if planned.profile == name
+        )
+        return "no model calls" if lets_through else "nothing"
     services = [access.base_url for access in accesses if isinstance(access, Service)]
     if not services:
         return "the scripted model, on this host"

@@ -18,7 +18,7 @@ from runner.sandbox.images import Images
 from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
-from runner.supervisor.access import accesses_for
+from runner.supervisor.access import accesses_for, needs_gateway
 from runner.supervisor.night import Means
 from runner.supervisor.records import journal
 from runner.supervisor.spec import Rooms
@@ -101,7 +101,7 @@ def means(
         post = Post(engine, steward_image, settings.home, plan.run)
         has = stack.enter_context(standing(post))
         gateway = None
-        if any(accesses_for(plan.profile(p.profile), p.task, settings) for p in plan.attempts):
+        if needs_gateway(plan, settings):
             gateway = Gateway.ensure(settings.home, environment=environment)
             stack.callback(gateway.leave)
         book = stack.enter_context(journal(settings))

@@ -42,6 +42,11 @@ class AttemptSpec:
     account: Account
     include: dict[str, bytes]
 
+    @property
+    def has_grant(self) -> bool:
+        """Whether its box gets to speak to the gateway: a model answers it, or it is let through to hosts."""
+        return bool(self.accesses or self.task.network)
+
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
     """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""

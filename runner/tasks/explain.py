@@ -30,6 +30,7 @@ _EXAMPLES = {
     "compare": "write it like `compare: {agents: [one, other], repeats: 3}`",
     "limits": "write it like `limits: {memory: 4GiB, time: 45min}`",
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",
+    "network": "write it like `network: {allow: [docs.example.org]}`",
     "upstream": "write `service`, or `script:PATH` for transcripts to play",
 }
 
@@ -94,6 +95,8 @@ def _words(details: ErrorDetails, where: Place, document: Document) -> tuple[str
         return f"{place}: {shown(details['input'])} is not known", meant(word, choices.split(", "))
     if kind == "too_short":
         return f"{place or 'the file'} is empty", "add at least one"
+    if kind == "too_long":
+        return f"{place}: more than {details.get('ctx', {}).get('max_length')} entries", "name fewer"
     return _wrong_kind(details, place, where)
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from runner import names
 from runner.tasks import units
+from runner.tasks.hosts import allowed_host
 from runner.tasks.keys import key_file_rule, key_text_rule
 from runner.tasks.source import shown
 from runner.tasks.units import GIB, MIB, format_duration, format_size
@@ -178,6 +179,10 @@ def _upstream(text: str) -> str:
     return text
 
 
+def _host(text: str) -> str:
+    return str(allowed_host(text))
+
+
 def _variable(text: str) -> str:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is None:
         raise RefusedError(f"{shown(text)} is not a variable's name", "use letters, digits and _")
@@ -278,6 +283,9 @@ Repository = Annotated[str, AfterValidator(_repository), _text_schema(r"^[^-~]")
 ImageName = Annotated[str, AfterValidator(_image_name), _text_schema(r"^[^-\s]\S*$")]
 RuntimeName = Annotated[str, AfterValidator(_runtime), _text_schema(_RUNTIME_SCHEMA)]
 UpstreamText = Annotated[str, AfterValidator(_upstream), _text_schema(r"^(service|script:.+)$")]
+HostText = Annotated[
+    str, AfterValidator(_host), _text_schema(r"^(\*\.)?[^\s*/@:?#\[\]]+[^\s*/@:?#\[\].](:[1-9][0-9]{0,4})?$")
+]
 Variable = Annotated[str, AfterValidator(_variable)]
 Env = Annotated[
     dict[Variable, Argument],

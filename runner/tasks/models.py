@@ -28,6 +28,7 @@ from runner.tasks.fields import (
     Disk,
     Distinct,
     Env,
+    HostText,
     Id,
     ImageName,
     IncludePath,
@@ -48,6 +49,7 @@ from runner.tasks.fields import (
     UpstreamText,
     Usd,
 )
+from runner.tasks.hosts import MOST_HOSTS
 from runner.tasks.plan import Limits
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
@@ -171,6 +173,13 @@ class CommandPart(Part):
 AgentPart = Annotated[ClaudePart | CommandPart, Discriminator("cli")]
 
 
+class NetworkPart(Part):
+    """What may leave an agent's box besides model calls."""
+
+    allow: Annotated[tuple[HostText, ...], Field(max_length=MOST_HOSTS), Distinct] = ()
+    """Hosts: `NAME` at the ports 443 and 80, `NAME:PORT`, and `*.NAME` for all below a name."""
+
+
 class TaskPart(Part):
     """What to do, how it is checked, and what it builds upon."""
 
@@ -204,6 +213,8 @@ class TaskPart(Part):
     """Other set-up commands than those of the file."""
     include: Annotated[tuple[IncludePath, ...], Distinct] | None = None
     """Other ignored files than those of the file."""
+    network: NetworkPart | None = None
+    """Other hosts than those of the file; `{}` for none."""
 
 
 class ComparePart(Part):
@@ -243,13 +254,6 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
-class NetworkPart(Part):
-    """What may leave a box besides model calls."""
-
-    allow: Annotated[tuple[Line, ...], Distinct] = ()
-    """Host names. Not in this version, therefore refused unless empty."""
-
-
 class TaskFile(Part):
     """A task file: what to do, who does it, and within which limits."""
 
@@ -273,8 +277,8 @@ class TaskFile(Part):
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
-    network: NetworkPart | None = None
-    """Which hosts boxes may reach."""
+    network: NetworkPart = NetworkPart()
+    """Which hosts agents' boxes may reach through the gateway; none by default."""
     upstream: UpstreamText | None = None
     """What answers model calls: `service`, or `script:PATH`: the transcripts there, relative to this file."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]

@@ -146,6 +146,30 @@ class Profile(Value):
         return isinstance(self.settings, ClaudeSettings) or self.upstream.kind == "script"
 
 
+USUAL_PORTS = (443, 80)
+"""What an allowed host may be asked at, where no port is named: HTTPS, and plain HTTP."""
+
+
+class AllowedHost(Value):
+    """A host that boxes may reach through the gateway; see `hosts.allowed_host` for what is taken."""
+
+    name: str
+    """As it stands in the DNS: ASCII, lower case, without a last dot."""
+    subdomains: bool = False
+    """Whether every name below it is meant, and not itself."""
+    port: int | None = None
+    """The one port; None for the usual ones."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All ports at which it may be asked."""
+        return USUAL_PORTS if self.port is None else (self.port,)
+
+    def __str__(self) -> str:
+        port = "" if self.port is None else f":{self.port}"
+        return f"{'*.' if self.subdomains else ''}{self.name}{port}"
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
 
@@ -161,6 +185,8 @@ class Task(Value):
     limits: Limits = Limits()
     runtime: str | None = None
     """The engine's runtime for the boxes of agents and checks; None for the engine's own choice."""
+    network: tuple[AllowedHost, ...] = ()
+    """What its agents' boxes may reach besides the model; checks reach nothing."""
 
 
 class PlannedAttempt(Value):

@@ -15,6 +15,7 @@ from typing import Literal
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks.graph import topological
+from runner.tasks.hosts import allowed_host
 from runner.tasks.models import AgentPart, ClaudePart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
@@ -210,6 +211,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
         runtime=taskfile.runtime,
+        network=tuple(allowed_host(text) for text in (task.network or taskfile.network).allow),
     )
 
 

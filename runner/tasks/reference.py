@@ -13,6 +13,7 @@ from runner.tasks.models import (
     ComparePart,
     ImagePart,
     LimitsPart,
+    NetworkPart,
     Part,
     TaskFile,
     TaskPart,
@@ -62,9 +63,23 @@ budget: {attempt: {usd: 3}, task: {requests: 500}, run: {usd: 60, tokens: 40M}, 
 ```
 
 The first cap that is reached ends the attempt as `over-budget`: what it is being answered comes to its end,
-further requests are refused, its work comes home, and what was not started of that task, profile or run is held.
-Caps hold over a restart, and for any number of requests at once; one is overshot by what one request costs at
-most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside.
+further requests are refused, its work comes home, and what was not started of that task, profile or run is
+held. Caps hold over a restart, and for any number of requests at once; one is overshot by what one request
+costs at most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside.
+
+Nothing else leaves a box, unless `network:` names hosts, for the file or for one task:
+
+```yaml
+network: {allow: [docs.example.org, "*.pkg.example.org", git.example.org:8443]}
+```
+
+Agents' boxes then find an HTTP proxy at the usual variables (`HTTP_PROXY`, `HTTPS_PROXY`, …, in both cases);
+the checks' boxes reach nothing. Names alone are taken, no addresses. What is said at the port 443 must be
+TLS, and for that very host (no encrypted ClientHello: browsers must have it switched off); at 80 plain HTTP;
+at a port that you name yourself TLS for that host, or anything else, unseen. The gateway looks the names up,
+connects to public addresses only, and writes each attempt, allowed or not, to `g/egress.log` below
+`CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be reached can be told
+things: see [security](security.md).
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -76,6 +91,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("`image`", ImagePart),
+    ("`network`", NetworkPart),
     ("`compare`", ComparePart),
 )
 

@@ -133,10 +133,7 @@ def _starts(names: Outline, document: Document) -> Iterator[Problem]:
 
 def _unsupported(document: Document) -> Iterator[Problem]:
     top = document.data if isinstance(document.data, dict) else {}
-    for key, part, what in (
-        ("network", "allow", "hosts to let through"),
-        ("compare", "retry", "retrying with feedback"),
-    ):
+    for key, part, what in (("compare", "retry", "retrying with feedback"),):
         value = top.get(key)
         given = value if part is None or not isinstance(value, dict) else value.get(part)
         # `retry: 0` or a text is of a wrong kind, which is reported already.

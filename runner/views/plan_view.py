@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from runner.supervisor.forecast import Forecast
-from runner.tasks.plan import ClaudeSettings, ImageSpec, Limits, Plan, Profile
+from runner.tasks.plan import AllowedHost, ClaudeSettings, ImageSpec, Limits, Plan, Profile
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
@@ -44,6 +44,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
         yield Text("runtime of boxes: ", "dim") + Text(runtime)
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
+    yield from _hosts(plan)
     yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
     left = (forecast.left,) if forecast.left else ()
     for note in (*plan.notes, *forecast.weaker, *left):
@@ -93,6 +94,18 @@ def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
     for profile in plan.profiles:
         outlet = f"; allowed out: {forecast.outlets[profile.name]}"
         yield cell(f"{profile.name}: {settings_words(profile)}").append_text(cell(outlet))
+
+
+def _hosts(plan: Plan) -> Iterator[Text]:
+    """What else may leave, once where it is the same for all."""
+    by_hosts: dict[tuple[AllowedHost, ...], list[str]] = {}
+    for task in plan.tasks:
+        by_hosts.setdefault(task.network, []).append(task.id)
+    for hosts, tasks in by_hosts.items():
+        whose = "each attempt" if len(by_hosts) == 1 else ", ".join(tasks)
+        if hosts:
+            words = ", ".join(f"{host} ({' and '.join(map(str, host.ports))})" for host in hosts)
+            yield Text(f"hosts that {whose} may reach: ", "dim") + cell(words)
 
 
 def _at_once(plan: Plan, jobs: int) -> str:

@@ -6,7 +6,6 @@ command's box has the gateway's socket then, so that attackers can speak to it a
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 import os
@@ -26,94 +25,29 @@ import docker
 import psutil
 import pytest
 
+from runner import names
 from runner.gateway.listening import CONNECTION_TIMEOUT
+from runner.names import AttemptKey
 from tests.attacks import night as nights
 from tests.attacks import oracle
+from tests.attacks.network_attacks import (
+    LET_THROUGH,
+    REACHING,
+    REFLECTIONS,
+    SURFACE,
+    TWINS,
+    WELL_KNOWN,
+    attacks,
+)
 from tests.attacks.night import Night, script
 from tests.attacks.oracle import Stakes
 from tests.contract.gateway_service import USAGE, Upstream, begin_stream, chunk, keys_of, plain, playing
-from tests.contract.test_gateway_hostile import ASK, HOSTILE, H
+from tests.contract.test_gateway_hostile import HOSTILE
 from tests.engine.living import gateway_processes, living
 from tests.support import write_tasks
 
-LATER = {
-    60: "the egress proxy does not exist in this version: `network.allow` and CONNECT are refused",
-}
-"""What of a case can't be tested yet, and why."""
-
 ALLOWED = {("POST", "/prefix/v1/messages"), ("POST", "/prefix/v1/messages/count_tokens"),
            ("GET", "/prefix/v1/models")}  # fmt: skip
-TWINS = {
-    "keys of the box": ASK
-    + b"Authorization: Bearer b\r\nX-API-KEY: c\r\nCookie: d=e\r\nx-goog-api-key: f\r\n"
-    b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
-    "underscores": ASK + b"x_api_key: b\r\nX_Api_Key: c\r\nproxy_authorization: d\r\nConnection: close\r\n"
-    b"Content-Length: 2\r\n\r\n{}",
-    "named by connection": ASK + b"Connection: close, x-api-key\r\nContent-Length: 2\r\n\r\n{}",
-    "prefixed": ASK + b"X-Forwarded-For: 1.2.3.4\r\nForwarded: for=x\r\nX-Corral-Transcript: 2f\r\n"
-    b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
-    "no length": ASK + b"Connection: close\r\n\r\n",
-    "two hosts": b"GET /v1/models HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n",
-}
-REACHING = {
-    "search": '{"tools": [{"type": "web_search_20250305", "name": "web_search"}]}',
-    "code": '{"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}',
-    "twice": '{"tools": [], "tools": [{"type": "web_search_20250305"}]}',
-    "server": '{"mcp_servers": [{"type": "url", "url": "https://elsewhere.invalid", "name": "x"}]}',
-    "fetch": '{"messages": [{"role": "user", "content": [{"type": "image", '
-    '"source": {"type": "url", "url": "https://elsewhere.invalid/?secret"}}]}]}',
-}
-SURFACE = ("GET /v1/files", "POST /v1/files", "POST /v1/messages/batches", "GET /v1/organizations/api_keys",
-           "POST /v1/complete", "GET /v1/models/../files", "POST /v1/skills", "DELETE /v1/files/x",
-           "GET /admin", "GET /", "PUT /grants/0123456789ab", "GET /hello", "POST /v1/messages/",
-           "GET /v1/models/claude", "OPTIONS /v1/messages", "TRACE /v1/messages")  # fmt: skip
-WELL_KNOWN = ("172.17.0.1", "169.254.169.254", "10.0.2.2", "192.168.65.2", "8.8.8.8", "224.0.0.1", "fe80::1",
-              "ff02::1")  # fmt: skip
-"""The engine's bridge, clouds' metadata, virtual machines' hosts, a resolver, multicast, link-local."""
-REFLECTIONS = ("reflect", "header", "redirect", "gzip", "error", "split", "trailer", "reason")
-
-
-def asking(requests: dict[str, bytes]) -> str:
-    """Shell text that sends these and prints what comes back."""
-    told = [(name, base64.b64encode(data).decode()) for name, data in requests.items()]
-    return script("ask.py", REQUESTS=json.dumps(told))
-
-
-def attacks(hosts: list[str], ports: list[int]) -> dict[str, Any]:
-    """The attacks by task."""
-    reflecting = {
-        mode: b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: gzip\r\n"
-        b"x-attack: " + mode.encode() + b"\r\nContent-Length: 2\r\n\r\n{}"
-        for mode in REFLECTIONS
-    }  # fmt: skip
-    huge = ASK + b"Connection: close\r\nContent-Length: 200000000\r\n\r\n" + b"x" * 1000
-    return {
-        "58-reach": script("reach.py", HOSTS=json.dumps(hosts), PORTS=json.dumps(ports)),
-        "59-hostile": asking(HOSTILE),
-        "59-twins": asking(TWINS),
-        "61-reflections": asking(reflecting),
-        "62-look": "find / '(' -path /proc -o -path /sys ')' -prune -o -name 'gw*' -print 2>/dev/null; "
-        "ls -la /run /run/gw /run/corral; cat /proc/mounts; "
-        "tr '\\0' '\\n' < /proc/1/environ; env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; "
-        "ss -xl 2>/dev/null; cat /proc/net/unix",
-        "62-daemon": script("flood.py", NAME="daemon", SECONDS=30, DAEMON=1) + "sleep 2",
-        "62-timeout": {
-            "sh": script("flood.py", NAME="timeout", SECONDS=30),
-            "limits": {"time": "3s", "idle": "3s"},
-        },
-        "63-crowd": script("crowd.py", SECONDS_HELD=6),
-        "63-neighbour": script("flood.py", NAME="neighbour", SECONDS=12),
-        "64-huge": asking({"huge": huge}),
-        "66-surface": asking(
-            {name: f"{name} HTTP/1.1\r\n".encode() + H + b"Connection: close\r\n\r\n" for name in SURFACE}
-        ),
-        "66-reaching": asking(
-            {
-                name: ASK + f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-                for name, body in REACHING.items()
-            }
-        ),
-    }
 
 
 @dataclass
@@ -296,13 +230,65 @@ def test_case_59_exactly_one_key_and_it_is_ours(network: Network) -> None:
         assert [key] == [row.lower() for row in keys_of(seen) if not row.startswith(("x_", "X_", "proxy_"))]
 
 
-@pytest.mark.parametrize("rule", ["network: {allow: [example.org]}", "network: {allow: ['*']}"])
-def test_case_60_there_is_no_way_out_to_be_tricked(stakes: Stakes, rule: str) -> None:
-    """Asks for hosts to be allowed → refused by the plan; a tunnel is refused by the gateway (case 59)."""
-    file = write_tasks(stakes.folder / "allow.yaml", stakes.repo, {"t": "true"})
-    file.write_text(f"{file.read_text()}{rule}\n")
+@pytest.mark.parametrize("host", ["*", "*.org", "127.0.0.1", "localhost", "[::1]", "a.example@127.0.0.1"])
+def test_case_60_what_means_everything_or_this_host_can_not_be_allowed(stakes: Stakes, host: str) -> None:
+    """A task file that lets boxes through to everything, or to an address → refused by the plan."""
+    file = write_tasks(stakes.folder / "allow.yaml", stakes.repo, {"t": "true"}, network={"allow": [host]})
     done = replace(nights.corral(stakes), before=())("plan", file)
-    assert (done.code, "network" in done.err) == (2, True), done
+    assert (done.code, "network.allow" in done.err) == (2, True), done
+
+
+def egress(network: Network, task: str) -> list[dict[str, Any]]:
+    """What the audit says of a task's box."""
+    stakes, run = network.night.stakes, network.night.done.summary["run"]
+    box = names.box_id(str(stakes.home), run, AttemptKey(task, f"do-{task}"))
+    lines = (stakes.home / "g" / "egress.log").read_text("ascii").splitlines()
+    return [row for row in map(json.loads, lines) if row["box"] == box]
+
+
+def test_case_60_a_way_out_leads_nowhere_else(network: Network) -> None:
+    """Addresses in every notation, names alike, other ports, a smuggled host → refused; nobody came."""
+    answers = replies(network.night, "60-ways-out")
+    assert len(answers) > 50
+    for name, answer in answers.items():
+        assert re.match(r"HTTP/1\.[01] (400|403) ", answer), (name, answer)
+    assert network.came == ()
+
+
+def test_case_60_the_audit_equals_the_traffic(network: Network) -> None:
+    """Each attempt has a line; none was allowed, none got a byte through; what was no request has none."""
+    answers = replies(network.night, "60-ways-out")
+    rows = egress(network, "60-ways-out")
+    unread = [name for name, answer in answers.items() if "corral:" not in answer]
+    assert len(rows) == len(answers) - len(unread)
+    assert not any(row["allowed"] or row["up"] or row["down"] or row["address"] for row in rows)
+    assert len(unread) < len(answers) / 4, "most are understood, and refused for what they are"
+
+
+def test_case_60_what_is_let_through_is_looked_up_on_the_host(network: Network) -> None:
+    """The host that is allowed → looked up by the gateway (there is no such name), each time noted."""
+    answers = replies(network.night, "60-let-through")
+    assert set(answers) == set("abc")
+    assert all(answer.startswith("HTTP/1.1 502 ") for answer in answers.values())
+    rows = [row for row in egress(network, "60-let-through") if row["host"] == LET_THROUGH]
+    assert len(rows) >= len(answers)
+    assert all((row["port"], row["address"], row["down"]) == (443, None, 0) for row in rows)
+    assert all("could not be looked up" in row["why"] for row in rows)
+
+
+def test_case_60_a_relay_in_the_box_is_asked_as_the_box_is(network: Network) -> None:
+    """A proxy of its own in the box that passes on to the gateway's → nothing more is reached by it."""
+    said = network.night.log("60-let-through")
+    tried = re.findall("^RELAYED (.*)$", said, re.MULTILINE)
+    assert len(tried) > 5
+    assert not [row for row in tried if " 200 " in row], said
+    assert network.came == ()
+
+
+def test_case_60_a_box_without_hosts_has_no_way_out(network: Network) -> None:
+    """A tunnel from a box that is let through to nobody → refused as ever, and noted."""
+    assert replies(network.night, "60-none")["tunnel"].startswith("HTTP/1.1 501 ")
+    assert [row["why"] for row in egress(network, "60-none")] == ["the task allows no host"]
 
 
 @pytest.mark.parametrize("mode", REFLECTIONS)

@@ -9,6 +9,7 @@ import pytest
 
 from runner.gateway.client import Gateway
 from tests.contract.gateway_service import Upstream, granted, playing, running
+from tests.contract.world import NAME, PUBLIC, World
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +31,9 @@ def folder(gateway: Gateway, upstream: Upstream) -> Iterator[Path]:
     """The directory of the socket of a box that may ask the service."""
     with granted(gateway, upstream) as made:
         yield made
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A world outside in which one name is known."""
+    return World(tmp_path, {NAME: [[PUBLIC]]})

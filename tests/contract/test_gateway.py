@@ -21,7 +21,8 @@ from runner.gateway import prices, sockets
 from runner.gateway.client import PASSED_ON, Gateway
 from runner.gateway.grants import Account, Script, Tokens, Usage
 from runner.gateway.script import AFTER_THE_END
-from runner.tasks.plan import Budget, Caps
+from runner.tasks.plan import AllowedHost, Budget, Caps
+from tests.contract.gateway_service import raw
 
 BOX, OTHER = "0123456789ab", "ba9876543210"
 TOOLS: Any = [{"name": "Bash", "input_schema": {"type": "object"}}]
@@ -240,6 +241,19 @@ def test_a_killed_gateway_comes_back_with_grants_and_counters(
         ask(sdk)
     assert folder.stat().st_ino == inode, "a box that has the directory mounted must find the new socket"
     assert gateway.usage(BOX).requests == 2
+
+
+def test_a_killed_gateway_comes_back_with_the_hosts_of_grants(gateway: Gateway, home: Path) -> None:
+    folder = gateway.grant(BOX, hosts=(AllowedHost(name="docs.example.org"),))
+    (process,) = processes(home)
+    process.kill()
+    assert eventually(lambda: not processes(home))
+    assert eventually(lambda: refuses(folder))
+    gateway.usage(BOX)
+    for name, status in (("docs.example.org", b"400"), ("evil.example", b"403")):
+        # An allowed host is told by what is looked at next, so that no name is looked up.
+        got = raw(folder, f"GET http://{name}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert got.startswith(b"HTTP/1.1 " + status), got
 
 
 def test_a_grant_survives_that_another_supervisor_started_the_gateway_anew(

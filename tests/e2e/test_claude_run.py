@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,7 +39,29 @@ turns:
           command: "ls /sys/class/net; env; tr '\\\\0' '\\\\n' < /proc/self/environ; ls /run/gw; git remote"
   - text: Done.
 """
-TRANSCRIPTS = {"fix": FIX, "spent": SPENT, "question": QUESTION, "no-network": NO_NETWORK}
+LET_THROUGH = """
+turns:
+  - tools:
+      - name: Bash
+        input:
+          command: >-
+            python3 -c "import urllib.request as u; u.urlopen('https://other.invalid')" 2>&1 | tail -1
+    usage: {input: 7, output: 3}
+  - expect: 403 Forbidden
+    text: Done.
+    usage: {input: 7, output: 3}
+"""
+TRANSCRIPTS = {
+    "fix": FIX,
+    "spent": SPENT,
+    "question": QUESTION,
+    "no-network": NO_NETWORK,
+    "let-through": LET_THROUGH,
+}
+MORE: dict[str, dict[str, Any]] = {
+    "fix": {"check": "grep two a.txt"},
+    "let-through": {"network": {"allow": ["docs.corral.invalid"]}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
                 "limits": {"cpus": 1, "memory": "1GiB", "time": "3min", "idle": "1min"},
                 "agents": {"steady": {"cli": "claude", "model": "claude-opus-5-5", "effort": "high"}},
                 "tasks": [
-                    {
-                        "id": name,
-                        "prompt": "Please do it.",
-                        **({"check": "grep two a.txt"} if name == "fix" else {}),
-                    }
-                    for name in TRANSCRIPTS
+                    {"id": name, "prompt": "Please do it.", **MORE.get(name, {})} for name in TRANSCRIPTS
                 ],
             }
         )
@@ -96,6 +115,15 @@ def test_an_error_in_the_cli_s_own_report_is_an_agent_error(done: Done) -> None:
 
 def test_a_question_to_a_person_does_not_hang(done: Done) -> None:
     assert done.attempt("question")["verdict"] == "no-change"
+
+
+def test_what_the_cli_says_to_its_model_does_not_go_through_the_proxy(done: Done) -> None:
+    """The tool's request is the only one that is noted; the CLI's own went to the socket, and was counted."""
+    row = done.attempt("let-through")
+    assert (row["verdict"], row["tokens"]) == ("no-change", 20), row
+    home = Path(row["repo"]).parent / "home"
+    lines = (home / "g" / "egress.log").read_text().splitlines()
+    assert [json.loads(line)["host"] for line in lines] == ["other.invalid"]
 
 
 def test_the_box_has_no_network_and_no_key(done: Done) -> None:

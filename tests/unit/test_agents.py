@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.agents import catalog, claude
+from runner.agents.launch import proxy_environment
 from runner.supervisor import events as e
 from runner.supervisor.journal import Journal
 from runner.tasks.plan import ClaudeSettings, CommandSettings
 
+COMMAND = CommandSettings(run=("true",))
 CLAUDE = ClaudeSettings(model="claude-opus-5-5", effort="high", args=("--max-turns", "9"), env={"A": "b"})
 
 
@@ -31,6 +34,16 @@ def test_the_session_is_ours_and_the_same_each_time() -> None:
     first = catalog.launch(CLAUDE, "x", "run", "t/p/1").argv
     assert first == catalog.launch(CLAUDE, "x", "run", "t/p/1").argv
     assert first != catalog.launch(CLAUDE, "x", "run", "t/p/1.2").argv
+
+
+def test_a_way_out_is_found_in_every_spelling_and_never_leads_to_the_model() -> None:
+    ways = proxy_environment()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        assert ways[name] == ways[name.lower()] == "http://127.0.0.1:8484"
+    not_proxied = ways["no_proxy"].split(",")
+    assert ways["NO_PROXY"] == ways["no_proxy"]
+    for launch in (catalog.launch(CLAUDE, "x", "r", "t/p/1"), catalog.launch(COMMAND, "x", "r", "t/p/1")):
+        assert urlsplit(launch.env["ANTHROPIC_BASE_URL"]).hostname in not_proxied
 
 
 @pytest.mark.parametrize(("size", "there"), [(64 * 1024, True), (64 * 1024 + 1, False)])

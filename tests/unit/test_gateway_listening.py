@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -13,6 +14,7 @@ from runner.gateway import forward, listening, sockets
 from runner.gateway.grants import Access, Account, Service, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
+from runner.gateway.outside import Outside
 
 BOX = "0123456789ab"
 
@@ -24,7 +26,8 @@ def no_client(_access: Access) -> aiohttp.ClientSession:
 async def closed_after(home: Path, sent: bytes) -> tuple[float, bytes]:
     """Seconds until the gateway hangs up on a box that sends these bytes and then nothing."""
     ledger = Ledger(home / "ledger.db")
-    grants = Grants(home, ledger, no_client, lambda _url: None)
+    nowhere = cast(Outside, None)  # no box of these tests is let out
+    grants = Grants(home, ledger, no_client, lambda _url: None, nowhere)
     await grants.open(BOX, (Service(base_url="http://127.0.0.1:1"),), Usage(), Account())
     try:
         started = time.monotonic()

@@ -224,6 +224,24 @@ def test_a_plan_survives_json() -> None:
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
+def test_hosts_are_those_of_the_task_or_else_of_the_file() -> None:
+    plan = planned(
+        PROFILES + "default_agent: own\nnetwork: {allow: [Docs.Example.org, '*.pkg.example.org']}\n"
+        "tasks:\n  - {id: a}\n  - {id: b, network: {allow: ['git.example.org:8443']}}\n"
+        "  - {id: c, network: {}}\n"
+    )
+    names = [[str(host) for host in task.network] for task in plan.tasks]
+    assert names == [["docs.example.org", "*.pkg.example.org"], ["git.example.org:8443"], []]
+    assert plan.task("a").network[0].ports == (443, 80)
+    assert plan.task("b").network[0].ports == (8443,)
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_profiles_do_not_differ_by_hosts() -> None:
+    text = PROFILES + "default_agent: own\ntasks: [{id: a}]\n"
+    assert planned(text).profiles == planned(text + "network: {allow: [docs.example.org]}\n").profiles
+
+
 @st.composite
 def task_files(draw: st.DrawFn) -> str:
     """Valid files: an acyclic graph in any file order, each task compared or with its own agent."""

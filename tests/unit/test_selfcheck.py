@@ -25,7 +25,6 @@ from runner.supervisor.doctor import Finding
 from runner.supervisor.night import Means
 from runner.supervisor.state import apply, begin
 from runner.views import selfcheck_view
-from tests.attacks.test_network import LATER as NETWORK_LATER
 from tests.attacks.test_shown import LATER as SHOWN_LATER
 from tests.support import git, make_repo
 from tests.unit.makers import make_plan
@@ -260,4 +259,4 @@ def test_the_document_says_what_is_tested_before_a_run() -> None:
 def test_the_document_lists_the_cases_that_are_not_tested() -> None:
     (part,) = [part for part in DOCUMENT.split("\n## ") if part.startswith("Attacks that are not tested")]
     listed = {int(number) for number in re.findall(r"^\| (\d+), ", part, re.MULTILINE)}
-    assert listed == {34, *NETWORK_LATER, *SHOWN_LATER}
+    assert listed == {34, *SHOWN_LATER}

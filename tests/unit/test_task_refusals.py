@@ -140,6 +140,25 @@ REFUSALS = [
     ("repo: ~/x\n" + task("prompt: p"), 1, "`~` is not expanded", ""),
     ("base: --all\n" + task("prompt: p"), 1, "'--all' is not usable", ""),
     ("base: 1234567\n" + task("prompt: p"), 1, "base must be text", "quotes"),
+    # hosts
+    ("network: [a.example]\n" + task("prompt: p"), 1, "network must be a mapping", "network: {allow:"),
+    ("network: {allow: a.example}\n" + task("prompt: p"), 1, "must be a list", "write [a.example]"),
+    ("network: {allow: ['*']}\n" + task("prompt: p"), 1, "'*' means every host", "*.example.org"),
+    ("network: {allow: [10.0.0.1]}\n" + task("prompt: p"), 1, "'10.0.0.1' is an address", "host's name"),
+    (task("prompt: p\n    network: {allow: [a.example.]}"), 5, "ends with a dot", "write a.example"),
+    (task("prompt: p\n    network: {alow: []}"), 5, "unknown key 'alow' in task 't': network", "'allow'"),
+    (
+        "network: {allow: [A.example, a.example]}\n" + task("prompt: p"),
+        1,
+        "'a.example' is named twice",
+        "once",
+    ),
+    (
+        f"network: {{allow: [{', '.join(f'h{n}.example' for n in range(257))}]}}\n" + task("prompt: p"),
+        1,
+        "more than 256 entries",
+        "fewer",
+    ),
     # images
     ("image: python\n" + task("prompt: p"), 1, "image must be a mapping", "image: {name:"),
     ("image: {}\n" + task("prompt: p"), 1, "an image without a source", "one of"),

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.forecast import Forecast
 from runner.supervisor.state import RunState
-from runner.tasks.plan import PlannedAttempt, Upstream
-from runner.views import live, report, summary
+from runner.tasks.plan import AllowedHost, PlannedAttempt, Upstream
+from runner.views import live, plan_view, report, summary
 from runner.views.fitting import Column, Fitting, chosen
 from tests.unit.makers import after, life, make_plan, started
 
@@ -137,3 +138,19 @@ def test_the_next_steps_fit_what_happened(verdict: str, steps: list[str]) -> Non
     assert [row.startswith(f"corral {step}") for row, step in zip(said, steps, strict=True)] == [True] * len(
         steps
     )
+
+
+def test_a_plan_says_what_may_leave_besides_model_calls() -> None:
+    made = make_plan(LONG, OTHER)
+    hosts = (AllowedHost(name="docs.example.org"), AllowedHost(name="example.org", subdomains=True, port=22))
+    tasks = tuple(task.model_copy(update={"network": hosts}) for task in made.tasks)
+    forecast = Forecast(
+        jobs=1, outlets={"steady": "nothing", "q": "nothing"}, images={}, weaker=(), broken=()
+    )
+    words = "docs.example.org (443 and 80), *.example.org:22 (22)"
+    for plan, whose in (
+        (made.model_copy(update={"tasks": tasks}), "each attempt"),
+        (made.model_copy(update={"tasks": (tasks[0], made.tasks[1])}), LONG.task),
+    ):
+        assert f"hosts that {whose} may reach: {words}\n" in drawn(plan_view.terminal(plan, forecast), 120)
+    assert "may reach" not in drawn(plan_view.terminal(made, forecast), 120)

@@ -23,6 +23,11 @@ def granted(accesses: Sequence[Access]) -> tuple[Dialect, ...]:
     return tuple(dialect for dialect in DIALECTS if None in names or dialect.name in names)
 
 
+def first_of(accesses: Sequence[Access]) -> Dialect:
+    """The dialect in which a box is told what it has asked in none."""
+    return (*granted(accesses), *DIALECTS)[0]
+
+
 def who_answers(accesses: Sequence[Access], dialect: Dialect) -> Access | None:
     """Who answers what is asked in a dialect, if anybody does."""
     found = (one for one in accesses if isinstance(one, Script) or one.dialect == dialect.name)
