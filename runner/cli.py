@@ -64,6 +64,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_host.image_app, name="image")
+app.add_typer(cli_host.gateway_app, name="gateway")
 
 
 # -- before a run

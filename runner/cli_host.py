@@ -9,6 +9,8 @@ import typer
 
 from runner import settings as configuration
 from runner.cli_words import FileArgument, JsonOption, build_line, err, out, print_json
+from runner.errors import HostError
+from runner.gateway.client import Gateway
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.standing import Post
@@ -20,9 +22,10 @@ from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import images_unbuilt, standing
 from runner.supervisor.records import run_names, wanted_images
 from runner.supervisor.schedule import images_of
-from runner.views import report, selfcheck_view, wording
+from runner.views import gateway_view, report, selfcheck_view, wording
 from runner.views.inert import cell
 
+gateway_app = typer.Typer(help="The way of boxes to models and hosts.", no_args_is_help=True)
 image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_help=True)
 
 
@@ -84,6 +87,30 @@ def reap(
             say(f"its files were saved in {file}")
         if as_json:
             print_json({**left.as_json(), "removed": not dry, "saved": saved})
+
+
+@gateway_app.command("status")
+def gateway_status(as_json: JsonOption = False) -> None:
+    """Show who asks models through the gateway now, what that used, and what is left of the budgets."""
+    found = Gateway.look(configuration.load().home)
+    if as_json:
+        print_json(gateway_view.as_json(*(found or (None, []))))
+    elif found is None:
+        out.print("no gateway runs: it is started by the first attempt that asks a model")
+    else:
+        out.print(gateway_view.terminal(*found))
+
+
+@gateway_app.command("stop")
+def gateway_stop() -> None:
+    """End the gateway's process, if nobody may ask anything through it; it also leaves by itself."""
+    home = configuration.load().home
+    if Gateway.stop(home):
+        out.print("no gateway runs")
+        return
+    grants = (Gateway.look(home) or (0, []))[1]
+    said = f"the gateway is in use by {', '.join(one.account.attempt or one.box for one in grants[:5])}"
+    raise HostError(said, cure="end their run first (Ctrl-C twice, or `corral reap`)")
 
 
 @image_app.command("build")

@@ -2,6 +2,7 @@
 
 GET    /hello           which protocol and process answers
 PUT    /grants/BOX      {"accesses": […], "hosts": […], "before": usage, "account": account} → the usage
+GET    /grants          how every grant stands
 GET    /grants/BOX      the usage
 DELETE /grants/BOX      the last usage; the box is cut off
 POST   /leave           {"leaving": whether it does, "grants": how many are left}
@@ -39,6 +40,7 @@ class Admin:
         """The application to serve."""
         app = web.Application(middlewares=[self._noting], client_max_size=MAX_ADMIN)
         app.router.add_get("/hello", self._hello)
+        app.router.add_get("/grants", self._all)
         app.router.add_put("/grants/{box}", self._put)
         app.router.add_get("/grants/{box}", self._get)
         app.router.add_delete("/grants/{box}", self._delete)
@@ -65,6 +67,10 @@ class Admin:
 
     async def _hello(self, _request: web.Request) -> web.Response:
         return web.json_response({"protocol": PROTOCOL, "pid": os.getpid(), "grants": len(self._grants)})
+
+    async def _all(self, _request: web.Request) -> web.Response:
+        standing = [one.model_dump(mode="json") for one in self._grants.standing()]
+        return web.json_response({"pid": os.getpid(), "grants": standing})
 
     async def _put(self, request: web.Request) -> web.Response:
         said: dict[str, JsonValue] = await request.json()

@@ -18,12 +18,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 import runner
 from runner.errors import CorralError, HostError
 from runner.gateway import sockets
-from runner.gateway.grants import Access, Account, Usage
+from runner.gateway.grants import Access, Account, Standing, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
 from runner.locks import locked
 from runner.tasks.plan import AllowedHost
@@ -39,6 +39,7 @@ PASSED_ON = (
 """The only variables that the gateway process gets: how to reach the model services."""
 
 Json = dict[str, JsonValue]
+STANDING: TypeAdapter[list[Standing]] = TypeAdapter(list[Standing])
 
 
 class _Connection(http.client.HTTPConnection):
@@ -128,6 +129,27 @@ class Gateway:
                 return Usage.model_validate(self._call("DELETE", box))
             except _NoGrantError:
                 return seen
+
+    @classmethod
+    def look(cls, home: Path) -> tuple[int, list[Standing]] | None:
+        """The process that serves a state directory, and how its grants stand; None if none does.
+
+        Raises:
+            HostError: It does not answer, or is of another version.
+        """
+        gateway = cls(home.absolute(), 0, {})
+        try:
+            status, said = gateway._ask("GET", "/grants", None)
+        except _Gone:
+            return None
+        if status != 200:
+            raise HostError("a gateway of another version of Corral runs", cure="wait for its runs to end")
+        return int(str(said["pid"])), STANDING.validate_python(said["grants"])
+
+    @classmethod
+    def stop(cls, home: Path) -> bool:
+        """End the process of a state directory, unless a grant is left; whether none runs any more."""
+        return cls(home.absolute(), 0, {}).leave()
 
     def leave(self) -> bool:
         """Ask the process to leave; whether it did. It stays while any grant is left."""

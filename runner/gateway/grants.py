@@ -134,6 +134,15 @@ class Traffic(Value):
     down: int = 0
 
 
+class Sum(Value):
+    """What was spent in one book; `unpriced` requests are of unknown cost, which `usd` leaves out."""
+
+    usd: float = 0.0
+    tokens: int = 0
+    requests: int = 0
+    unpriced: int = 0
+
+
 class Usage(Value):
     """What one grant has used so far, streams that are still running included.
 
@@ -170,3 +179,12 @@ class Usage(Value):
         """All tokens, or None where answers came and not one said what it used."""
         total = self.input + self.output + self.cache_read + self.cache_write
         return None if self.untold and not total else total
+
+
+class Standing(Value):
+    """How one grant stands: who asks, what it used, and what was spent in each book that it is entered in."""
+
+    box: str
+    account: Account
+    usage: Usage
+    spent: dict[Spent, Sum]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -17,7 +17,7 @@ from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.door import Door
 from runner.gateway.egress import Egress
 from runner.gateway.forward import RETRY_AFTER, ClientFor, Commons, Forwarder, Grant, ProxyFor
-from runner.gateway.grants import Access, Account, Script, Usage
+from runner.gateway.grants import Access, Account, Script, Standing, Sum, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
@@ -137,6 +137,21 @@ class Grants:
         """What a box has used, or None if it holds no grant."""
         found = self._open.get(box)
         return None if found is None else self._usage(found)
+
+    def standing(self) -> list[Standing]:
+        """How every grant stands."""
+        return [
+            Standing(
+                box=box,
+                account=found.grant.account,
+                usage=self._usage(found),
+                spent={
+                    kind: Sum(**asdict(amount))
+                    for kind, amount in self._commons.ledger.spent(found.grant.account).items()
+                },
+            )
+            for box, found in sorted(self._open.items())
+        ]
 
     def _usage(self, found: _Open) -> Usage:
         spent = self._commons.ledger.spent(found.grant.account)["attempt"]

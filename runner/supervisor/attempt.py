@@ -390,6 +390,7 @@ class _Life:
             cpu=seen.cores,
             memory=seen.measured.memory,
             tokens=seen.tokens if self._spec.accesses else None,
+            usd=seen.usd if self._spec.accesses else None,
         )
 
     def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
@@ -423,7 +424,7 @@ class _Life:
             output_tokens=told.output if told else None,
             cache_read_tokens=told.cache_read if told else None,
             cache_write_tokens=told.cache_write if told else None,
-            usd=model.usd if model and not model.unpriced else None,
+            usd=seen.usd if model else None,
             spent=_spent(seen) if ended == "over-budget" else "",
             flags=flags,
         )

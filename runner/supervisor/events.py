@@ -172,6 +172,7 @@ class Signs(OfAttempt):
     cpu: float | None = None
     memory: int | None = None
     tokens: int | None = None
+    usd: float | None = None
 
 
 class ImageLine(Happened):

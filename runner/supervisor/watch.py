@@ -42,6 +42,11 @@ class Watched:
         """All tokens so far, or None where no model is reachable, or none says what it uses."""
         return None if self.model is None else self.model.tokens
 
+    @property
+    def usd(self) -> float | None:
+        """What its model calls cost so far, or None where no model is reachable, or a price is not known."""
+        return None if self.model is None or self.model.unpriced else self.model.usd
+
 
 @dataclass(frozen=True)
 class Watch:

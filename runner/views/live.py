@@ -199,6 +199,7 @@ HEAD = (
     Column("cpu", importance=1),
     Column("memory", importance=3),
     Column("tokens", importance=2),
+    Column("cost", importance=2),
     Column("doing", importance=5, prose=True),
 )
 
@@ -209,7 +210,7 @@ def draw(state: RunState, signs: dict[str, e.Signs], building: str, now: float) 
     shown = _chosen(state)
     rows = [_row(state, a, signs.get(str(a.key)), decisions.get(a.key), now) for a in shown]
     rest = len(state.attempts) - len(shown)
-    parts: list[RenderableType] = [_headline(state, now), Fitting(HEAD, rows)]
+    parts: list[RenderableType] = [_headline(state, signs, now), Fitting(HEAD, rows)]
     if rest:
         parts.append(Text(f"… and {rest} more", "dim"))
     if building:
@@ -228,12 +229,24 @@ def _chosen(state: RunState) -> list[AttemptState]:
     return [*living, *ended, *waiting][: max(ROWS, len(living))]
 
 
-def _headline(state: RunState, now: float) -> Text:
+def _spent(state: RunState, signs: dict[str, e.Signs]) -> str:
+    """What the run spent on models until now; a plus says that there is more, of unknown cost."""
+    ended = [(a.tokens, a.usd) for a in state.attempts.values() if a.phase == "final"]
+    living = [signs.get(str(a.key)) for a in state.attempts.values() if a.phase != "final"]
+    shown = ended + [(seen.tokens, seen.usd) for seen in living if seen is not None]
+    asked = [usd for tokens, usd in shown if tokens is not None]
+    known = sum(usd for usd in asked if usd is not None)
+    return f"{wording.usd(known)}{'+' if None in asked else ''} spent" if asked else ""
+
+
+def _headline(state: RunState, signs: dict[str, e.Signs], now: float) -> Text:
     final = [a for a in state.attempts.values() if a.phase == "final"]
     living = sum(1 for a in state.attempts.values() if a.phase not in {"queued", "final"})
     text = Text(f"run {state.name}", "bold")
     text.append(f"  {wording.duration((state.ended or now) - state.started)}", "not bold")
     text.append(f"  {len(final)} of {len(state.attempts)} ended, {living} running", "not bold")
+    if spent := _spent(state, signs):
+        text.append(f"  {spent}", "not bold")
     if state.ended is None and state.stopping:
         text.append("  stopping", "yellow")
     elif state.ended is None and state.draining:
@@ -259,11 +272,12 @@ def _row(
             Text(""),
             Text(peak),
             _tokens(attempt.tokens),
+            _usd(attempt.tokens, attempt.usd),
             cell(doing, "dim"),
         )
     if attempt.phase == "queued":
         why = decision.why if decision is not None else ""
-        return name, Text("waiting", "dim"), *(Text(""),) * 4, cell(why, "dim")
+        return name, Text("waiting", "dim"), *(Text(""),) * 5, cell(why, "dim")
     since = wording.duration(now - (attempt.running_since or attempt.started or now))
     cpu = f"{signs.cpu:.1f}/{limits.cpus:g}" if signs is not None and signs.cpu is not None else ""
     memory = f"{wording.size(signs.memory)}/{wording.size(limits.memory)}" if signs and signs.memory else ""
@@ -275,8 +289,13 @@ def _row(
         Text(cpu),
         Text(memory),
         _tokens(signs.tokens if signs else None),
+        _usd(signs.tokens, signs.usd) if signs else Text(""),
         cell(signs.doing or "" if signs else ""),
     )
+
+
+def _usd(tokens: int | None, amount: float | None) -> Text:
+    return Text("" if tokens is None else wording.usd(amount))
 
 
 def _tokens(count: int | None) -> Text:

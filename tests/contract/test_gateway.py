@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import stat
 import threading
@@ -15,7 +17,9 @@ import anthropic
 import httpx2
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from runner import cli
 from runner.errors import HostError
 from runner.gateway import prices, sockets
 from runner.gateway.client import PASSED_ON, Gateway
@@ -397,3 +401,23 @@ def test_what_was_spent_outlives_the_process(gateway: Gateway, home: Path) -> No
     process.send_signal(signal.SIGKILL)
     assert eventually(lambda: not processes(home))
     assert asked(gateway, home, account, 2) == [200, 402]
+
+
+def test_who_asks_and_what_is_left_can_be_looked_at(
+    gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = capped(attempt=Caps(requests=5), run=Caps(usd=1, tokens=40_000_000))
+    assert asked(gateway, home, account, 2) == [200, 200]
+    found = Gateway.look(home)
+    assert found is not None
+    (one,) = found[1]
+    assert (one.account.attempt, one.usage.requests, one.spent["run"].requests) == ("t/p/1", 2, 2)
+    monkeypatch.setenv("CORRAL_HOME", str(home))
+    said = CliRunner().invoke(cli.app, ["gateway", "status"]).stdout
+    assert "t/p/1" in said
+    assert "budget of attempt t/p/1: 2 of 5 requests" in said
+    assert re.search(r"budget of run r: [$]0[.]00\d of [$]1[.]00, 354 of 40\D000\D000 tokens", said), said
+    assert json.loads(CliRunner().invoke(cli.app, ["gateway", "status", "--json"]).stdout)["grants"]
+    refused = CliRunner().invoke(cli.app, ["gateway", "stop"]).exception
+    assert isinstance(refused, HostError)
+    assert "in use by t/p/1" in refused.message

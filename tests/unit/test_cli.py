@@ -28,8 +28,9 @@ FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make 
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
-    *(["diff"], ["take"], ["report"], ["reap"], ["image"]),
+    *(["diff"], ["take"], ["report"], ["reap"], ["image"], ["gateway"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
+    *(["gateway", "status"], ["gateway", "stop"]),
 ]
 
 
@@ -367,3 +368,11 @@ def test_a_run_cannot_be_called_as_the_latest_one_is(home: Path, repo: Path) -> 
     file = repo / "night.yaml"
     file.write_text(f"name: latest\n{FILE}")
     assert Corral(home, NO_ENGINE)("plan", file, "--json").json["plan"]["run"] == "latest-2"
+
+
+def test_without_a_gateway_that_is_said(home: Path) -> None:
+    assert "no gateway runs" in call(home, "gateway", "status").stdout
+    said = json.loads(call(home, "gateway", "status", "--json").stdout)
+    assert (said["kind"], said["pid"], said["grants"]) == ("gateway.status", None, [])
+    assert call(home, "gateway", "stop").exit_code == 0
+    assert not home.exists()
