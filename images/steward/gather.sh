@@ -26,10 +26,13 @@ sound() {
         timeout 60 git read-tree "$1" 2>/dev/null
 }
 
-# Whether the box's git directory holds only what git puts there: git would wait for ever at a pipe.
+# Whether the box's git directory holds only what git puts there, and borrows from the base alone: git would
+# wait for ever at a pipe, wherever it is led to it.
 plain() {
+    borrowed=/gitdir/objects/info/alternates
     [ -z "$(find /gitdir/HEAD /gitdir/packed-refs /gitdir/config /gitdir/shallow /gitdir/objects /gitdir/refs \
-        ! -type f ! -type d -print -quit 2>/dev/null)" ]
+        ! -type f ! -type d -print -quit 2>/dev/null)" ] &&
+        { [ ! -e $borrowed ] || [ "$(head -c 100 $borrowed)" = /base/objects ]; }
 }
 
 # Pathspecs, each with a NUL behind it, for what can be added: all but our mask and large new files. A large

@@ -6,6 +6,7 @@ next call starts another, and gives it all grants of this client again with what
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -196,8 +197,9 @@ class Gateway:
 
     def _regrant(self) -> None:
         with self._order:
-            for box in list(self._granted):
-                self._ask_living("PUT", f"/grants/{box}", self._grant_body(box))
+            for box in list(self._granted):  # one that can't be renewed is its own attempt's trouble alone
+                with contextlib.suppress(HostError):
+                    self._ask_living("PUT", f"/grants/{box}", self._grant_body(box))
 
     def _grant_body(self, box: str) -> Json:
         with self._lock:

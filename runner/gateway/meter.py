@@ -14,6 +14,9 @@ from runner.tasks.plan import Spent
 
 UNNAMED = "unknown"
 """Stands for the model of an answer that names none."""
+OTHERS = "others"
+MOST_MODELS = 32
+"""Models counted by name, one after the other: some services answer with whatever name a box asked for."""
 
 
 @dataclass
@@ -87,4 +90,6 @@ def _with(models: dict[str, Tokens], reader: UsageReader) -> dict[str, Tokens]:
     if reader.tokens == Tokens():
         return models
     name = reader.model or UNNAMED
+    if name not in models and len(models) >= MOST_MODELS:
+        name = OTHERS
     return models | {name: models.get(name, Tokens()) + reader.tokens}

@@ -13,6 +13,8 @@ from runner.errors import EngineError
 from runner.sandbox.engine import Engine
 
 LONGEST_LINE = 1024 * 1024
+PREAMBLE = 4 * 1024 * 1024
+"""Bytes that nothing of ours prints before a box is ready."""
 KEPT_BYTES = 20 * 1024 * 1024
 """As much of a box's output as the engine itself keeps; more is dropped, and said."""
 
@@ -81,6 +83,9 @@ class Output:
             full, self._rest = self._rest + line, b""
             if not self.ready and full == READY:
                 self.ready = True
+            elif not self.ready and self._written > PREAMBLE:
+                self.ready = True  # the engine no longer has the beginning: what is this long is not ours
+                yield full[:LONGEST_LINE]
             else:
                 yield full[:LONGEST_LINE]
         if len(self._rest) < LONGEST_LINE:

@@ -98,6 +98,8 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     if seen.oom_killed and seen.code != 0:
         return "oom", "the kernel killed it at its memory limit"
     if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
+        if seen.disk_full:  # an earlier attempt's branch can be larger than what it took on its own disk
+            return "disk", "what it starts from does not fit on its disk"
         return "infrastructure", "the workspace could not be laid out in the box"
     if seen.code is None:
         return "infrastructure", "the engine lost the box"

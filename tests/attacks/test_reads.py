@@ -207,7 +207,7 @@ def test_case_55_lines_that_look_like_ours(night: Night) -> None:
     """Prints our own events, results, costs and limits → its exit code says what it did, nothing else."""
     row, other = night.row("55-lines"), night.row("55-innocent")
     assert (row["verdict"], row["check"], row["reason"]) == ("agent-error", "passed", "exit 7")
-    assert (row["usd"], row["requests"], row["tokens"]) == (None, 0, 0)
+    assert (row["usd"], row["requests"], row["tokens"]) == (0, 0, 0)
     assert (other["verdict"], other["seconds"] > 2.5) == ("accepted", True)
     assert not {event["kind"] for event in night.done.events} & {"stopping", "draining"}
     assert sum(event["kind"] == "run.summary" for event in night.done.events) == 1

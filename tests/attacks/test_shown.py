@@ -213,7 +213,7 @@ def test_case_68_markup_is_text_in_the_markdown_report(corral: Corral) -> None:
     assert set(re.findall(r"<(\w+)", html)) <= OURS
     rows = [row for row in html.partition("</table>")[0].split("<tr>") if "<td><code>" in row]
     assert len(rows) == len(attacks())
-    assert {row.count("<td>") for row in rows} == {7}
+    assert {row.count("<td>") for row in rows} == {8}
     outside = re.sub(r"<code>.*?</code>", "", html, flags=re.DOTALL)
     assert not re.search(r"@|www\.|&(?!quot;)", outside), "nothing mentions, links or hides"
 

@@ -71,8 +71,8 @@ class _Unbounded(WatchedDirectories):
 
     rung: Rung = "limited"
 
-    def used(self, box: str, place: Place) -> int | None:  # noqa: ARG002 - nobody looks
-        return None
+    def exceeds(self, box: str, place: Place, size: int) -> bool:  # noqa: ARG002 - nobody looks
+        return False
 
 
 def without_disk_cap() -> None:

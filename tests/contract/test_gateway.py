@@ -421,3 +421,23 @@ def test_who_asks_and_what_is_left_can_be_looked_at(
     refused = CliRunner().invoke(cli.app, ["gateway", "stop"]).exception
     assert isinstance(refused, HostError)
     assert "in use by t/p/1" in refused.message
+
+
+def test_names_without_end_do_not_keep_a_gateway_from_coming_back(gateway: Gateway, home: Path) -> None:
+    """A box that asks for another model each time → counted under few names; its neighbour goes on."""
+    transcript = home.parent / "t.yaml"
+    transcript.write_text("turns: [{text: a, usage: {input: 1, output: 1}}]")
+    script = Script(transcript=str(transcript))
+    for box in (BOX, OTHER):
+        gateway.grant(box, script)
+    said: Any = [{"role": "user", "content": "go"}]
+    with client(home / "s" / BOX / "gw.sock") as sdk:
+        for number in range(60):
+            sdk.messages.create(model=f"{'m' * 100}-{number}", max_tokens=5, messages=said, tools=TOOLS)
+    usage = gateway.usage(BOX)
+    assert (usage.tokens, len(usage.models)) == (120, 33)
+    (process,) = processes(home)
+    process.send_signal(signal.SIGKILL)
+    assert eventually(lambda: not processes(home))
+    assert gateway.usage(OTHER).requests == 0
+    assert gateway.usage(BOX).tokens == 120

@@ -240,3 +240,16 @@ def test_commits_keep_their_authors(done: Done) -> None:
     row, repo = at_home(done, "committed-and-more")
     authors = git(repo, "log", "--format=%an", f"{row['base']}..{row['branch']}").splitlines()
     assert authors == ["Corral", "Corral agent"]
+
+
+def test_a_pipe_behind_what_the_box_borrows_from_holds_nothing_up(corral: Corral, repo: Path) -> None:
+    """Git would wait for ever at the pipe; so what is borrowed from elsewhere is not asked at all."""
+    sh = (
+        "mkdir -p x/info x/pack /gitdir/objects/info; mkfifo x/info/alternates; echo q > q;"
+        "echo /workspace/x > /gitdir/objects/info/alternates"
+    )
+    done = corral.run(repo, {"a": sh})
+    assert done.verdicts == {"a": "done"}
+    row = done.attempt("a")
+    assert row["work"] == "salvaged"
+    assert git(repo, "show", f"{row['branch']}:q") == "q"

@@ -91,3 +91,10 @@ def test_served(reached: Verdict) -> None:
 def test_the_docs_name_every_verdict() -> None:
     text = DOCS.read_text()
     assert [word for word in get_args(Verdict) if f"`{word}`" not in text] == []
+
+
+def test_a_start_that_does_not_fit_is_the_disk_and_not_our_fault() -> None:
+    """An earlier attempt's branch can be larger than what it took there: hard links come home as files."""
+    ended, why = how_it_ended(Exit(code=LAYOUT_FAILED, ready=False, disk_full=True))
+    assert (ended, why) == ("disk", "what it starts from does not fit on its disk")
+    assert how_it_ended(Exit(code=LAYOUT_FAILED, ready=False))[0] == "infrastructure"
