@@ -139,6 +139,6 @@ base();
 calls();
 network();
 processes();
-disk();
 mask();
 tell_('probe', 'done');
+disk();    # last: where disks are watched, a box may be ended in the middle of it
