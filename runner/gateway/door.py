@@ -7,7 +7,8 @@ import logging
 from aiohttp import web
 
 from runner.gateway.egress import Egress, asks_out
-from runner.gateway.forward import Forwarder, Grant
+from runner.gateway.exchange import Grant
+from runner.gateway.forward import Forwarder
 
 log = logging.getLogger(__name__)
 

@@ -35,6 +35,8 @@ class Service(Value):
     """The credential; empty for a service that asks for none, and then no such header is sent."""
     oauth: bool = False
     """Whether the credential is a `CLAUDE_CODE_OAUTH_TOKEN`, which needs a beta flag of its own."""
+    account: str = "default"
+    """The name of the account that the credential belongs to: what is limited is limited by account."""
 
     @field_validator("base_url")
     @classmethod
@@ -143,6 +145,55 @@ class Sum(Value):
     unpriced: int = 0
 
 
+class Held(Value):
+    """What a box's requests wait for inside the gateway.
+
+    `pace`: their turn, below the service's limit. `window`: the reset of a limit that is used up.
+    `overload`: a service that has too much to do, or fails. `unreachable`: a service that does not answer.
+    `credential`: a key that the service takes.
+    """
+
+    kind: Literal["pace", "window", "overload", "unreachable", "credential"]
+    why: str
+    """In words, as a person reads them: whose limit it is, and which."""
+    since: float
+    """Seconds since the epoch."""
+    until: float | None = None
+    """When it is known to end, in seconds since the epoch; None where nobody has said."""
+
+
+class Window(Value):
+    """One limit of a service, as it was last told: so many requests or tokens in so much time."""
+
+    name: str
+    """As people call it: `5-hour`, `weekly`, `requests`, `tokens`, `input-tokens` and the like."""
+    used: float | None = None
+    """The share that is used up, from 0 to 1; None where it is not told."""
+    limit: int | None = None
+    remaining: int | None = None
+    resets_at: float | None = None
+    """Seconds since the epoch."""
+
+
+class Outlook(Value):
+    """How one account of a service stands for a family of models: what is known of its limits.
+
+    `closed_until` is when a window that is used up opens again; while it is set, nothing is sent.
+    """
+
+    dialect: DialectName
+    account: str
+    family: str
+    windows: tuple[Window, ...] = ()
+    closed: str = ""
+    """Which window is used up, by its name; empty for none."""
+    closed_until: float | None = None
+    in_flight: int = 0
+    waiting: int = 0
+    tokens_per_minute: int = 0
+    """What was used in the last minute."""
+
+
 class Usage(Value):
     """What one grant has used so far, streams that are still running included.
 
@@ -169,6 +220,10 @@ class Usage(Value):
     """How many of its requests are of unknown cost."""
     over_budget: Spent = ""
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
+    held_s: float = 0.0
+    """Seconds in which the box had asked and nothing was on its way: it waited for the gateway."""
+    held: Held | None = None
+    """What its requests wait for just now, if all of them wait."""
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
     egress: Traffic = Traffic()

@@ -13,10 +13,12 @@ from pathlib import Path
 from aiohttp import web
 
 from runner.gateway import dialects, sockets
+from runner.gateway.asking import Asker, ClientFor, ProxyFor
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.door import Door
 from runner.gateway.egress import Egress
-from runner.gateway.forward import RETRY_AFTER, ClientFor, Commons, Forwarder, Grant, ProxyFor
+from runner.gateway.exchange import Commons, Grant
+from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Script, Standing, Sum, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
@@ -191,7 +193,7 @@ class Grants:
             return
         grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
-        forwarder = Forwarder(grant, self._commons, self._client_for, self._proxy_for)
+        forwarder = Forwarder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets

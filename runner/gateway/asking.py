@@ -1,0 +1,181 @@
+"""Asks a service once, in the name of a box, and passes its answer back as it comes.
+
+Nothing is buffered on the way back: each piece of the answer is passed on as it comes. If the box
+hangs up, the handler is cancelled and the service's connection is closed with it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from runner.gateway.dialects import headers
+from runner.gateway.dialects.reading import UsageReader
+from runner.gateway.exchange import Exchange, Grant, Refused
+from runner.gateway.grants import Access, Script, Service
+from runner.gateway.ledger import Entry
+from runner.gateway.redact import Redactor
+
+log = logging.getLogger(__name__)
+
+SERVICE_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30.0, sock_read=660.0)
+"""Seconds; Claude Code gives up by itself after 600 s without a byte."""
+
+READABLE_ENCODINGS = frozenset(("", "identity", "gzip", "deflate"))
+"""Content encodings that are undone on the way; any other could hide the credential."""
+
+ClientFor = Callable[[Access], aiohttp.ClientSession]
+ProxyFor = Callable[[str], str | None]
+
+
+class Asker:
+    """Asks the services that one grant names."""
+
+    def __init__(self, grant: Grant, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+        self._grant = grant
+        self._client_for = client_for
+        self._proxy_for = proxy_for
+
+    async def ask(self, exchange: Exchange, access: Access, entry: Entry | None) -> web.StreamResponse:
+        """Ask once, and pass back what is answered; `entry` is settled by it.
+
+        Raises:
+            Refused: There was no answer, or none that can be passed on.
+        """
+        request = exchange.request
+        told = _headers(exchange, access)
+        self._grant.meter.requests += 1
+        try:
+            async with self._client_for(access).request(
+                request.method,
+                URL(_address(access, exchange), encoded=True),
+                headers=told,
+                data=io.BytesIO(exchange.body) if request.method == "POST" else None,
+                proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
+                allow_redirects=False,
+                timeout=SERVICE_TIMEOUT,
+                skip_auto_headers=("user-agent", "accept", "content-type"),
+            ) as answer:
+                with _settling(entry, answer.status, exchange.reader(answer)) as reader:
+                    return await self._pass_back(exchange, answer, access, reader)
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
+                entry.nothing()
+            if _hung_up(request):
+                raise
+            raise Refused(502, _unreachable(access, failure)) from failure
+
+    async def _pass_back(
+        self,
+        exchange: Exchange,
+        answer: aiohttp.ClientResponse,
+        access: Access,
+        told: UsageReader | None,
+    ) -> web.StreamResponse:
+        _check_passable(answer)
+        request = exchange.request
+        redactor = Redactor(_secret(access))
+        response = _prepared(answer, redactor)
+        meter = self._grant.meter
+        meter.last_status = answer.status
+        with meter.reading(told) as reader:
+            await response.prepare(request)
+            try:
+                async for piece in answer.content.iter_any():
+                    meter.last_activity = time.time()
+                    if reader is not None:
+                        reader.feed(piece)
+                    if clean := redactor.feed(piece):
+                        await response.write(clean)
+                if rest := redactor.finish():
+                    await response.write(rest)
+            except (aiohttp.ClientError, TimeoutError) as failure:
+                _cut(request, failure)
+        return response
+
+
+@contextmanager
+def _settling(entry: Entry | None, status: int, reader: UsageReader | None) -> Iterator[UsageReader | None]:
+    """Enter what an answer used, however it ends; one that told nothing stays at its upper bound."""
+    try:
+        yield reader
+    finally:
+        if entry is not None and status != 200:
+            entry.nothing()
+        elif entry is not None and reader is not None and reader.told:
+            entry.settle(reader.tokens, reader.model)
+
+
+def _base(access: Access) -> str:
+    return "http://script" if isinstance(access, Script) else access.base_url
+
+
+def _address(access: Access, exchange: Exchange) -> str:
+    target = exchange.forward.target
+    return _base(access) + (
+        target if isinstance(access, Script) else target.removeprefix(exchange.dialect.root)
+    )
+
+
+def _secret(access: Access) -> bytes:
+    return access.secret.get_secret_value().encode() if isinstance(access, Service) else b""
+
+
+def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
+    try:
+        passed = headers.from_box(exchange.request.raw_headers)
+    except ValueError as unreadable:
+        raise Refused(400, "a header is not valid UTF-8") from unreadable
+    if isinstance(access, Script):
+        return CIMultiDict([*passed, *headers.for_script(access.transcript)])
+    return CIMultiDict([*exchange.dialect.to_service(passed, access), *headers.credential(access)])
+
+
+def _hung_up(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _cut(request: web.BaseRequest, failure: Exception) -> None:
+    """Break the answer off: a proper end would make half an answer look whole."""
+    if request.transport is not None and not _hung_up(request):
+        log.warning("an answer broke off: %s", type(failure).__name__)
+        request.transport.close()
+
+
+def _unreachable(access: Access, failure: Exception) -> str:
+    kind = "timed out" if isinstance(failure, TimeoutError) else type(failure).__name__
+    detail = Redactor(_secret(access)).whole(str(failure)) or kind
+    where = URL(_base(access)).origin()
+    log.warning("no answer from %s: %s", where, detail)
+    return f"the model service at {where} gave no answer: {detail}"
+
+
+def _check_passable(answer: aiohttp.ClientResponse) -> None:
+    encoding = _encoding(answer)
+    if encoding not in READABLE_ENCODINGS:
+        raise Refused(502, f"the model service answered in the encoding {encoding[:40]!r}, unasked")
+    if 300 <= answer.status < 400:
+        raise Refused(502, f"{answer.url.origin()} answered with a redirect, which is not followed")
+
+
+def _encoding(answer: aiohttp.ClientResponse) -> str:
+    return answer.headers.get("content-encoding", "").lower()
+
+
+def _prepared(answer: aiohttp.ClientResponse, redactor: Redactor) -> web.StreamResponse:
+    passed = headers.to_box(answer.headers.items())
+    told = CIMultiDict((redactor.whole(name), redactor.whole(value)) for name, value in passed)
+    reason = redactor.whole(answer.reason or "")
+    response = web.StreamResponse(status=answer.status, reason=reason, headers=told)
+    # An encoded body is decoded on the way, and then has another length.
+    if answer.content_length is not None and _encoding(answer) in ("", "identity"):
+        response.content_length = answer.content_length
+    return response
