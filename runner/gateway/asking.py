@@ -197,7 +197,7 @@ def _settling(entry: Entry | None, status: int, reader: UsageReader | None) -> I
     try:
         yield reader
     finally:
-        if entry is not None and status != 200:
+        if entry is not None and entry.used is None and status != 200:
             entry.nothing()
         elif entry is not None and reader is not None and reader.told:
             entry.settle(reader.tokens, reader.model)

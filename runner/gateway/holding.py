@@ -189,6 +189,9 @@ class Holder:
         try:
             with _told(self._grant, exchange):
                 async with entered as trying.entry:
+                    if self._turns.closed(trying.place) is not None:  # while it was written down
+                        trying.entry.absorbed()
+                        return Fault("overload", "a window was used up meanwhile")
                     return await self._asker.ask(exchange, trying.service, trying.entry, trying)
         except BusyError:
             return None

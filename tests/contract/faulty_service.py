@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,7 @@ def good(**headers: str) -> Answer:
 
 @dataclass
 class Faulty:
-    """The service: its answers, one after the other and then good ones, and who asked when, with which key."""
+    """The service: its answers in turn, and then good ones; and who asked when, with which key."""
 
     answers: list[Answer] = field(default_factory=list)
     last: Answer = field(default_factory=good)
@@ -94,8 +94,8 @@ class Faulty:
         """Answer one request."""
         self.bodies.append(await request.read())
         self.at.append(time.time())
-        shown = request.headers.get("x-api-key") or request.headers.get("authorization", "")
-        self.keys.append(shown.removeprefix("Bearer "))
+        shown = request.headers.get("x-api-key") or ""
+        self.keys.append(shown)
         answer = self.answers.pop(0) if self.answers else self.last
         return await answer(request)
 
@@ -150,7 +150,7 @@ class Fleet:
 @asynccontextmanager
 async def fleet(
     home: Path,
-    *services: dict[str, object],
+    *services: Mapping[str, object],
     patience: Patience = QUICK,
     account: Account | None = None,
     renewed: Renewed = no_other,
