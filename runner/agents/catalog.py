@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from runner.accounts import Provider
 from runner.agents import claude, command
 from runner.agents.launch import Launch, Reader
 from runner.tasks.plan import ClaudeSettings, Settings
@@ -31,6 +32,11 @@ def told(settings: Settings, line: bytes) -> str | None:
 def layer(settings: Settings) -> str | None:
     """The agent layer that the image needs, or None."""
     return settings.cli if isinstance(settings, ClaudeSettings) else None
+
+
+def provider(settings: Settings) -> Provider | None:
+    """In whose way of speaking that agent asks its model; None for a command, which may speak in any."""
+    return "anthropic" if isinstance(settings, ClaudeSettings) else None
 
 
 def session_id(run: str, attempt: str) -> str:

@@ -17,12 +17,14 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from runner.gateway.credentials import Credentials, ProxyFor
 from runner.gateway.dialects import headers
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.exchange import Exchange, Grant, Refused
 from runner.gateway.grants import Access, Script, Service
 from runner.gateway.ledger import Entry
 from runner.gateway.redact import Redactor
+from runner.gateway.sources import CredentialError
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +34,20 @@ SERVICE_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=3
 READABLE_ENCODINGS = frozenset(("", "identity", "gzip", "deflate"))
 """Content encodings that are undone on the way; any other could hide the credential."""
 
+NO_CREDENTIAL = "the gateway has no credential for this service just now; its log says why"
+"""All that a box is told of it."""
+
 ClientFor = Callable[[Access], aiohttp.ClientSession]
-ProxyFor = Callable[[str], str | None]
 
 
 class Asker:
     """Asks the services that one grant names."""
 
-    def __init__(self, grant: Grant, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+    def __init__(
+        self, grant: Grant, credentials: Credentials, client_for: ClientFor, proxy_for: ProxyFor
+    ) -> None:
         self._grant = grant
+        self._credentials = credentials
         self._client_for = client_for
         self._proxy_for = proxy_for
 
@@ -51,6 +58,7 @@ class Asker:
             Refused: There was no answer, or none that can be passed on.
         """
         request = exchange.request
+        access = await self._with_secret(exchange, access, entry)
         told = _headers(exchange, access)
         self._grant.meter.requests += 1
         try:
@@ -64,25 +72,40 @@ class Asker:
                 timeout=SERVICE_TIMEOUT,
                 skip_auto_headers=("user-agent", "accept", "content-type"),
             ) as answer:
+                if answer.status == 401 and isinstance(access, Service):
+                    self._credentials.refused(access)
                 with _settling(entry, answer.status, exchange.reader(answer)) as reader:
-                    return await self._pass_back(exchange, answer, access, reader)
+                    return await self._pass_back(exchange, answer, reader)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
                 entry.nothing()
             if _hung_up(request):
                 raise
-            raise Refused(502, _unreachable(access, failure)) from failure
+            raise Refused(502, _unreachable(exchange, access, failure)) from failure
+
+    async def _with_secret(self, exchange: Exchange, access: Access, entry: Entry | None) -> Access:
+        if isinstance(access, Script):
+            return access
+        try:
+            service = await self._credentials.with_secret(access)
+        except CredentialError as lacking:
+            if entry is not None:
+                entry.nothing()
+            where = f"{access.dialect} account {access.account}, {access.credential}"
+            log.warning("not asked for want of a credential: %s: %s", where, lacking)
+            raise Refused(401, NO_CREDENTIAL) from None
+        exchange.shown.append(service.secret.get_secret_value().encode())
+        return service
 
     async def _pass_back(
         self,
         exchange: Exchange,
         answer: aiohttp.ClientResponse,
-        access: Access,
         told: UsageReader | None,
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
-        redactor = Redactor(_secret(access))
+        redactor = Redactor(*exchange.shown)
         response = _prepared(answer, redactor)
         meter = self._grant.meter
         meter.last_status = answer.status
@@ -125,10 +148,6 @@ def _address(access: Access, exchange: Exchange) -> str:
     )
 
 
-def _secret(access: Access) -> bytes:
-    return access.secret.get_secret_value().encode() if isinstance(access, Service) else b""
-
-
 def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
     try:
         passed = headers.from_box(exchange.request.raw_headers)
@@ -150,9 +169,9 @@ def _cut(request: web.BaseRequest, failure: Exception) -> None:
         request.transport.close()
 
 
-def _unreachable(access: Access, failure: Exception) -> str:
+def _unreachable(exchange: Exchange, access: Access, failure: Exception) -> str:
     kind = "timed out" if isinstance(failure, TimeoutError) else type(failure).__name__
-    detail = Redactor(_secret(access)).whole(str(failure)) or kind
+    detail = Redactor(*exchange.shown).whole(str(failure)) or kind
     where = URL(_base(access)).origin()
     log.warning("no answer from %s: %s", where, detail)
     return f"the model service at {where} gave no answer: {detail}"

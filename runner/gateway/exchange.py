@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
+from runner.gateway.credentials import Credentials
 from runner.gateway.dialects.dialect import Dialect, Forward
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Access, Account
@@ -33,6 +34,7 @@ class Commons:
     """What all grants of the process share."""
 
     ledger: Ledger
+    credentials: Credentials
     held: int = 0
     """Bytes of request bodies in memory."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -49,6 +51,8 @@ class Exchange:
     body: bytearray = field(default_factory=bytearray)
     asked: Asked | None = None
     """What it asks for, once that was looked at; None where it asks for nothing that counts."""
+    shown: list[bytes] = field(default_factory=list)
+    """Every credential that a service was shown with it, none of which its box may ever see."""
 
     def reader(self, answer: aiohttp.ClientResponse) -> UsageReader | None:
         """What reads the usage of that answer, where it counts."""

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from runner import settings
+from runner.accounts import Shown
 from runner.gateway import dialects, sockets
-from runner.gateway.asking import Asker, ClientFor, ProxyFor
+from runner.gateway.asking import Asker, ClientFor
+from runner.gateway.credentials import Credentials, ProxyFor
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.door import Door
 from runner.gateway.egress import Egress
@@ -124,7 +127,7 @@ class Grants:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
-        self._commons = Commons(ledger)
+        self._commons = Commons(ledger, Credentials(home, proxy_for, settings.environment()))
         self._outside = outside
         self._open: dict[str, _Open] = {}
 
@@ -139,6 +142,10 @@ class Grants:
         """What a box has used, or None if it holds no grant."""
         found = self._open.get(box)
         return None if found is None else self._usage(found)
+
+    def credentials(self) -> list[Shown]:
+        """How the credentials stand that were asked for so far."""
+        return self._commons.credentials.shown()
 
     def standing(self) -> list[Standing]:
         """How every grant stands."""
@@ -193,7 +200,9 @@ class Grants:
             return
         grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
-        forwarder = Forwarder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
+        forwarder = Forwarder(
+            grant, self._commons, Asker(grant, self._commons.credentials, self._client_for, self._proxy_for)
+        )
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
@@ -212,9 +221,13 @@ class Grants:
         return None if found is None else self._usage(found)
 
     async def close_all(self) -> None:
-        """Drop every connection; the directories stay, since living boxes have them mounted."""
+        """Drop every connection, and let credentials be written down that are being renewed.
+
+        The directories stay, since living boxes have them mounted.
+        """
         for box in self.boxes():
             await _stop(self._open.pop(box))
+        await self._commons.credentials.finish()
 
 
 def _said(access: Access) -> str:

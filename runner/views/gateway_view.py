@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from runner.accounts import Shown
 from runner.gateway.grants import Standing, Sum
 from runner.tasks.plan import Caps
 from runner.views import wording
@@ -25,21 +27,33 @@ _HEAD = (
 )
 
 
-def terminal(pid: int, grants: list[Standing]) -> RenderableType:
-    """A row for each box that may ask, and a line for each cap."""
+def terminal(pid: int, grants: list[Standing], credentials: Sequence[Shown] = ()) -> RenderableType:
+    """A row for each box that may ask, and a line for each cap and each account."""
     head = Text(f"gateway, process {pid}: {wording.many(len(grants), 'grant')}", "bold")
     rows = [_row(one) for one in grants]
-    return Group(head, *([Fitting(_HEAD, rows)] if rows else []), *_budgets(grants))
+    return Group(head, *([Fitting(_HEAD, rows)] if rows else []), *_budgets(grants), *_accounts(credentials))
 
 
-def as_json(pid: int | None, grants: list[Standing]) -> Json:
+def as_json(pid: int | None, grants: list[Standing], credentials: Sequence[Shown] = ()) -> Json:
     """The same for programs; without a process, `pid` is None."""
     return {
         "kind": "gateway.status",
         "schema": 1,
         "pid": pid,
         "grants": [one.model_dump(mode="json") for one in grants],
+        "credentials": [one.model_dump(mode="json") for one in credentials],
     }
+
+
+def _accounts(credentials: Sequence[Shown]) -> Iterator[Text]:
+    """How each credential stands that was asked for."""
+    for one in credentials:
+        words = f"account {one.account} of {one.provider}: {one.source}"
+        if one.expires_at is not None:
+            words += f", until {datetime.fromtimestamp(one.expires_at).astimezone():%Y-%m-%d %H:%M}"
+        yield Text(
+            line(f"{words}; {one.problem}" if one.problem else words, 300), "yellow" if one.problem else ""
+        )
 
 
 def _row(one: Standing) -> tuple[Text, ...]:

@@ -30,7 +30,7 @@ COMMANDS = [
     *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["reap"], ["image"], ["gateway"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
-    *(["gateway", "status"], ["gateway", "stop"]),
+    *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]
 
 
