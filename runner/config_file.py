@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -254,5 +254,5 @@ def _wrong(one: ErrorDetails) -> str:
         return _NO_SECRETS if _SECRET_KEYS.fullmatch(key) else "there is no such key"
     if one["type"] == "model_type" or one["type"] == "model_attributes_type":
         return "a table is wanted, in braces"
-    message: Any = _PLAIN.get(one["type"], one["msg"])
-    return str(message).removeprefix("Value error, ")
+    message = _PLAIN.get(one["type"], one["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be", "it should be")

@@ -110,7 +110,8 @@ class _Keeper:
         if self._reading is not None:
             await asyncio.shield(self._reading)
         if self._secret is None:
-            raise self._failure or CredentialError("it was not read")
+            why = self._failure or CredentialError("it was not read")
+            raise CredentialError(str(why), why.cure)  # one of its own for each who waits
         return self._secret
 
     def _patience(self) -> float:

@@ -70,7 +70,7 @@ def parse(text: str, now: float) -> Login:
         found = text
     if not isinstance(found, dict):
         token = _token(text)
-        if token is None:
+        if token is None or text.lstrip().startswith(("{", "[")):  # what was to be JSON
             raise CredentialError("that is no login", WANTED)
         return Login(refresh_token=token)
     inner = _inner(found)

@@ -95,14 +95,17 @@ def read_file(path: str) -> tuple[str, Stamp]:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise CredentialError(f"{path}: {error.strerror}", f"write the key to {path}, mode 600") from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise CredentialError(f"{path} is not a plain file", "name the file that holds the key")
-        try:
-            content = file.read(MAX_KEY + 1)
-        except OSError as error:
-            raise CredentialError(f"{path}: {error.strerror}") from None
+        content = b""
+        while len(content) <= MAX_KEY and (piece := os.read(fd, MAX_KEY)):
+            content += piece
+    except OSError as error:
+        raise CredentialError(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(fd)
     return _key(content, path), _stamp(found)
 
 

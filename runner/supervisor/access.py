@@ -73,15 +73,17 @@ def check_access(plan: Plan, settings: Settings) -> None:
     """See that every attempt of a plan has who answers it.
 
     Raises:
-        UsageError: As `accesses_for`; where a transcript is missing or can't be played; and where a
+        UsageError: As `accesses_for`; and where an agent's transcript is missing or can't be played, or its
             credential can be seen not to be there. Programs are not run for that, and no keyring is opened.
     """
     for planned in plan.attempts:
         profile = plan.profile(planned.profile)
         for access in accesses_for(profile, planned.task, settings):
+            if catalog.layer(profile.settings) is None:
+                continue  # a command may well ask nobody
             if isinstance(access, Service):
                 _check_credential(access, settings)
-            elif catalog.layer(profile.settings) is not None:
+            else:
                 load_transcript(Path(access.transcript))
 
 

@@ -7,6 +7,8 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from io import UnsupportedOperation
 from pathlib import Path
 
 from runner import config_file
@@ -67,8 +69,9 @@ def _text(file: Path | None) -> str:
     if whose is not None:
         raise UsageError(config_file.two_owners(whose), cure=ANEW)
     try:
-        with sys.stdin.buffer if file is None else file.open("rb") as opened:
-            _refuse_others(os.fstat(opened.fileno()))
+        with nullcontext(sys.stdin.buffer) if file is None else file.open("rb") as opened:
+            with suppress(UnsupportedOperation):  # what has no descriptor is no file
+                _refuse_others(os.fstat(opened.fileno()))
             content = opened.read(MAX_KEY + 1)
     except OSError as error:
         raise UsageError(f"{file or 'standard input'} can't be read: {error.strerror}") from error
