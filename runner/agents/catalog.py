@@ -34,8 +34,8 @@ def layer(settings: Settings) -> str | None:
     return settings.cli if isinstance(settings, ClaudeSettings) else None
 
 
-def provider(settings: Settings) -> Provider | None:
-    """In whose way of speaking that agent asks its model; None for a command, which may speak in any."""
+def dialect(settings: Settings) -> Provider | None:
+    """In which dialect that agent asks its model; None where nobody can know."""
     return "anthropic" if isinstance(settings, ClaudeSettings) else None
 
 

@@ -141,6 +141,8 @@ class _Keeper:
 
     async def finish(self) -> None:
         if self._reading is not None:
+            if not isinstance(self.reader, _Login):
+                self._reading.cancel()  # a program may wait for a person; nothing is lost with it
             await asyncio.wait([self._reading])
 
 
@@ -185,19 +187,19 @@ class Credentials:
         if service.credential is not None:
             self._keeper(service.credential).refuse(service.secret)
 
-    async def renewed(self, service: Service, refused: SecretStr) -> Service | None:
+    async def renewed(self, service: Service, refused: str) -> Service | None:
         """The service with another credential than the one refused, if there is one by now.
 
         To be called again and again until there is: sources are asked no oftener than they bear.
         """
         if service.credential is None:
             return None
-        self._keeper(service.credential).refuse(refused)
+        self._keeper(service.credential).refuse(SecretStr(refused))
         try:
             now = await self.with_secret(service)
         except CredentialError:
             return None
-        return None if now.secret == refused else now
+        return None if now.secret.get_secret_value() == refused else now
 
     def shown(self) -> list[Shown]:
         """How every account stands that was asked for so far."""
@@ -213,7 +215,7 @@ class Credentials:
         ]
 
     async def finish(self) -> None:
-        """Wait for what is being read: a login that is being refreshed must be written down."""
+        """End what is being read; a login that is being refreshed is waited for, and written down."""
         for keeper in self._keepers.values():
             await keeper.finish()
 

@@ -49,14 +49,14 @@ def accesses_for(
     """
     if profile.upstream.kind == "script":
         return (Script(transcript=str(transcript(profile, task))),)
-    spoken = catalog.provider(profile.settings)
+    spoken = catalog.dialect(profile.settings)
     found: list[Access] = []
     for provider in PROVIDERS if spoken is None else (spoken,):
         accounts = settings.accounts_of(provider)
         found += [_service(account) for account in (accounts if every_account else accounts[:1])]
     if not found and spoken is not None:
         raise NoCredentialError(
-            f"the profile {profile.name!r} calls a model, and no credential is set",
+            f"the profile {profile.name!r} calls a model, and no credential is set for it",
             cure=no_credential(spoken, settings),
         )
     return tuple(found)

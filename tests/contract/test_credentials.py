@@ -54,7 +54,7 @@ def gateway(home: Path, environment: dict[str, str]) -> Iterator[Gateway]:
     process = process_of(home)
     try:
         yield made
-        until(lambda: not process.children(recursive=True))
+        until(lambda: not (process.is_running() and process.children(recursive=True)))
     finally:
         made.revoke(BOX)
         assert made.leave()
@@ -265,6 +265,22 @@ def test_a_program_without_an_end_is_cut_off_with_its_children(
     assert ask(granted(gateway, upstream, endless))[0] == 401
     assert "gives more than 65536 bytes" in (home / "g" / "gateway.log").read_text()
     until(lambda: not process_of(home).children(recursive=True))
+
+
+def test_a_program_that_waits_for_somebody_keeps_the_gateway_from_nothing(
+    gateway: Gateway, upstream: Upstream, home: Path
+) -> None:
+    folder = granted(gateway, upstream, FromCommand(run=("sh", "-c", "sleep 100000; true")))
+    process = process_of(home)
+    with ThreadPoolExecutor(1) as boxes:
+        waits = boxes.submit(ask, folder)
+        until(lambda: len(process.children(recursive=True)) == 2)
+        asleep = process.children(recursive=True)
+        gateway.revoke(BOX)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            waits.result()
+        assert gateway.leave()
+    until(lambda: not any(one.is_running() for one in asleep))
 
 
 def test_a_program_that_is_not_there(gateway: Gateway, upstream: Upstream, home: Path) -> None:
