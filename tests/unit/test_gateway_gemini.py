@@ -127,10 +127,10 @@ def test_only_the_real_credential_goes_out_and_nothing_says_who_pays_or_what_is_
         (b"x-goog-api-key", b"box"),
         (b"Authorization", b"Bearer box"),
         (b"X-Goog-FieldMask", b"candidates"),
-    ]
-    sent += [(b"x-goog-user-project", b"other"), (b"x_goog_fieldmask", b"x"), (b"Content-Type", b"application/x-protobuf")]  # fmt: skip
-    sent += [
+        (b"x_goog_fieldmask", b"candidates"),
+        (b"x-goog-user-project", b"other"),
         (b"x-http-method-override", b"DELETE"),
+        (b"Content-Type", b"application/x-protobuf"),
         (b"x-goog-api-client", b"sdk/1"),
         (b"X-Server-Timeout", b"9"),
     ]

@@ -163,7 +163,8 @@ def test_what_the_model_answers_alone_passes(request_: dict[str, Any]) -> None:
     assert reaches_out(request_) is None
 
 
-SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
+SHELL: dict[str, Any] = {"type": "shell", "environment": {"type": "container_auto"}}
+CLOSED = {"type": "shell", "environment": SHELL["environment"] | {"network_policy": {"type": "disabled"}}}
 INTERPRETER = {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}
 
 
@@ -175,13 +176,12 @@ INTERPRETER = {"type": "code_interpreter", "container": {"type": "auto", "memory
         ({"tool_choice": {"type": "web_search_preview"}}, "web_search"),
         ({"web_search_options": {}, "model": "gpt-4o-search-preview"}, "web_search"),
         ({"tools": [INTERPRETER, SHELL]}, "code_execution"),
-        ({"tools": [{**SHELL, "environment": {"type": "container_auto", "network_policy": {"type": "disabled"}}}]},
-         "code_execution"),
+        ({"tools": [CLOSED]}, "code_execution"),
         (item(**IMAGE), "web_fetch"),
         (message(type="image_url", image_url=FETCHED), "web_fetch"),
     ],
     ids=lambda value: json.dumps(value)[:50],
-)  # fmt: skip
+)
 def test_what_can_be_allowed_has_its_name(request_: dict[str, Any], name: str) -> None:
     assert names(request_) == {name}
 

@@ -53,8 +53,8 @@ def test_a_conversation_goes_on_turn_by_turn() -> None:
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_results_are_heard_in_the_order_of_their_calls(with_ids: bool) -> None:
     expecting = parse(f"turns: [{{{CALLS}}}, {{text: b, expect: 'one\\ntwo\\n.*three'}}]", "t.yaml")
-    calls = [{"name": "f", "id": "1"}, {"name": "g", "id": "2"}, {"name": "f", "id": "3"}]
-    results = [
+    calls: list[Any] = [{"name": "f", "id": "1"}, {"name": "g", "id": "2"}, {"name": "f", "id": "3"}]
+    results: list[Any] = [
         {"name": "f", "id": "1", "response": {"output": "one"}},
         {"name": "g", "id": "2", "response": {"error": "two"}},
         {"name": "f", "id": "3", "response": {"of": "three"}},
