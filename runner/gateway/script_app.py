@@ -36,14 +36,15 @@ class Form:
     """The answer's message, as the service streams it; the request comes second."""
 
 
-_ASKED_GEMINI = Form(GEMINI, script_gemini.answer, script_gemini.events)
+_GEMINI = "/{version:v1|v1beta}/models/{model}"
+_BY_PATH = Form(GEMINI, script_gemini.answer, script_gemini.events)
 
 FORMS = {
     "/v1/messages": Form(ANTHROPIC, script.answer, lambda message, _: script.events(message)),
     "/v1/responses": Form(OPENAI, script_openai.response, script_openai.response_events),
     "/v1/chat/completions": Form(OPENAI, script_openai.completion, script_openai.completion_events),
-    "/v1beta/models/{model}:generateContent": _ASKED_GEMINI,
-    "/v1beta/models/{model}:streamGenerateContent": _ASKED_GEMINI,
+    f"{_GEMINI}:generateContent": _BY_PATH,
+    f"{_GEMINI}:streamGenerateContent": _BY_PATH,
 }
 
 
@@ -53,7 +54,7 @@ def app() -> web.Application:
     for path, form in FORMS.items():
         made.router.add_post(path, _handler(form))
     made.router.add_post("/v1/messages/count_tokens", _count)
-    made.router.add_post("/v1beta/models/{model}:countTokens", _count_gemini)
+    made.router.add_post(f"{_GEMINI}:countTokens", _count_gemini)
     made.router.add_get("/v1/models", _models)
     return made
 

@@ -43,6 +43,7 @@ def answer_to(method: str, target: str) -> Answer | Forward:
         (f"{STREAM}?key=box&alt=sse", f"{STREAM}?alt=sse", True),
         (f"{STREAM}?alt=sse&k%65y=box&key", f"{STREAM}?alt=sse", True),
         (OTHER, OTHER, True),
+        (OTHER.replace("v1beta", "v1"), OTHER.replace("v1beta", "v1"), True),
     ],
 )  # fmt: skip
 def test_what_is_forwarded_and_without_a_key(target: str, goes: str, counts: bool) -> None:
@@ -77,7 +78,8 @@ def test_what_is_forwarded_and_without_a_key(target: str, goes: str, counts: boo
         ("POST", "/v1beta/models/:generateContent"),
         ("POST", f"/v1beta/models/{'x' * 200}:generateContent"),
         ("POST", "/v1beta/models/gemini\u0661:generateContent"),
-        ("POST", "/v1/models/gemini-2.5-pro:generateContent"),
+        ("POST", "/v1alpha/models/gemini-2.5-pro:generateContent"),
+        ("GET", "/v1/models"),
         ("POST", "//v1beta/models/gemini-2.5-pro:generateContent"),
         ("POST", f"{WHOLE}?fields=candidates"),
         ("POST", f"{WHOLE}?$fields=candidates"),

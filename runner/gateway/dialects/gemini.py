@@ -30,11 +30,12 @@ from runner.gateway.grants import DialectName, Service, Tokens
 from runner.tasks.plan import Hosted
 
 _PATH = re.compile(
-    r"/v1beta/models/(?P<model>[A-Za-z0-9][A-Za-z0-9._-]{0,127})"
+    r"/v1(?:beta)?/models/(?P<model>[A-Za-z0-9][A-Za-z0-9._-]{0,127})"
     r":(?P<method>generateContent|streamGenerateContent|countTokens)",
     re.ASCII,
 )
-"""Exactly what goes to the service. Not the list of models: Gemini CLI was not seen to need it."""
+"""Exactly what goes to the service: the SDK asks `v1`, Gemini CLI `v1beta`. Not the list of models, which no
+agent was seen to need."""
 
 _COUNTS = {"generateContent": True, "streamGenerateContent": True, "countTokens": False}
 
