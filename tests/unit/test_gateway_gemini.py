@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runner.gateway import prices
@@ -99,6 +100,25 @@ def test_what_is_not_forwarded(method: str, target: str) -> None:
     assert isinstance(answer, Answer)
     assert answer.status == 403
     assert json.loads(answer.body)["error"]["status"] == "PERMISSION_DENIED"
+
+
+PIECES = [
+    "/v1beta", "/v1", "/models", "/models/", "gemini-2.5-pro", ":generateContent",
+    ":streamGenerateContent", ":countTokens", "/", "..", "%2e", "%2F", "//", "?", "&", "alt=sse", "alt=json",
+    "key=box", "fields=x", "#", ";", "tunedModels/", "\u00e9", " ",
+]  # fmt: skip
+LAWFUL = re.compile(
+    r"/v1(beta)?/models/[A-Za-z0-9._-]+:(generateContent|streamGenerateContent|countTokens)(\?alt=(sse|json))?"
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+@example(f"{STREAM}?alt=sse&key=box")
+def test_whatever_is_forwarded_is_of_the_one_form(target: str) -> None:
+    decision = answer_to("POST", target)
+    if isinstance(decision, Forward):
+        assert LAWFUL.fullmatch(decision.target)
+        assert decision.counts == (":countTokens" not in decision.target)
 
 
 @given(st.text(alphabet="altkeysjon=&%65;?$.-_ #\u00e9", max_size=30))

@@ -190,6 +190,7 @@ def test_what_can_be_allowed_has_its_name(request_: dict[str, Any], name: str) -
     "request_",
     [
         {"tools": [{**INTERPRETER, "container": "cntr_1"}]},
+        {"tools": [{"type": "code_interpreter"}, {"type": "shell"}]},
         {"tools": [{**INTERPRETER, "container": {"type": "auto", "file_ids": ["file-1"]}}]},
         {"tools": [{**INTERPRETER, "container": {"type": "auto", "network_policy": {"type": "allowlist"}}}]},
         {"tools": [{**INTERPRETER, "container": {"type": "auto", "of_tomorrow": 1}}]},

@@ -54,6 +54,9 @@ HOSTED: dict[str, Hosted] = {
 }
 """Types of tools that the service runs, by the name under which they can be allowed."""
 
+_CONTAINERS = {"code_interpreter": "container", "shell": "environment"}
+"""Under which key such a tool says where its code runs."""
+
 RESUMING = ("program", "mcp_approval_response")
 """Types of parts of a conversation at which the service goes on with what it runs itself."""
 
@@ -154,21 +157,17 @@ def _name(kind: object) -> Hosted | None:
 
 
 def _is_bounded(tool: Mapping[str, Any]) -> bool:
-    """Whether a tool that the service runs has no files, skills or network beyond what it is by itself.
-
-    A container that is named by its id is one that the service keeps.
-    """
-    for name in ("container", "environment"):
-        container = tool.get(name)
-        if container is None:
-            continue
-        if not isinstance(container, dict) or container.keys() - {"type", "memory_limit", "network_policy"}:
-            return False
-        if container.get("type") not in ("auto", "container_auto"):
-            return False
-        if container.get("network_policy") not in (None, {"type": "disabled"}):
-            return False
-    return True
+    """Whether what a tool runs is run in a new container without files, skills or network, if in any."""
+    holder = _CONTAINERS.get(str(tool.get("type")))
+    if holder is None:
+        return True
+    container = tool.get(holder)
+    return (
+        isinstance(container, dict)  # a text is the id of one that the service keeps
+        and not container.keys() - {"type", "memory_limit", "network_policy"}
+        and container.get("type") in ("auto", "container_auto")
+        and container.get("network_policy") in (None, {"type": "disabled"})
+    )
 
 
 def _is_run_by_the_agent(kind: object, tool: Mapping[str, Any]) -> bool:
