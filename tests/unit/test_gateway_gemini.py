@@ -252,6 +252,11 @@ def test_a_whole_document_is_read() -> None:
     assert (reader.model, reader.tokens, reader.told) == ("m-1", USED, True)
 
 
+@pytest.mark.parametrize(("kind", "path"), [(EVENT_STREAM, STREAM), (JSON, STREAM), (JSON, WHOLE)])
+def test_an_answer_that_names_no_model_is_of_the_one_that_was_asked(kind: str, path: str) -> None:
+    assert read(kind, b'{"usageMetadata": {"promptTokenCount": 1}}', path=path).model == "gemini-2.5-pro"
+
+
 @pytest.mark.parametrize("kind", [EVENT_STREAM, JSON])
 def test_a_usage_that_was_not_told_is_unknown_and_not_none(kind: str) -> None:
     meter = Meter(scripted=False)

@@ -115,10 +115,13 @@ class Gemini:
         return [*kept, ("content-type", "application/json")]
 
     def usage_reader(self, path: str, content_type: str) -> UsageReader:
-        """See `Dialect`."""
+        """See `Dialect`. An answer that names no model is of the one that was asked."""
+        reader: UsageReader = ArrayUsage() if path.endswith(":streamGenerateContent") else BodyUsage()
         if content_type.lower().startswith("text/event-stream"):
-            return EventUsage()
-        return ArrayUsage() if path.endswith(":streamGenerateContent") else BodyUsage()
+            reader = EventUsage()
+        found = _PATH.fullmatch(path)
+        reader.model = found["model"] if found else None
+        return reader
 
     def model(self, path: str, asked: Mapping[str, Any]) -> str:
         """See `Dialect`. It stands in the path.
