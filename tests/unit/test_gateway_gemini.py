@@ -235,6 +235,35 @@ def test_usage_is_the_same_however_the_stream_is_cut(
     assert (reader.model, reader.tokens, reader.told) == ("m-1", USED, True)
 
 
+ANY = st.recursive(
+    st.none() | st.integers() | st.text(alphabet='{}[]",\\\n:ä a', max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    parts=st.lists(st.tuples(ANY, st.none() | st.integers(0, 10**6)), min_size=1, max_size=6),
+    indent=st.sampled_from([None, 2]),
+    plain=st.booleans(),
+    cuts=st.lists(st.integers(0, 3000), max_size=30),
+)
+def test_whatever_the_parts_hold_the_last_usage_of_an_array_is_found(
+    parts: list[tuple[Any, int | None]], indent: int | None, plain: bool, cuts: list[int]
+) -> None:
+    said = [
+        {"candidates": held}
+        if tokens is None
+        else {"candidates": held, "usageMetadata": {"promptTokenCount": tokens}}
+        for held, tokens in parts
+    ]
+    data = json.dumps(said, indent=indent, ensure_ascii=plain).encode()
+    edges = sorted({0, *[cut for cut in cuts if cut < len(data)], len(data)})
+    reader = read(JSON, *[data[start:end] for start, end in pairwise(edges)])
+    told = [tokens for _, tokens in parts if tokens is not None]
+    assert (reader.told, reader.tokens.input) == (bool(told), (told or [0])[-1])
+
+
 @pytest.mark.parametrize(("kind", "text"), [(EVENT_STREAM, EVENTS), (JSON, ARRAYS[0]), (JSON, ARRAYS[1])])
 def test_a_stream_that_is_cut_counts_what_was_seen(kind: str, text: str) -> None:
     whole = text.encode()
