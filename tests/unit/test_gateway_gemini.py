@@ -199,7 +199,8 @@ def test_the_bound_of_an_answer_is_never_below_what_the_service_may_read(
 # -- usage
 
 PARTS: list[dict[str, Any]] = [
-    {"candidates": [{"content": {"parts": [{"text": 'a "usageMetadata": {ä}} ]\\'}]}}], "modelVersion": "m-1",
+    {"candidates": [{"content": {"parts": [{"text": 'a "usageMetadata": {ä}} "]\\'}]}}],
+     "modelVersion": "m-1",
      "usageMetadata": {"promptTokenCount": 100, "totalTokenCount": 100}},
     {"candidates": [{"content": {"parts": [{"text": "}{"}]}}], "modelVersion": "m-1",
      "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 3}},
