@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
 from runner.accounts import Header, Source, one_word, service_address
-from runner.tasks.plan import AllowedHost, Budget, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Hosted, Spent, Value
 
 DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
@@ -85,6 +85,9 @@ ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
 
 HOSTS: TypeAdapter[tuple[AllowedHost, ...]] = TypeAdapter(tuple[AllowedHost, ...])
 """Reads the hosts that a grant lets a box through to."""
+
+HOSTED: TypeAdapter[tuple[Hosted, ...]] = TypeAdapter(tuple[Hosted, ...])
+"""Reads what a grant lets a box have its services do."""
 
 
 class Account(Value):
