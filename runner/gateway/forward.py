@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from aiohttp import web
 
 from runner.errors import HostError
-from runner.gateway import dialects
+from runner.gateway import dialects, prices
 from runner.gateway.asking import Asker
 from runner.gateway.dialects import asked
 from runner.gateway.dialects.dialect import Answer
@@ -168,5 +168,7 @@ def _reached(exchange: Exchange) -> str | None:
     said = asked.read(bytes(exchange.body))
     if exchange.forward.counts:
         most = Tokens(input=len(exchange.body), output=asked.most_output(said))
-        exchange.asked = Asked(exchange.dialect.name, asked.model(said), most)
+        exchange.asked = Asked(
+            exchange.dialect.name, asked.model(said), most, prices.terms_of(said), asked.answers(said)
+        )
     return next(exchange.dialect.reaches_out(said), None)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import AllowedHost, Budget, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Price, Spent, Value
 
 DialectName = Literal["anthropic", "openai"]
 """How a model service is spoken to."""
@@ -103,12 +103,15 @@ class Account(Value):
     scripted: bool = False
     """Whether a transcript invents the figures."""
     budget: Budget = Budget()
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
 
 
 class Tokens(Value):
     """Tokens as the service counts them; `input` leaves out what was read from or written to its cache.
 
-    `reasoning` is a part of `output`, and 0 where the service does not tell it.
+    `reasoning` is a part of `output`, and `hour_write`, what is to stay in the cache for an hour, of
+    `cache_write`; both are 0 where the service does not tell them.
     """
 
     input: int = 0
@@ -116,6 +119,7 @@ class Tokens(Value):
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    hour_write: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -124,6 +128,7 @@ class Tokens(Value):
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
             reasoning=self.reasoning + other.reasoning,
+            hour_write=self.hour_write + other.hour_write,
         )
 
 

@@ -11,7 +11,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,8 @@ from runner.errors import HostError
 from runner.gateway import prices
 from runner.gateway.books import Amount, Book, Books, books_of, caps_of
 from runner.gateway.grants import Account, Tokens
-from runner.tasks.plan import Spent
+from runner.gateway.reckoning import reckoned
+from runner.tasks.plan import Price, Spent
 
 FILE = "ledger.db"
 MOST_AT_ONCE = 256
@@ -37,8 +38,8 @@ _SCHEMA = """
     CREATE INDEX of_day ON requests (day)
 """
 """`state` is `open` (its figures are an upper bound), `settled`, `doubt` (open when a process died, or an
-answer that told no usage: its figures stay the upper bound), or `absorbed` (it came to nothing and was asked
-again: it counts nowhere)."""
+answer that broke off or told no usage: its figures are what it can have been at most), or `absorbed` (it
+came to nothing and was asked again: it counts nowhere)."""
 
 _RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?)"
 _SETTLE = (
@@ -77,6 +78,10 @@ class Asked:
     dialect: str
     model: str
     most: Tokens
+    terms: prices.Terms = ()
+    """What it asks for that has a price of its own."""
+    answers: int = 1
+    """How many answers at once."""
 
 
 @dataclass
@@ -87,38 +92,47 @@ class Entry:
     number: int
     most: Amount
     """What it costs at most."""
+    own: Mapping[str, Price] = field(default_factory=dict)
+    """The user's own prices."""
     in_money: bool = False
     """Whether a cap in money applies to it."""
     model: str | None = None
     used: Tokens | None = None
     usd: float | None = None
-    counts: bool = True
+    state: str = "doubt"
+    began: float = field(default_factory=time.monotonic)
 
     def settle(self, tokens: Tokens, model: str | None) -> None:
         """It used these tokens, of the model that the answer names.
 
         Where money is capped, an answer of a model without a price costs what it could have cost at most.
         """
-        self.used, self.model, self.counts = tokens, model or self.asked.model, True
-        self.usd = prices.usd(self.asked.dialect, self.model, tokens)
+        self.used, self.model, self.state = tokens, model or self.asked.model, "settled"
+        self.usd = prices.usd(self.asked.dialect, self.model, tokens, self.own, self.asked.terms)
         if self.usd is None and self.in_money:
             self.usd = self.most.usd
 
+    def cut(self, told: Tokens, model: str | None, produced: int) -> None:
+        """Its answer broke off, or told no usage: so much was told, and so many bytes came, until now."""
+        seconds = time.monotonic() - self.began
+        self.settle(reckoned(self.asked.most, told, produced, seconds * self.asked.answers), model)
+        self.state = "doubt"
+
     def nothing(self) -> None:
         """It was not answered as a model answers, and is not paid for."""
-        self.used, self.model, self.usd, self.counts = Tokens(), self.asked.model, 0.0, True
+        self.used, self.model, self.usd, self.state = Tokens(), self.asked.model, 0.0, "settled"
 
     def absorbed(self) -> None:
         """It came to nothing and is asked again, in an entry of its own: it stays in the table, uncounted."""
         self.nothing()
-        self.counts = False
+        self.state = "absorbed"
 
     @property
     def cost(self) -> Amount:
         """What it costs, as far as is known."""
         if self.used is None:
             return self.most
-        return _amount(self.used, self.usd) if self.counts else Amount()
+        return Amount() if self.state == "absorbed" else _amount(self.used, self.usd)
 
 
 @dataclass
@@ -162,13 +176,13 @@ class Ledger:
             UnpricedError: A cap of the account is in money, and the model has no known price.
             HostError: It can't be written down, so it may not be sent.
         """
-        day, most = time.strftime("%Y-%m-%d"), _most(asked)
+        day, most = time.strftime("%Y-%m-%d"), _most(asked, account.prices)
         in_money = any(caps.usd is not None for caps in caps_of(account, day).values())
         if in_money and most.unpriced:
             raise UnpricedError(_unpriced(asked.model))
         await self._admitted(account, day, most)
         self._last += 1
-        entry = Entry(asked, self._last, most, in_money)
+        entry = Entry(asked, self._last, most, account.prices, in_money)
         try:
             try:
                 await self._written(_reserving(entry, account, day))
@@ -246,8 +260,8 @@ def _resolve(done: asyncio.Future[None], fault: HostError | None) -> None:
         done.set_exception(fault)
 
 
-def _most(asked: Asked) -> Amount:
-    return _amount(asked.most, prices.usd(asked.dialect, asked.model, asked.most))
+def _most(asked: Asked, own: Mapping[str, Price]) -> Amount:
+    return _amount(asked.most, prices.most_usd(asked.dialect, asked.model, asked.most, own, asked.terms))
 
 
 def _amount(tokens: Tokens, usd: float | None) -> Amount:
@@ -259,7 +273,7 @@ def _unpriced(model: str) -> str:
     named = f"the price of the model {model!r} is not known" if model else "the request names no model"
     return (
         f"{named}, so the budget in dollars can't hold for it: use a model whose price is known, "
-        "or have the budget cap tokens or requests instead"
+        "say its price under `prices:` in the task file, or have the budget cap tokens instead"
     )
 
 
@@ -276,7 +290,7 @@ def _settling(entry: Entry) -> Statement:
         bound = (asked.most.input, asked.most.output, 0, 0, _dollars(entry.most))
         return _SETTLE, ("doubt", asked.model, *bound, entry.number)
     figures = (used.input, used.output, used.cache_read, used.cache_write, entry.usd)
-    return _SETTLE, ("settled" if entry.counts else "absorbed", entry.model, *figures, entry.number)
+    return _SETTLE, (entry.state, entry.model, *figures, entry.number)
 
 
 def _dollars(amount: Amount) -> float | None:

@@ -103,4 +103,6 @@ def test_a_budget_in_money_needs_a_price(corral: Corral, repo: Path) -> None:
     done = corral("plan", file)
     assert done.code == 2
     assert f"{file}:2: the price of 'nobody-1' is not known" in done.err
-    assert "cap `tokens` or `requests`" in done.err
+    assert "say under `prices:` what 'nobody-1' costs, or cap `tokens` instead of `usd`" in done.err
+    file.write_text(file.read_text() + "prices: {nobody-1: {input: 1, output: 2}}\n")
+    assert corral("plan", file).code == 0

@@ -193,7 +193,7 @@ def test_an_answer_of_a_model_without_a_price(ledger: Ledger, capped: bool) -> N
 
     asyncio.run(answered())
     spent = ledger.spent(WHO)["run"]
-    most = prices.usd("anthropic", "claude-opus-5-5", ASKED.most)
+    most = prices.most_usd("anthropic", "claude-opus-5-5", ASKED.most)
     assert (spent.tokens, spent.usd, spent.unpriced) == ((10, most, 0) if capped else (10, 0, 1))
 
 

@@ -49,8 +49,13 @@ def most_output(asked: Mapping[str, Any]) -> int:
     """How many tokens the answer may have at most; `n` asks for several answers at once."""
     bounds = (asked.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
     one = next((one for one in bounds if isinstance(one, int) and 0 < one <= MOST_OUTPUT), MOST_OUTPUT)
+    return one * answers(asked)
+
+
+def answers(asked: Mapping[str, Any]) -> int:
+    """How many answers at once are asked for."""
     times = asked.get("n")
-    return one * (min(times, MOST_ANSWERS) if isinstance(times, int) and times > 0 else 1)
+    return min(times, MOST_ANSWERS) if isinstance(times, int) and times > 0 else 1
 
 
 def model(asked: Mapping[str, Any]) -> str:

@@ -15,6 +15,9 @@ MAX_LINE = 1024 * 1024
 MAX_DATA_LINES = 64
 """More `data:` lines than this in one event are ignored; services send one."""
 
+PIECE = b'"delta"'
+"""The key under which a piece of the output stands, in Anthropic's and both of OpenAI's APIs."""
+
 MAX_BODY = 16 * 1024 * 1024
 """A JSON answer beyond this many bytes is passed on but not read for its usage."""
 
@@ -22,11 +25,16 @@ MAX_BODY = 16 * 1024 * 1024
 class UsageReader(Protocol):
     """Reads on the way what an answer has used; right at any moment, also when the answer is cut.
 
-    `told` is whether the answer has said so at all: until then its tokens are unknown, not none.
+    `told` is whether the answer has said so at all: until then its tokens are unknown, not none. `final` is
+    whether it has said its last word of that, `ended` whether all of its bytes came: who passes them sets it.
+    `produced` counts the bytes of output that came piece by piece, as text; None where it comes at once.
     """
 
     tokens: Tokens
     told: bool
+    final: bool
+    ended: bool
+    produced: int | None
     model: str | None
 
     def feed(self, piece: bytes) -> None:
@@ -42,6 +50,9 @@ class BodyReader(ABC):
     def __init__(self) -> None:
         self.tokens = Tokens()
         self.told = False
+        self.final = False
+        self.ended = False
+        self.produced: int | None = None
         self.model: str | None = None
         self._body = bytearray()
 
@@ -55,6 +66,7 @@ class BodyReader(ABC):
         document = json_object(bytes(self._body))
         self._body.clear()
         self.take(document)
+        self.final = self.told
 
     @abstractmethod
     def take(self, document: dict[str, object]) -> None:
@@ -64,7 +76,8 @@ class BodyReader(ABC):
 class StreamReader(ABC):
     """Reads an answer that is a stream of server-sent events.
 
-    `telling` are bytes without which an event says nothing of usage: the others are not parsed. A line
+    `telling` are bytes without which an event says nothing of usage, `PIECE` those without which it brings
+    no output: the others are not parsed. A line
     longer than `longest` bytes is skipped. Each byte is looked at once, however long its line is: boxes share
     the thread that reads.
     """
@@ -76,6 +89,9 @@ class StreamReader(ABC):
     def __init__(self) -> None:
         self.tokens = Tokens()
         self.told = False
+        self.final = False
+        self.ended = False
+        self.produced: int | None = 0
         self.model: str | None = None
         self._line = bytearray()
         self._skipping = False
@@ -119,12 +135,33 @@ class StreamReader(ABC):
             self._data.append(line[5:].removeprefix(b" "))
         elif not line:
             data, self._data = b"\n".join(self._data), []
-            if self.telling in data:
-                self.event(json_object(data))
+            if self.telling in data or PIECE in data:
+                event = json_object(data)
+                self.produced = (self.produced or 0) + text_in(event)
+                if self.telling in data:
+                    self.event(event)
 
     @abstractmethod
     def event(self, event: dict[str, object]) -> None:
         """Note what an event says of tokens and model; `{}` where it was no JSON object."""
+
+
+def text_in(event: dict[str, object]) -> int:
+    """The bytes of the texts that an event brings: all that stands under a `delta`, but for `type`.
+
+    No token is of less than one byte, so there are no more tokens than that.
+    """
+    size = 0
+    found: list[tuple[object, bool]] = [(event, False)]
+    while found:
+        value, inside = found.pop()
+        if isinstance(value, str):
+            size += len(value.encode("utf-8", "surrogatepass")) if inside else 0
+        elif isinstance(value, dict):
+            found += [(part, inside or key == "delta") for key, part in value.items() if key != "type"]
+        elif isinstance(value, list):
+            found += [(part, inside) for part in value]
+    return size
 
 
 def json_object(text: bytes) -> dict[str, object]:
