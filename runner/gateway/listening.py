@@ -211,6 +211,20 @@ class Grants:
         log.info("revoked %s", box)
         return None if found is None else self._usage(found)
 
+    async def finish(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Take no more requests, and let those under way end, for so long at most, or until told to hurry.
+
+        Boxes find nobody listening meanwhile, as between two processes; their agents try again.
+        """
+        for found in self._open.values():
+            found.listener.close()
+            found.server.pre_shutdown()
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(found.grant.meter.in_flight for found in self._open.values()):
+            if hurry.is_set() or asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(0.02)
+
     async def close_all(self) -> None:
         """Drop every connection; the directories stay, since living boxes have them mounted."""
         for box in self.boxes():

@@ -27,8 +27,14 @@ from runner.gateway.places import ADMIN_SOCKET, LOCK, SCRIPT_SOCKET, own_folder
 
 log = logging.getLogger(__name__)
 
-LOCK_PATIENCE = 10.0
-"""Seconds that a new process waits for an old one that is just leaving."""
+LAST_ANSWERS = 10.0
+"""Seconds in which answers under way may come to their end once the process was asked to end (SIGTERM).
+
+What is cut then is counted with what it can have used; its agent asks again.
+"""
+
+LOCK_PATIENCE = LAST_ANSWERS + 8.0
+"""Seconds that a new process waits for an old one that is just leaving; its starter waits a little longer."""
 
 
 @contextmanager
@@ -66,9 +72,10 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         idle: Seconds.
         ready: Called once everything listens.
     """
-    leaving = asyncio.Event()
+    leaving, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, leaving.set)
+    # Asked once, it lets answers end; asked again, it cuts them.
+    loop.add_signal_handler(signal.SIGTERM, lambda: (hurry if leaving.is_set() else leaving).set())
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(_clients(home))
         ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))
@@ -81,6 +88,7 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         log.info("listening, process %d", os.getpid())
         ready()
         await _until_left(leaving, admin, grants, idle)
+        await grants.finish(LAST_ANSWERS, hurry)
     log.info("left")
 
 
