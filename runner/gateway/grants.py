@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import AllowedHost, Budget, Price, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Caps, Price, Spent, Value
 
 DialectName = Literal["anthropic", "openai"]
 """How a model service is spoken to."""
@@ -225,6 +225,8 @@ class Usage(Value):
     """How many of its requests are of unknown cost."""
     over_budget: Spent = ""
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
+    overshot: Caps = Caps()
+    """By how much more than that cap was spent in the end: requests under way come to their end."""
     held_s: float = 0.0
     """Seconds in which the box had asked and nothing was on its way: it waited for the gateway."""
     held: Held | None = None
@@ -248,3 +250,5 @@ class Standing(Value):
     account: Account
     usage: Usage
     spent: dict[Spent, Sum]
+    overshot: dict[Spent, Caps] = Field(default_factory=dict)
+    """By how much more was spent than a cap, where it was."""

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from runner.gateway import prices
 from runner.gateway.books import Amount, Book, Books, books_of, caps_of
 from runner.gateway.grants import Account, Tokens
 from runner.gateway.reckoning import reckoned
-from runner.tasks.plan import Price, Spent
+from runner.tasks.plan import Caps, Price, Spent
 
 FILE = "ledger.db"
 MOST_AT_ONCE = 256
@@ -158,6 +158,7 @@ class Ledger:
         self._known: set[Book] = set()
         self._changed = asyncio.Event()
         self._pending: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._late: list[Statement] = []  # settlements that could not be written: the disk was full
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
 
@@ -165,6 +166,7 @@ class Ledger:
         """Write what is pending, and give the file back."""
         self._pending.put(None)
         self._writer.join()
+        self._write_late()
         self._database.close()
 
     @asynccontextmanager
@@ -201,6 +203,12 @@ class Ledger:
         books = books_of(account, time.strftime("%Y-%m-%d"))
         self._load(books.values())
         return {kind: self.books.spent[book] for kind, book in books.items()}
+
+    def overshot(self, account: Account) -> dict[Spent, Caps]:
+        """By how much each cap of an account that was overshot was, until now."""
+        spent, caps = self.spent(account), account.budget.caps()
+        over = {kind: amount.over(caps[kind]) for kind, amount in spent.items() if kind in caps}
+        return {kind: more for kind, more in over.items() if more != Caps()}
 
     async def _admitted(self, account: Account, day: str, most: Amount) -> None:
         self._load(books_of(account, day).values())
@@ -240,12 +248,21 @@ class Ledger:
             if last:
                 return
 
+    def _write_late(self) -> None:
+        """Write what could not be written before; until it is, its requests stay open, at their bound."""
+        with suppress(HostError):
+            self._database.write_all(self._late)
+            self._late.clear()
+
     def _write_all(self, batch: list[_Pending]) -> None:
         fault: HostError | None = None
         try:
             self._database.write_all([pending.statement for pending in batch])
         except HostError as error:
             fault = error
+            self._late += [pending.statement for pending in batch if pending.done is None]
+        else:
+            self._write_late()
         for done in (pending.done for pending in batch):
             if done is not None:
                 done.get_loop().call_soon_threadsafe(_resolve, done, fault)

@@ -24,7 +24,7 @@ from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
 from runner.gateway.places import SOCKET, box_folder
-from runner.tasks.plan import AllowedHost
+from runner.tasks.plan import AllowedHost, Caps
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +151,17 @@ class Grants:
                     kind: Sum(**asdict(amount))
                     for kind, amount in self._commons.ledger.spent(found.grant.account).items()
                 },
+                overshot=self._commons.ledger.overshot(found.grant.account),
             )
             for box, found in sorted(self._open.items())
         ]
 
     def _usage(self, found: _Open) -> Usage:
-        spent = self._commons.ledger.spent(found.grant.account)["attempt"]
-        return found.usage.model_copy(update={"usd": spent.usd, "unpriced": spent.unpriced})
+        ledger, usage = self._commons.ledger, found.usage
+        spent = ledger.spent(found.grant.account)["attempt"]
+        over = ledger.overshot(found.grant.account).get(usage.over_budget, Caps())
+        more = {"usd": spent.usd, "unpriced": spent.unpriced, "overshot": over}
+        return usage.model_copy(update=more)
 
     async def open(
         self,

@@ -74,8 +74,11 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
     """
     leaving, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Asked once, it lets answers end; asked again, it cuts them.
-    loop.add_signal_handler(signal.SIGTERM, lambda: (hurry if leaving.is_set() else leaving).set())
+
+    def asked_to_end() -> None:  # once, it lets answers end; again, it cuts them
+        (hurry if leaving.is_set() else leaving).set()
+
+    loop.add_signal_handler(signal.SIGTERM, asked_to_end)
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(_clients(home))
         ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))

@@ -383,7 +383,22 @@ def test_a_spent_budget_ends_requests_as_the_official_sdk_understands(
 ) -> None:
     assert asked(gateway, home, capped(**{kind: Caps(requests=2)}), 4) == [200, 200, 402, 402]
     usage = gateway.usage(BOX)
-    assert (usage.over_budget, usage.requests) == (kind, 2)
+    assert (usage.over_budget, usage.requests, usage.overshot) == (kind, 2, Caps())
+
+
+def test_by_how_much_a_cap_was_overshot_is_said(
+    gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked(gateway, home, capped(run=Caps(tokens=200), attempt=Caps(usd=9)), 3) == [200, 200, 402]
+    found = Gateway.look(home)
+    assert found is not None
+    assert found[1][0].overshot == {"run": Caps(tokens=2 * 177 - 200)}
+    monkeypatch.setenv("CORRAL_HOME", str(home))
+    said = CliRunner().invoke(cli.app, ["gateway", "status"]).stdout
+    assert "budget of run r: 354 of 200 tokens; overshot by 154 tokens" in said
+    (one,) = json.loads(CliRunner().invoke(cli.app, ["gateway", "status", "--json"]).stdout)["grants"]
+    assert one["overshot"] == {"run": {"usd": None, "tokens": 154, "requests": None}}
+    assert gateway.revoke(BOX).overshot == Caps(tokens=154)
 
 
 def test_money_is_counted_by_the_models_price(gateway: Gateway, home: Path) -> None:

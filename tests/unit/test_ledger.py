@@ -212,3 +212,33 @@ def test_what_was_absorbed_counts_nowhere_and_stays_in_the_table(tmp_path: Path)
                 asyncio.run(retried(ledger))
             assert (ledger.spent(who)["run"].requests, ledger.spent(who)["run"].tokens) == (1, 7)
     assert [row[0] for row in rows(tmp_path / "l.db")] == ["absorbed"] * 3 + ["settled"]
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_settlement_that_cannot_be_written_is_written_later(tmp_path: Path, later: bool) -> None:
+    """With the next request, or at the end; until then the request is open, with its bound."""
+
+    async def story(ledger: Ledger) -> None:
+        async with ledger.entry(WHO, ASKED) as entry:
+            ledger._database.write("ALTER TABLE requests RENAME TO away")
+            entry.settle(Tokens(input=3), None)
+        with pytest.raises(HostError, match="can't be written"):
+            await ask(ledger, WHO, None)
+        ledger._database.write("ALTER TABLE away RENAME TO requests")
+        assert [row[0] for row in rows(tmp_path / "l.db")] == ["open"]
+        if later:
+            await ask(ledger, WHO, Tokens(input=4))
+
+    with closing(Ledger(tmp_path / "l.db")) as ledger:
+        asyncio.run(story(ledger))
+        assert ledger.spent(WHO)["run"].tokens == (7 if later else 3)
+    expected = [("settled", 3), ("settled", 4)]
+    assert [(row[0], row[2]) for row in rows(tmp_path / "l.db")] == expected[: 1 + later]
+
+
+def test_a_ledger_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "l.db")) as ledger:
+        ledger._database.write("DROP TABLE requests")
+        with pytest.raises(HostError, match="the ledger can't be read") as failed:
+            asyncio.run(ask(ledger, WHO, None))
+        assert "out of the way" in str(failed.value.cure)
