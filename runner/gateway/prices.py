@@ -24,6 +24,12 @@ Terms = tuple[tuple[str, str], ...]
 TERMS = ("service_tier", "speed")
 """The keys of a request that change its price. Source: the price library's variants of November 2026."""
 
+MAX_INPUT = 1_000_000
+"""Tokens: beyond the last of the steps at which long inputs cost more."""
+
+_KINDS = ("input", "cache_write", "hour_write")
+"""The ways in which input can be counted that may be the dearest one."""
+
 NONE: Mapping[str, Price] = MappingProxyType({})
 
 _VERSION = re.compile(
@@ -69,14 +75,26 @@ def most_usd(
     dialect: str, model: str, tokens: Tokens, own: Mapping[str, Price] = NONE, terms: Terms = ()
 ) -> float | None:
     """The most that so many tokens can cost, whether input is read, cached or both; None if unknown."""
-    whole, output = tokens.input + tokens.cache_read + tokens.cache_write, tokens.output
-    ways = (
-        Tokens(input=whole, output=output),
-        Tokens(cache_write=whole, output=output),
-        Tokens(cache_write=whole, hour_write=whole, output=output),
-    )
-    costs = [usd(dialect, model, way, own, terms) for way in ways]
+    whole = tokens.input + tokens.cache_read + tokens.cache_write
+    kinds = _dearest(dialect, model, terms) if _own(model, own) is None else _KINDS
+    costs = [usd(dialect, model, _counted(whole, tokens.output, kind), own, terms) for kind in kinds]
     return max((cost for cost in costs if cost is not None), default=None)
+
+
+def _counted(whole: int, output: int, kind: str) -> Tokens:
+    """All input counted in one way."""
+    hour = {"hour_write": whole} if kind == "hour_write" else {}
+    return Tokens(**{"cache_write" if hour else kind: whole, "output": output}, **hour)
+
+
+@lru_cache(4096)
+def _dearest(dialect: str, model: str, terms: Terms) -> tuple[str, ...]:
+    """The ways of counting input in which a little of it, or very much, costs most: asking takes its time."""
+    found = {}
+    for size in (1000, MAX_INPUT):
+        costs = {kind: usd(dialect, model, _counted(size, 0, kind), NONE, terms) for kind in _KINDS}
+        found[max(_KINDS, key=lambda kind: costs[kind] or 0.0)] = size
+    return tuple(found)
 
 
 def is_known(dialect: str, model: str, own: Mapping[str, Price] = NONE) -> bool:

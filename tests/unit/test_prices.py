@@ -106,15 +106,20 @@ def test_terms_that_are_none(said: dict[str, object]) -> None:
     assert prices.terms_of(said) == ()
 
 
-@given(st.tuples(KINDS, KINDS, KINDS, KINDS), st.sampled_from(["claude-opus-5-5", "mine"]), st.booleans())
+@given(
+    st.tuples(KINDS, KINDS, KINDS, KINDS),
+    st.sampled_from(["claude-opus-5-5", "claude-haiku-5-5", "mine", "gpt-6-sol", "gpt-5.5", "o4-mini"]),
+    st.booleans(),
+)
 def test_nothing_costs_more_than_its_bound(kinds: tuple[int, int, int, int], model: str, own: bool) -> None:
     """However the input of a request turns out to be counted."""
     read, written, plain, output = kinds
     said = OWN if own or model == "mine" else {}
+    dialect = "openai" if model[0] in "go" else "anthropic"
     cost = prices.usd(
-        "anthropic", model, Tokens(input=plain, output=output, cache_read=read, cache_write=written), said
+        dialect, model, Tokens(input=plain, output=output, cache_read=read, cache_write=written), said
     )
-    most = prices.most_usd("anthropic", model, Tokens(input=read + written + plain, output=output), said)
+    most = prices.most_usd(dialect, model, Tokens(input=read + written + plain, output=output), said)
     assert cost is not None
     assert most is not None
     assert cost <= most * (1 + 1e-9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,10 +31,23 @@ def test_what_told_nothing_counts_with_all_of_its_input() -> None:
     assert reckoned(MOST, Tokens(), 10, 20).output == int(FASTEST * (20 + NOTICED_AFTER))
 
 
-def test_the_text_in_an_event() -> None:
-    assert text_in({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "aä"}}) == 3
-    assert text_in({"type": "response.output_text.delta", "item_id": "msg_1", "delta": "abcd"}) == 4
+@pytest.mark.parametrize("spaced", [True, False])
+def test_the_text_in_an_event(spaced: bool) -> None:
+    def size(event: object) -> int:
+        return text_in(
+            json.dumps(event, ensure_ascii=False, separators=None if spaced else (",", ":")).encode()
+        )
+
+    assert size({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "aä"}}) == 3
+    assert size({"type": "response.output_text.delta", "item_id": "msg_1", "delta": "abcd"}) == 4
     calls = [{"index": 0, "function": {"arguments": "{}"}}]
-    assert text_in({"id": "x", "choices": [{"delta": {"content": "ab", "tool_calls": calls}}]}) == 4
-    assert text_in({"delta": [{"text": "\ud800"}], "usage": {}, "other": "text"}) == 3
-    assert text_in({}) == 0
+    assert size({"id": "x", "choices": [{"delta": {"content": "ab", "tool_calls": calls}}]}) == 4
+    assert size({"delta": {"text": 'a"b'}}) == 4, "as it is escaped"
+    assert size({"type": "ping", "text": "ab"}) == 0
+    assert text_in(b"") == 0
+
+
+@given(st.text(max_size=50), st.booleans())
+def test_a_text_is_never_taken_for_shorter_than_it_is(text: str, ascii_only: bool) -> None:
+    event = json.dumps({"delta": {"type": "text_delta", "text": text}}, ensure_ascii=ascii_only)
+    assert text_in(event.encode("utf-8", "surrogatepass")) >= len(text.encode("utf-8", "surrogatepass"))
