@@ -167,7 +167,7 @@ def _reached(exchange: Exchange) -> str | None:
     """The first thing that a request would have the service reach out for, if any."""
     said = asked.read(bytes(exchange.body))
     if exchange.forward.counts:
-        most = Tokens(input=len(exchange.body), output=asked.most_output(said))
+        most = Tokens(input=asked.most_input(said, exchange.body), output=asked.most_output(said))
         exchange.asked = Asked(
             exchange.dialect.name, asked.model(said), most, prices.terms_of(said), asked.answers(said)
         )
