@@ -41,10 +41,13 @@ _SCHEMA = """
 answer that broke off or told no usage: its figures are what it can have been at most), or `absorbed` (it
 came to nothing and was asked again: it counts nowhere)."""
 
-_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?)"
+_REASONING = "ALTER TABLE requests ADD COLUMN reasoning INTEGER DEFAULT 0"
+"""A part of `output`, and 0 where the service does not tell it."""
+
+_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?, 0)"
 _SETTLE = (
     "UPDATE requests SET state = ?, model = ?, input = ?, output = ?, cache_read = ?, cache_write = ?,"
-    " usd = ? WHERE id = ?"
+    " usd = ?, reasoning = ? WHERE id = ?"
 )
 _SUM = (
     "SELECT total(coalesce(usd, 0)), sum(input + output + cache_read + cache_write), count(*),"
@@ -151,7 +154,7 @@ class Ledger:
     books: Books = field(default_factory=Books)
 
     def __post_init__(self) -> None:
-        self._database = Database(self.file, (_SCHEMA,), "ledger")
+        self._database = Database(self.file, (_SCHEMA, _REASONING), "ledger")
         self._database.write("UPDATE requests SET state = 'doubt' WHERE state = 'open'")
         ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM requests")
         self._last = int(last or 0)
@@ -305,9 +308,9 @@ def _settling(entry: Entry) -> Statement:
     used, asked = entry.used, entry.asked
     if used is None:
         bound = (asked.most.input, asked.most.output, 0, 0, _dollars(entry.most))
-        return _SETTLE, ("doubt", asked.model, *bound, entry.number)
+        return _SETTLE, ("doubt", asked.model, *bound, 0, entry.number)
     figures = (used.input, used.output, used.cache_read, used.cache_write, entry.usd)
-    return _SETTLE, (entry.state, entry.model, *figures, entry.number)
+    return _SETTLE, (entry.state, entry.model, *figures, used.reasoning, entry.number)
 
 
 def _dollars(amount: Amount) -> float | None:

@@ -132,7 +132,8 @@ class Service:
                 return
             book.sent = book.sent.model_copy(update={"output": made})
             if telling and play["usage_told"] and left >= len(event):
-                book.told = book.sent
+                thought = 0 if play["api"] == "messages" else play["hidden"]  # one of them does not say
+                book.told = book.sent.model_copy(update={"reasoning": thought})
             part, left = event[:left], left - len(event)
             writer.write(_chunk(event, len(part)) if framed else part)
             await writer.drain()
@@ -292,11 +293,13 @@ def booked(file: Path) -> dict[str, Row]:
     found: dict[str, Row] = {}
     with closing(sqlite3.connect(file)) as database:
         rows = database.execute(
-            "SELECT model, state, input, output, cache_read, cache_write, usd FROM requests ORDER BY id"
+            "SELECT model, state, input, output, cache_read, cache_write, reasoning, usd FROM requests"
         ).fetchall()
-    for model, state, input_, output, read, written, usd in rows:
+    for model, state, input_, output, read, written, reasoning, usd in rows:
         row = found.setdefault(model, Row(Tokens(), 0.0, []))
-        row.tokens += Tokens(input=input_, output=output, cache_read=read, cache_write=written)
+        row.tokens += Tokens(
+            input=input_, output=output, cache_read=read, cache_write=written, reasoning=reasoning
+        )
         row.usd += usd
         row.states.append(state)
     return found

@@ -16,7 +16,7 @@ from runner.gateway.client import Gateway
 from tests.conftest import SEED
 from tests.contract import bookkeeper
 from tests.contract.bookkeeper import Json, ask, booked, played
-from tests.contract.test_accounting import BOXES, account, check, services
+from tests.contract.test_accounting import BOXES, account, check, process_of, services
 
 FILE = Path("g", "ledger.db")
 
@@ -48,6 +48,7 @@ def fill(file: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 def test_what_cannot_be_written_down_is_not_asked_and_what_was_is_settled_later(small: Path) -> None:
     gateway, service = Gateway.ensure(small, idle=60), bookkeeper.Service()
+    process = process_of(small)
     random_ = random.Random(SEED)  # noqa: S311 - no secret
     plays: dict[str, tuple[Json, bytes]] = {}
 
@@ -77,6 +78,7 @@ def test_what_cannot_be_written_down_is_not_asked_and_what_was_is_settled_later(
     asyncio.run(story())
     gateway.revoke(BOXES[0])
     assert gateway.leave()
+    process.wait(20)  # until then its files keep the file system busy
     log = (small / "g" / "gateway.log").read_text()
     assert "written down: the ledger can" in log
     rows = booked(small / FILE)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.database import Database
 from runner.errors import HostError
+from runner.gateway import ledger as ledger_module
 from runner.gateway import prices
 from runner.gateway.books import Amount
 from runner.gateway.grants import Account, Tokens
@@ -242,3 +244,17 @@ def test_a_ledger_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         with pytest.raises(HostError, match="the ledger can't be read") as failed:
             asyncio.run(ask(ledger, WHO, None))
         assert "out of the way" in str(failed.value.cure)
+
+
+def test_a_ledger_of_an_earlier_format_goes_on(tmp_path: Path) -> None:
+    earlier = ledger_module._SCHEMA
+    with closing(Database(tmp_path / "l.db", (earlier,), "ledger")) as database:
+        database.write(
+            "INSERT INTO requests VALUES (1, 0, '2026-01-01', 'r', 't', 'p', 't/p/1', 0, 'anthropic',"
+            " 'claude-opus-5-5', 'settled', 5, 6, 0, 0, 0.5)"
+        )
+    with closing(Ledger(tmp_path / "l.db")) as ledger:
+        asyncio.run(ask(ledger, WHO, Tokens(input=1, output=3, reasoning=2)))
+        assert (ledger.spent(WHO)["run"].tokens, ledger.spent(WHO)["run"].requests) == (15, 2)
+    with closing(sqlite3.connect(tmp_path / "l.db")) as database_:
+        assert database_.execute("SELECT reasoning FROM requests").fetchall() == [(0,), (2,)]
