@@ -20,6 +20,7 @@ from runner.gateway.egress import Egress
 from runner.gateway.exchange import Commons, Grant
 from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Script, Standing, Sum, Usage
+from runner.gateway.handover import later
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
@@ -119,7 +120,13 @@ class Grants:
     """All grants of this process, by box."""
 
     def __init__(
-        self, home: Path, ledger: Ledger, client_for: ClientFor, proxy_for: ProxyFor, outside: Outside
+        self,
+        home: Path,
+        ledger: Ledger,
+        client_for: ClientFor,
+        proxy_for: ProxyFor,
+        outside: Outside,
+        left: dict[str, Usage] | None = None,
     ) -> None:
         self._home = home
         self._client_for = client_for
@@ -127,6 +134,7 @@ class Grants:
         self._commons = Commons(ledger)
         self._outside = outside
         self._open: dict[str, _Open] = {}
+        self._left = left or {}  # of boxes whose grant is not renewed yet
 
     def __len__(self) -> int:
         return len(self._open)
@@ -195,6 +203,7 @@ class Grants:
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
+        before = later(before, self._left.pop(box, before))
         grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
         forwarder = Forwarder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
@@ -209,11 +218,12 @@ class Grants:
     async def close(self, box: str) -> Usage | None:
         """Take a box's grant away: stop listening, drop its connections, remove its directory."""
         found = self._open.pop(box, None)
+        left = self._left.pop(box, None)
         if found is not None:
             await _stop(found)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
-        return None if found is None else self._usage(found)
+        return left if found is None else self._usage(found)
 
     async def finish(self, seconds: float, hurry: asyncio.Event) -> None:
         """Take no more requests, and let those under way end, for so long at most, or until told to hurry.
@@ -229,10 +239,17 @@ class Grants:
                 return
             await asyncio.sleep(0.02)
 
-    async def close_all(self) -> None:
-        """Drop every connection; the directories stay, since living boxes have them mounted."""
+    async def close_all(self) -> dict[str, Usage]:
+        """Drop every connection; the directories stay, since living boxes have them mounted.
+
+        Returns:
+            What each box had used.
+        """
         for box in self.boxes():
-            await _stop(self._open.pop(box))
+            found = self._open.pop(box)
+            await _stop(found)
+            self._left[box] = self._usage(found)
+        return self._left
 
 
 def _said(access: Access) -> str:

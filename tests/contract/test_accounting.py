@@ -256,7 +256,8 @@ def test_asked_twice_it_cuts_them_and_books_what_they_can_have_been(tmp_path: Pa
 
     began = time.monotonic()
     asyncio.run(story())
-    assert gateway.revoke(BOXES[0]).requests == 0
+    usage = gateway.revoke(BOXES[0])
+    assert (usage.requests, usage.input) == (1, play["input"]), "as the process that ended left it"
     assert gateway.leave()
     (row,) = booked(tmp_path / "home" / "g" / "ledger.db").values()
     (book,) = service.books.values()
