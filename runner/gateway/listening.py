@@ -25,7 +25,7 @@ from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
 from runner.gateway.places import SOCKET, box_folder
-from runner.tasks.plan import AllowedHost, Caps
+from runner.tasks.plan import AllowedHost, Caps, Hosted
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +178,7 @@ class Grants:
         before: Usage,
         account: Account,
         hosts: tuple[AllowedHost, ...] = (),
+        hosted: tuple[Hosted, ...] = (),
     ) -> None:
         """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses and hosts.
 
@@ -187,6 +188,7 @@ class Grants:
             before: What it had used when an earlier gateway process died.
             account: In whose name it asks.
             hosts: What it is let through to.
+            hosted: What it may have the services do besides answering.
 
         Raises:
             ValueError: `box` is not a box id, or the grant is for nothing.
@@ -199,12 +201,12 @@ class Grants:
         account = account.model_copy(update={"scripted": scripted})
         if box in self._open:
             grant = self._open[box].grant
-            grant.accesses, grant.account = accesses, account
+            grant.accesses, grant.account, grant.hosted = accesses, account, hosted
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
         before = later(before, self._left.pop(box, before))
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
+        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, hosted)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
         forwarder = Forwarder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))

@@ -29,6 +29,8 @@ KINDS = st.integers(0, 10**9)
         ("openai", "gpt-6-sol"),
         ("openai", "gpt-6-sol-2026-09-09"),
         ("openai", "gpt-5-codex"),
+        ("gemini", "gemini-2.5-pro"),
+        ("gemini", "gemini-2.5-pro-preview-05-06"),
     ],
 )
 def test_a_name_and_its_versions_are_known(dialect: str, model: str) -> None:
@@ -47,6 +49,7 @@ def test_a_name_and_its_versions_are_known(dialect: str, model: str) -> None:
         ("anthropic", "claude-3-haiku/../opus"),
         ("anthropic", "gpt-6-sol"),
         ("openai", "my-moderation-model"),
+        ("gemini", "my-gemini-1.5-pro"),
         ("openai", "gpt-5-nano-and-more"),
         ("openai", "text-embedding-3-small"),
         ("openai", "gpt-4o-audio-preview"),

@@ -54,7 +54,8 @@ def most_output(asked: Mapping[str, Any]) -> int:
 
 def answers(asked: Mapping[str, Any]) -> int:
     """How many answers at once are asked for."""
-    times = asked.get("n")
+    settings = asked.get("generationConfig")
+    times = asked.get("n") or (settings.get("candidateCount") if isinstance(settings, dict) else None)
     return min(times, MOST_ANSWERS) if isinstance(times, int) and times > 0 else 1
 
 
@@ -72,7 +73,7 @@ _HINTS = (
 )
 """Bytes without which nothing is packed in a body; the last one can spell all others."""
 
-_CONVERSATION = ("system", "messages", "input", "contents")
+_CONVERSATION = ("system", "messages", "input", "contents", "systemInstruction", "system_instruction")
 
 
 def most_input(asked: Mapping[str, Any], body: bytes | bytearray) -> int:
