@@ -26,6 +26,7 @@ from runner.tasks.plan import (
     Limits,
     Plan,
     PlannedAttempt,
+    Price,
     Profile,
     Settings,
     Source,
@@ -91,6 +92,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         compared=_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
+        prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         notes=(*notes, *_unused(taskfile)),
     )
 
