@@ -27,6 +27,10 @@ _PROVIDER = {
     "env_key": "OPENAI_API_KEY",
     "wire_api": "responses",
 }
+_QUIET = ("-c", "features.plugins=false", "-c", "analytics.enabled=false")
+"""Else it asks github.com, chatgpt.com and others at every start, for plugins that nobody chose, and tells of
+its use; a box reaches none of them, unless the task lets it through to one. A profile can switch both on."""
+
 _ENVIRONMENT = {"OPENAI_API_KEY": PLACEHOLDER_KEY}
 
 
@@ -43,6 +47,7 @@ def launch(settings: CodexSettings, prompt: str, resume: str | None = None) -> L
             "codex",
             "exec",
             "--json",
+            *_QUIET,
             *settings.args,
             *("--model", settings.model),
             *(word for name, value in _configuration(settings) for word in ("-c", f'{name}="{value}"')),

@@ -61,8 +61,8 @@ def test_what_is_left_out_is_left_to_the_cli() -> None:
 
 
 def test_a_thread_that_was_told_is_resumed() -> None:
+    assert catalog.reader(CODEX).session is None
     reader = catalog.reader(CODEX)
-    assert reader.session is None
     reader.feed(STARTED)
     reader.feed(STARTED.replace(b"01a21958", b"ffffffff"))  # of an agent that it started itself
     assert reader.session == THREAD
