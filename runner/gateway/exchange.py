@@ -13,6 +13,7 @@ from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Access, Account
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
+from runner.tasks.plan import Hosted
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Grant:
     meter: Meter
     account: Account
     """In whose name it asks."""
+    hosted: tuple[Hosted, ...] = ()
+    """What it may have the services do besides answering."""
     held: int = 0
     """Bytes of request bodies in memory."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Of the admin socket; changes when an older client or gateway could not understand a newer one."""
 
 SOCKET = "gw.sock"
@@ -16,6 +16,7 @@ SCRIPT_SOCKET = "script.sock"
 LOCK = "gateway.lock"
 START_LOCK = "start.lock"
 LOG = "gateway.log"
+LEFT = "left.json"
 EGRESS_LOG = "egress.log"
 
 _BOX = re.compile(r"[0-9a-f]{12}")
