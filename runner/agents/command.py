@@ -8,6 +8,8 @@ from runner.tasks.plan import CommandSettings
 _ENVIRONMENT = {
     "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{FORWARD_PORT}",
     "ANTHROPIC_API_KEY": PLACEHOLDER_KEY,
+    "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{FORWARD_PORT}",
+    "GEMINI_API_KEY": PLACEHOLDER_KEY,
     "CORRAL_GATEWAY_SOCKET": SOCKET,
 }
 
@@ -22,7 +24,9 @@ def launch(settings: CommandSettings, prompt: str) -> Launch:
 
 
 class Reader:
-    """Shows the last line that the command printed."""
+    """Shows the last line that the command printed. A command has no session to go on with."""
+
+    session: str | None = None
 
     def feed(self, line: bytes) -> str | None:
         """See `launch.Reader`."""

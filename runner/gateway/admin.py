@@ -1,10 +1,12 @@
 """What the supervisor can ask of the gateway process, as JSON over its admin socket.
 
 GET    /hello           which protocol and process answers
-PUT    /grants/BOX      {"accesses": […], "hosts": […], "before": usage, "account": account} → the usage
+PUT    /grants/BOX      {"accesses": […], "hosts": […], "hosted": […], "before": usage,
+                        "account": account} → the usage
 GET    /grants          how every grant stands
 GET    /outlook         how every account stands that was asked anything, or whose window is used up
 GET    /grants/BOX      the usage
+GET    /credentials     how each credential that was asked for stands
 DELETE /grants/BOX      the last usage; the box is cut off
 POST   /leave           {"leaving": whether it does, "grants": how many are left}
 """
@@ -19,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import JsonValue, ValidationError
 
-from runner.gateway.grants import ACCESSES, HOSTS, Account, Usage
+from runner.gateway.grants import ACCESSES, HOSTED, HOSTS, Account, Usage
 from runner.gateway.listening import Grants
 from runner.gateway.places import PROTOCOL
 
@@ -43,6 +45,7 @@ class Admin:
         app.router.add_get("/hello", self._hello)
         app.router.add_get("/grants", self._all)
         app.router.add_get("/outlook", self._outlook)
+        app.router.add_get("/credentials", self._credentials)
         app.router.add_put("/grants/{box}", self._put)
         app.router.add_get("/grants/{box}", self._get)
         app.router.add_delete("/grants/{box}", self._delete)
@@ -78,14 +81,18 @@ class Admin:
         outlooks = [one.model_dump(mode="json") for one in self._grants.outlooks()]
         return web.json_response({"pid": os.getpid(), "outlooks": outlooks})
 
+    async def _credentials(self, _request: web.Request) -> web.Response:
+        return web.json_response([one.model_dump(mode="json") for one in self._grants.credentials()])
+
     async def _put(self, request: web.Request) -> web.Response:
         said: dict[str, JsonValue] = await request.json()
         accesses = ACCESSES.validate_python(said["accesses"])
         hosts = HOSTS.validate_python(said["hosts"])
+        hosted = HOSTED.validate_python(said["hosted"])
         before = Usage.model_validate(said["before"])
         account = Account.model_validate(said["account"])
         box = request.match_info["box"]
-        await self._grants.open(box, accesses, before, account, hosts)
+        await self._grants.open(box, accesses, before, account, hosts, hosted)
         return _usage(self._grants.usage(box))
 
     async def _get(self, request: web.Request) -> web.Response:

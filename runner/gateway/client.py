@@ -17,17 +17,20 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue, TypeAdapter
 
 import runner
+from runner.accounts import Shown
 from runner.errors import CorralError, HostError
 from runner.gateway import sockets
 from runner.gateway.grants import Access, Account, Outlook, Standing, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
+from runner.gateway.sources import ENVIRONMENT
 from runner.locks import locked
-from runner.tasks.plan import AllowedHost
+from runner.tasks.plan import AllowedHost, Hosted
 
 CALL_TIMEOUT = 15.0
 START_TIMEOUT = 25.0
@@ -36,12 +39,15 @@ START_TIMEOUT = 25.0
 PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR",
+    *ENVIRONMENT,
 )  # fmt: skip
-"""The only variables that the gateway process gets: how to reach the model services."""
+"""The only variables that the gateway process gets: how to reach the model services, and what the programs
+need that give it credentials."""
 
 Json = dict[str, JsonValue]
 STANDING: TypeAdapter[list[Standing]] = TypeAdapter(list[Standing])
 OUTLOOKS: TypeAdapter[list[Outlook]] = TypeAdapter(list[Outlook])
+SHOWN: TypeAdapter[list[Shown]] = TypeAdapter(list[Shown])
 
 
 class _Connection(http.client.HTTPConnection):
@@ -61,6 +67,14 @@ class _NoGrantError(HostError):
     pass
 
 
+@dataclass(frozen=True)
+class _Granted:
+    accesses: tuple[Access, ...]
+    hosts: tuple[AllowedHost, ...]
+    hosted: tuple[Hosted, ...]
+    account: Account
+
+
 class Gateway:
     """The gateway process of one state directory."""
 
@@ -70,7 +84,7 @@ class Gateway:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._lock = threading.Lock()
         self._order = threading.RLock()  # so that no grant is renewed while it is being revoked
-        self._granted: dict[str, tuple[tuple[Access, ...], tuple[AllowedHost, ...], Account]] = {}
+        self._granted: dict[str, _Granted] = {}
         self._seen: dict[str, Usage] = {}
 
     @classmethod
@@ -96,6 +110,7 @@ class Gateway:
         box: str,
         *accesses: Access,
         hosts: tuple[AllowedHost, ...] = (),
+        hosted: tuple[Hosted, ...] = (),
         account: Account | None = None,
     ) -> Path:
         """Let a box ask these, and through to these hosts.
@@ -106,6 +121,7 @@ class Gateway:
             box: Twelve hex digits.
             accesses: Who answers it, in which dialect.
             hosts: What it is let through to.
+            hosted: What it may have the services do besides answering.
             account: In whose name it asks, and what may be spent; by default in its own, without caps.
 
         Returns:
@@ -113,7 +129,7 @@ class Gateway:
         """
         folder = box_folder(self._home, box)
         with self._lock:
-            self._granted[box] = accesses, hosts, account or Account(attempt=box)
+            self._granted[box] = _Granted(accesses, hosts, hosted, account or Account(attempt=box))
         self._call("PUT", box, self._grant_body(box))
         return folder
 
@@ -174,6 +190,16 @@ class Gateway:
         return OUTLOOKS.validate_python(said["outlooks"])
 
     @classmethod
+    def credentials(cls, home: Path) -> list[Shown]:
+        """How the credentials stand that the process of a state directory was asked for."""
+        try:
+            gateway = cls(home.absolute(), 0, {})
+            status, said = gateway._ask("GET", "/credentials", None)
+        except _Gone:
+            return []
+        return SHOWN.validate_python(said) if status == 200 else []
+
+    @classmethod
     def stop(cls, home: Path) -> bool:
         """End the process of a state directory, unless a grant is left; whether none runs any more."""
         return cls(home.absolute(), 0, {}).leave()
@@ -230,12 +256,13 @@ class Gateway:
     def _grant_body(self, box: str) -> Json:
         with self._lock:
             before = self._seen.get(box, Usage())
-            accesses, hosts, account = self._granted[box]
+            granted = self._granted[box]
             return {
-                "accesses": [access.wire() for access in accesses],
-                "hosts": [host.model_dump(mode="json") for host in hosts],
+                "accesses": [access.wire() for access in granted.accesses],
+                "hosts": [host.model_dump(mode="json") for host in granted.hosts],
+                "hosted": [*granted.hosted],
                 "before": before.model_dump(mode="json"),
-                "account": account.model_dump(mode="json"),
+                "account": granted.account.model_dump(mode="json"),
             }
 
     def _ask_living(self, method: str, path: str, body: Json | None) -> tuple[int, Json]:

@@ -7,13 +7,13 @@ change which grant it is counted on.
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import AllowedHost, Budget, Spent, Value
+from runner.accounts import Header, Source, one_word, service_address
+from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, Price, Spent, Value
 
-DialectName = Literal["anthropic", "openai"]
+DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
 
 OnLimit = Literal["wait", "stop", "next-account"]
@@ -50,10 +50,12 @@ class Service(Value):
     dialect: DialectName = "anthropic"
     base_url: str
     """`http://` or `https://`, with a path prefix if the service has one: OpenAI's has the version in it."""
-    header: Literal["x-api-key", "authorization"] = "x-api-key"
+    header: Header = "x-api-key"
     """In which header the credential goes; in `authorization` it goes as a bearer token."""
     secret: SecretStr = SecretStr("")
     """The credential; empty for a service that asks for none, and then no such header is sent."""
+    credential: Source | None = None
+    """Where the gateway gets the secret from before each request; None where `secret` is all there is."""
     oauth: bool = False
     """Whether the credential is a `CLAUDE_CODE_OAUTH_TOKEN`, which needs a beta flag of its own."""
     account: str = "default"
@@ -64,20 +66,12 @@ class Service(Value):
     @field_validator("base_url")
     @classmethod
     def _plain_url(cls, text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the service's address must start with http:// or https:// and name a host")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("the service's address may not hold a user name, a query or a fragment")
-        return text.rstrip("/")
+        return service_address(text)
 
     @field_validator("secret")
     @classmethod
     def _one_word(cls, secret: SecretStr) -> SecretStr:
-        text = secret.get_secret_value().strip()  # a key read from a file often ends in a line end
-        if not all("!" <= letter <= "~" for letter in text):
-            raise ValueError("the credential holds a space, a line end or another sign that no key has")
-        return SecretStr(text)
+        return SecretStr(one_word(secret.get_secret_value()))
 
     def wire(self) -> dict[str, JsonValue]:
         """The value with its secret readable, for the admin socket and nothing else."""
@@ -115,6 +109,9 @@ ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
 HOSTS: TypeAdapter[tuple[AllowedHost, ...]] = TypeAdapter(tuple[AllowedHost, ...])
 """Reads the hosts that a grant lets a box through to."""
 
+HOSTED: TypeAdapter[tuple[Hosted, ...]] = TypeAdapter(tuple[Hosted, ...])
+"""Reads what a grant lets a box have its services do."""
+
 
 class Account(Value):
     """In whose name a box asks: whose books its requests are entered in, and what may be spent there."""
@@ -130,12 +127,15 @@ class Account(Value):
     """What becomes of its requests at a used-up window; only `next-account` uses more accounts than one."""
     priority: Priority = "normal"
     """How much it gets where others wait for the same account."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
 
 
 class Tokens(Value):
     """Tokens as the service counts them; `input` leaves out what was read from or written to its cache.
 
-    `reasoning` is a part of `output`, and 0 where the service does not tell it.
+    `reasoning` is a part of `output`, and `hour_write`, what is to stay in the cache for an hour, of
+    `cache_write`; both are 0 where the service does not tell them.
     """
 
     input: int = 0
@@ -143,6 +143,7 @@ class Tokens(Value):
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    hour_write: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -151,6 +152,7 @@ class Tokens(Value):
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
             reasoning=self.reasoning + other.reasoning,
+            hour_write=self.hour_write + other.hour_write,
         )
 
 
@@ -249,6 +251,8 @@ class Usage(Value):
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
     limited: str = ""
     """Which window was used up when a request was refused for it, in words; empty for none."""
+    overshot: Caps = Caps()
+    """By how much more than that cap was spent in the end: requests under way come to their end."""
     held_s: float = 0.0
     """Seconds in which the box had asked and nothing was on its way: it waited for the gateway."""
     held: Held | None = None
@@ -272,3 +276,5 @@ class Standing(Value):
     account: Account
     usage: Usage
     spent: dict[Spent, Sum]
+    overshot: dict[Spent, Caps] = Field(default_factory=dict)
+    """By how much more was spent than a cap, where it was."""

@@ -35,7 +35,7 @@ from runner.supervisor.salvage import bring_out
 from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
 from runner.supervisor.watch import Watch, Watched
-from runner.tasks.plan import Spent
+from runner.tasks.plan import Caps, Spent
 from runner.tasks.units import format_duration, format_size
 
 FAULTS = (CorralError, OSError)
@@ -168,7 +168,10 @@ class _Life:
         spec, gateway = self._spec, self._rooms.gateway
         if not spec.has_grant or gateway is None:
             return None
-        return gateway.grant(spec.box, *spec.accesses, hosts=spec.task.network, account=spec.account)
+        task = spec.task
+        return gateway.grant(
+            spec.box, *spec.accesses, hosts=task.network, hosted=task.hosted, account=spec.account
+        )
 
     def _watch(self, container: str) -> Watch:
         spec, rooms = self._spec, self._rooms
@@ -426,6 +429,7 @@ class _Life:
             cache_write_tokens=told.cache_write if told else None,
             usd=seen.usd if model else None,
             spent=_spent(seen) if ended == "over-budget" else "",
+            overshot=model.overshot if model and ended == "over-budget" else Caps(),
             flags=flags,
         )
 

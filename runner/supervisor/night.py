@@ -258,7 +258,12 @@ class Night:
             image=self._image((task.source, catalog.layer(profile.settings))),
             accesses=self._means.accesses(profile, task.id),
             account=Account(
-                run=plan.run, task=task.id, profile=profile.name, attempt=str(key), budget=plan.budget
+                run=plan.run,
+                task=task.id,
+                profile=profile.name,
+                attempt=str(key),
+                budget=plan.budget,
+                prices=plan.prices,
             ),
             include=read_includes(source),
         )

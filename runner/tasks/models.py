@@ -22,6 +22,7 @@ from pydantic import (
 
 from runner.tasks.fields import (
     ClaudeArgument,
+    CodexArguments,
     Command,
     Cpus,
     Directory,
@@ -50,7 +51,7 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.hosts import MOST_HOSTS
-from runner.tasks.plan import Limits
+from runner.tasks.plan import Hosted, Limits
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -151,6 +152,25 @@ class ClaudePart(Part):
     """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
 
 
+class CodexPart(Part):
+    """A profile of Codex."""
+
+    cli: Literal["codex"]
+    """Which agent CLI: `codex`."""
+    model: Line
+    """The model's full name."""
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"] | None = None
+    """How hard it thinks; the CLI's own default if left out. Which levels there are, the model decides."""
+    verbosity: Literal["low", "medium", "high"] | None = None
+    """How much it says; the CLI's own default if left out."""
+    args: CodexArguments = ()
+    """More arguments for the CLI."""
+    env: Env = Field(default_factory=dict)
+    """More environment variables in the box; never keys."""
+    upstream: UpstreamText | None = None
+    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+
+
 class CommandPart(Part):
     """A profile that runs any command."""
 
@@ -170,7 +190,7 @@ class CommandPart(Part):
         return self
 
 
-AgentPart = Annotated[ClaudePart | CommandPart, Discriminator("cli")]
+AgentPart = Annotated[ClaudePart | CodexPart | CommandPart, Discriminator("cli")]
 
 
 class NetworkPart(Part):
@@ -178,6 +198,8 @@ class NetworkPart(Part):
 
     allow: Annotated[tuple[HostText, ...], Field(max_length=MOST_HOSTS), Distinct] = ()
     """Hosts: `NAME` at the ports 443 and 80, `NAME:PORT`, and `*.NAME` for all below a name."""
+    hosted: Annotated[tuple[Hosted, ...], Distinct] = ()
+    """What the model's service may do for the agent: `web_search`, `web_fetch`, `code_execution`."""
 
 
 class TaskPart(Part):
@@ -254,6 +276,19 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class PricePart(Part):
+    """What a model costs you, for a million tokens of each kind."""
+
+    input: Usd
+    """For a million tokens of input, in US dollars."""
+    output: Usd
+    """For a million tokens of output, reasoning included."""
+    cache_read: Usd | None = None
+    """For a million tokens read from the service's cache; as `input` by default."""
+    cache_write: Usd | None = None
+    """For a million tokens written to the service's cache; as `input` by default."""
+
+
 class TaskFile(Part):
     """A task file: what to do, who does it, and within which limits."""
 
@@ -277,6 +312,8 @@ class TaskFile(Part):
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
+    prices: dict[Line, PricePart] = {}
+    """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
     upstream: UpstreamText | None = None
@@ -318,6 +355,7 @@ def parts() -> dict[str, type[Part]]:
         "": TaskFile,
         "agents": ClaudePart,
         "claude": ClaudePart,
+        "codex": CodexPart,
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,
@@ -326,6 +364,7 @@ def parts() -> dict[str, type[Part]]:
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
+        "prices": PricePart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

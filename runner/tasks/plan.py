@@ -56,6 +56,17 @@ class Budget(Value):
         return {name: caps for name, caps in parts.items() if caps != Caps()}
 
 
+class Price(Value):
+    """What a user says that a model costs: US dollars for a million tokens of each kind."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    """As `input` where it is not said."""
+    cache_write: float | None = None
+    """As `input` where it is not said."""
+
+
 class Limits(Value):
     """What one attempt may use. `time` counts working time; `idle` is time without a sign of life."""
 
@@ -110,6 +121,17 @@ class ClaudeSettings(Value):
     env: dict[str, str] = Field(default_factory=dict)
 
 
+class CodexSettings(Value):
+    """Everything that makes one Codex profile differ from another."""
+
+    cli: Literal["codex"] = "codex"
+    model: str
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+
+
 class CommandSettings(Value):
     """A profile that runs any command; a string is run by `sh -c`, a list as it is."""
 
@@ -118,14 +140,14 @@ class CommandSettings(Value):
     env: dict[str, str] = Field(default_factory=dict)
 
 
-Settings = Annotated[ClaudeSettings | CommandSettings, Field(discriminator="cli")]
+Settings = Annotated[ClaudeSettings | CodexSettings | CommandSettings, Field(discriminator="cli")]
 
 
 class Upstream(Value):
     """Which service answers a profile's model calls.
 
-    `service`: the provider's own (or `ANTHROPIC_BASE_URL`). `script`: the scripted model, which plays
-    the transcripts under `script`, an absolute path of a directory or a file.
+    `service`: the provider's own (or what `ANTHROPIC_BASE_URL` or `OPENAI_BASE_URL` names). `script`: the
+    scripted model, which plays the transcripts under `script`, an absolute path of a directory or a file.
     """
 
     kind: Literal["service", "script"] = "service"
@@ -143,7 +165,7 @@ class Profile(Value):
     @property
     def asks_a_model(self) -> bool:
         """Whether its attempts can ask a model."""
-        return isinstance(self.settings, ClaudeSettings) or self.upstream.kind == "script"
+        return self.settings.cli != "command" or self.upstream.kind == "script"
 
 
 USUAL_PORTS = (443, 80)
@@ -170,6 +192,10 @@ class AllowedHost(Value):
         return f"{'*.' if self.subdomains else ''}{self.name}{port}"
 
 
+Hosted = Literal["web_search", "web_fetch", "code_execution"]
+"""What a model's service can do besides answering, by the name under which a task file allows it."""
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
 
@@ -187,6 +213,8 @@ class Task(Value):
     """The engine's runtime for the boxes of agents and checks; None for the engine's own choice."""
     network: tuple[AllowedHost, ...] = ()
     """What its agents' boxes may reach besides the model; checks reach nothing."""
+    hosted: tuple[Hosted, ...] = ()
+    """What its agents may have the model's service do besides answering."""
 
 
 class PlannedAttempt(Value):
@@ -225,6 +253,8 @@ class Plan(Value):
     """The profiles that are set side by side, in order; empty when nothing is compared."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

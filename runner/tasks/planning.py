@@ -16,16 +16,18 @@ from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks.graph import topological
 from runner.tasks.hosts import allowed_host
-from runner.tasks.models import AgentPart, ClaudePart, ImagePart, TaskFile, TaskPart
+from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
     Budget,
     ClaudeSettings,
+    CodexSettings,
     CommandSettings,
     ImageSpec,
     Limits,
     Plan,
     PlannedAttempt,
+    Price,
     Profile,
     Settings,
     Source,
@@ -91,6 +93,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         compared=_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
+        prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         notes=(*notes, *_unused(taskfile)),
     )
 
@@ -186,6 +189,14 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
 def _settings(agent: AgentPart) -> Settings:
     if isinstance(agent, ClaudePart):
         return ClaudeSettings(model=agent.model, effort=agent.effort, args=agent.args, env=agent.env)
+    if isinstance(agent, CodexPart):
+        return CodexSettings(
+            model=agent.model,
+            effort=agent.effort,
+            verbosity=agent.verbosity,
+            args=agent.args,
+            env=agent.env,
+        )
     return CommandSettings(run=agent.run, env=agent.env)
 
 
@@ -198,6 +209,7 @@ def _hash(settings: Settings, upstream: str) -> str:
 
 def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
     limits = taskfile.limits.model_dump(exclude_none=True)
+    network = task.network or taskfile.network
     if task.limits is not None:
         limits |= task.limits.model_dump(exclude_none=True)
     return Task(
@@ -211,7 +223,8 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
         runtime=taskfile.runtime,
-        network=tuple(allowed_host(text) for text in (task.network or taskfile.network).allow),
+        network=tuple(allowed_host(text) for text in network.allow),
+        hosted=network.hosted,
     )
 
 

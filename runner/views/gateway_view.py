@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from runner.accounts import Shown
 from runner.gateway.grants import Standing, Sum
 from runner.tasks.plan import Caps
 from runner.views import wording
@@ -25,21 +27,33 @@ _HEAD = (
 )
 
 
-def terminal(pid: int, grants: list[Standing]) -> RenderableType:
-    """A row for each box that may ask, and a line for each cap."""
+def terminal(pid: int, grants: list[Standing], credentials: Sequence[Shown] = ()) -> RenderableType:
+    """A row for each box that may ask, and a line for each cap and each account."""
     head = Text(f"gateway, process {pid}: {wording.many(len(grants), 'grant')}", "bold")
     rows = [_row(one) for one in grants]
-    return Group(head, *([Fitting(_HEAD, rows)] if rows else []), *_budgets(grants))
+    return Group(head, *([Fitting(_HEAD, rows)] if rows else []), *_budgets(grants), *_accounts(credentials))
 
 
-def as_json(pid: int | None, grants: list[Standing]) -> Json:
+def as_json(pid: int | None, grants: list[Standing], credentials: Sequence[Shown] = ()) -> Json:
     """The same for programs; without a process, `pid` is None."""
     return {
         "kind": "gateway.status",
         "schema": 1,
         "pid": pid,
         "grants": [one.model_dump(mode="json") for one in grants],
+        "credentials": [one.model_dump(mode="json") for one in credentials],
     }
+
+
+def _accounts(credentials: Sequence[Shown]) -> Iterator[Text]:
+    """How each credential stands that was asked for."""
+    for one in credentials:
+        words = f"account {one.account} of {one.provider}: {one.source}"
+        if one.expires_at is not None:
+            words += f", until {datetime.fromtimestamp(one.expires_at).astimezone():%Y-%m-%d %H:%M}"
+        yield Text(
+            line(f"{words}; {one.problem}" if one.problem else words, 300), "yellow" if one.problem else ""
+        )
 
 
 def _row(one: Standing) -> tuple[Text, ...]:
@@ -66,7 +80,9 @@ def _budgets(grants: list[Standing]) -> Iterator[Text]:
         for kind, caps in account.budget.caps().items():
             if kind in one.spent:
                 whose = f"{kind} {names.get(kind, account.run if kind == 'run' else '')}".rstrip()
-                told[f"budget of {whose}: {', '.join(_caps(caps, one.spent[kind]))}"] = None
+                over = wording.caps(one.overshot.get(kind, Caps()))
+                more = f"; overshot by {over}" if over else ""
+                told[f"budget of {whose}: {', '.join(_caps(caps, one.spent[kind]))}{more}"] = None
     yield from (Text(line(words, 300)) for words in told)
 
 

@@ -15,7 +15,6 @@ import aiohttp
 from aiohttp import web
 
 from runner.gateway import sockets
-from runner.gateway.exchange import Renewed, no_other
 from runner.gateway.grants import Account, Held, Service, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
@@ -153,7 +152,6 @@ async def fleet(
     *services: Mapping[str, object],
     patience: Patience = QUICK,
     account: Account | None = None,
-    renewed: Renewed = no_other,
     upstream: Faulty | None = None,
 ) -> AsyncIterator[Fleet]:
     """Two boxes that may ask a service, by the accounts that are given."""
@@ -173,7 +171,7 @@ async def fleet(
         stack.callback(windows.close)
         grants = Grants(
             home, ledger, lambda _access: client, lambda _url: None, cast(Outside, None),
-            turns=Turns(windows, jitter=patience.window_jitter), patience=patience, renewed=renewed,
+            turns=Turns(windows, jitter=patience.window_jitter), patience=patience,
         )  # fmt: skip
         stack.push_async_callback(grants.close_all)
         made = Fleet(home, grants, ledger, faulty, {})

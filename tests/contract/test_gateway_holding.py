@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from runner.gateway.grants import Account, Service
+from runner.gateway.grants import Account
 from runner.gateway.patience import PING, Patience
 from runner.tasks.plan import Budget, Caps
 from tests.contract.faulty_service import (
@@ -22,7 +22,6 @@ from tests.contract.faulty_service import (
     STREAM,
     WHOLE,
     Answer,
-    Faulty,
     error,
     failing_stream,
     fleet,
@@ -164,21 +163,16 @@ def test_in_the_end_it_is_told_in_terms_that_end_it(
 
 
 def test_a_rotated_key_is_waited_for_and_used_by_all(tmp_path: Path) -> None:
-    new = f"{KEY}-rotated"
-    ready = asyncio.Event()
-
-    async def renewed(service: Service, refused: str) -> Service | None:
-        assert refused == KEY
-        if not ready.is_set():
-            return None
-        return service.model_copy(update={"secret": service.secret.__class__(new)})
+    new, file = f"{KEY}-rotated", tmp_path / "key"
+    file.write_text(KEY)
 
     async def story() -> None:
-        async with fleet(tmp_path, patience=impatient(credential=20), renewed=renewed) as made:
+        source = {"credential": {"kind": "file", "path": str(file)}, "secret": ""}
+        async with fleet(tmp_path / "home", source, patience=impatient(credential=20)) as made:
             made.upstream.answers = [error(401)]
             asking = asyncio.create_task(made.ask())
             await made.until_held("credential")
-            ready.set()
+            file.write_text(new)
             assert (await asking)[0] == 200
             assert (await made.ask())[0] == 200
             assert made.upstream.keys == [KEY, new, new]

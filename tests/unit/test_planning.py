@@ -195,6 +195,18 @@ def test_the_hash_covers_all_settings_and_nothing_else() -> None:
         hashed("cli: command, run: [m]"),
     }
     assert len(variants) == 9
+    codex = {
+        hashed(f"cli: codex, model: m{more}")
+        for more in (
+            "",
+            ", effort: low",
+            ", verbosity: low",
+            ", args: [--trust]",
+            ", args: [--ignore-rules]",
+            ", env: {A: b}",
+        )
+    }
+    assert len(codex | variants) == 9 + 6
     assert hashed("cli: claude, model: m", top="upstream: script:x\n") in variants
 
 
@@ -234,6 +246,16 @@ def test_hosts_are_those_of_the_task_or_else_of_the_file() -> None:
     assert names == [["docs.example.org", "*.pkg.example.org"], ["git.example.org:8443"], []]
     assert plan.task("a").network[0].ports == (443, 80)
     assert plan.task("b").network[0].ports == (8443,)
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_what_services_may_do_is_that_of_the_task_or_else_of_the_file() -> None:
+    plan = planned(
+        PROFILES + "default_agent: own\nnetwork: {hosted: [web_search, code_execution]}\n"
+        "tasks:\n  - {id: a}\n  - {id: b, network: {hosted: [web_fetch]}}\n"
+        "  - {id: c, network: {allow: [docs.example.org]}}\n"
+    )
+    assert [task.hosted for task in plan.tasks] == [("web_search", "code_execution"), ("web_fetch",), ()]
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 

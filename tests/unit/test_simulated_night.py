@@ -18,8 +18,10 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from pydantic import SecretStr
 
 from runner.gateway.asking import Asker
+from runner.gateway.credentials import Credentials
 from runner.gateway.dialects import ANTHROPIC
 from runner.gateway.dialects.dialect import Forward
 from runner.gateway.exchange import Commons, Exchange, Fault, Grant, Refused, Try
@@ -27,7 +29,6 @@ from runner.gateway.grants import Access, Account, Service, Tokens
 from runner.gateway.holding import Holder
 from runner.gateway.ledger import Asked, Entry, Ledger
 from runner.gateway.meter import Meter
-from runner.gateway.patience import Patience
 from runner.gateway.turns import Turns
 from runner.gateway.windows import Windows
 from runner.tasks.plan import Budget, Caps
@@ -80,6 +81,25 @@ class Window5h:
         return {prefix + name: value for name, value in told.items()}
 
 
+class FakeCredentials(Credentials):
+    """The first account's key is rotated, and found where it is kept 20 s later."""
+
+    now: Callable[[], float]
+    key = OLD
+
+    async def with_secret(self, service: Service) -> Service:
+        """See `Credentials`."""
+        secret = SecretStr(self.key if service.account == "one" else "key-of-two")
+        return service.model_copy(update={"secret": secret})
+
+    async def renewed(self, service: Service, refused: str) -> Service | None:
+        """See `Credentials`."""
+        assert (service.account, refused) == ("one", OLD)
+        if self.now() - EPOCH > 0.6 * HOUR + 20:
+            self.key = NEW
+        return None if self.key == refused else await self.with_secret(service)
+
+
 @dataclass
 class FakeService(Asker):
     """The service: two accounts, storms of 429 and 529, a key that is rotated, now and then no answer."""
@@ -87,6 +107,7 @@ class FakeService(Asker):
     now: Callable[[], float]
     chance: random.Random
     accounts: dict[str, Window5h]
+    credentials: FakeCredentials
     into_closed: list[tuple[str, float]] = field(default_factory=list)
     served: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -96,7 +117,7 @@ class FakeService(Asker):
 
     async def ask(
         self,
-        exchange: Exchange,  # noqa: ARG002 - it is the same for all
+        exchange: Exchange,
         access: Access,
         entry: Entry | None,
         trying: Try | None = None,
@@ -105,6 +126,8 @@ class FakeService(Asker):
         assert isinstance(access, Service)
         assert entry is not None
         assert trying is not None
+        access = await self.credentials.with_secret(access)
+        exchange.shown.append(access.secret.get_secret_value().encode())
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -217,23 +240,22 @@ def test_a_simulated_night(tmp_path: Path, seed: int) -> None:
     def now() -> float:
         return EPOCH + loop.time()
 
+    credentials = FakeCredentials(tmp_path, lambda _url: None, {})
+    credentials.now = now
     service = FakeService(now, chance, {
         # The first one's week is used up in the middle of the night: after that it is closed for days.
         "one": Window5h("one", five_hours=450_000, week=600_000, week_ends=EPOCH + 3 * 24 * HOUR),
         "two": Window5h("two", five_hours=450_000, week=10_000_000, week_ends=EPOCH + 6 * 24 * HOUR),
-    })  # fmt: skip
-
-    async def renewed(refused: Service, _secret: str) -> Service | None:
-        if refused.account == "one" and now() - EPOCH > 0.6 * HOUR + 20:
-            return refused.model_copy(update={"secret": refused.secret.__class__(NEW)})
-        return None
+    }, credentials,)  # fmt: skip
 
     accesses = tuple(
-        Service.model_validate({"base_url": "http://x", "account": name, "secret": key})
-        for name, key in (("one", OLD), ("two", "key-of-two"))
+        Service.model_validate(
+            {"base_url": "http://x", "account": name, "credential": {"kind": "file", "path": "/k"}}
+        )
+        for name in ("one", "two")
     )
     agents = [
-        Agent(Grant(accesses, Meter(scripted=False, clock=loop.time), account_of(number), f"box{number}"))
+        Agent(Grant(accesses, Meter(scripted=False, clock=loop.time), account_of(number), box=f"box{number}"))
         for number in range(AGENTS)
     ]
     spent = {}
@@ -248,7 +270,7 @@ def test_a_simulated_night(tmp_path: Path, seed: int) -> None:
                 ledger = stack.enter_context(closing(watched(Ledger(tmp_path / "ledger.db"), loop)))
                 windows = stack.enter_context(closing(Windows(tmp_path / "windows.db")))
                 turns = Turns(windows, now=now, chance=chance)
-                commons.append(Commons(ledger, turns, Patience(), renewed))
+                commons.append(Commons(ledger, credentials, turns))
                 up.set()
                 if life is None:
                     await asyncio.gather(*tasks)
