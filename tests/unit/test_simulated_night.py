@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
+from runner.accounts import FromFile
 from runner.gateway.asking import Asker
 from runner.gateway.credentials import Credentials
 from runner.gateway.dialects import ANTHROPIC
