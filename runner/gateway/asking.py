@@ -10,7 +10,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import aiohttp
 from aiohttp import web
@@ -20,8 +20,9 @@ from yarl import URL
 from runner.gateway.dialects import headers
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.exchange import Exchange, Grant, Refused
-from runner.gateway.grants import Access, Script, Service
+from runner.gateway.grants import Access, Replayed, Script, Service
 from runner.gateway.ledger import Entry
+from runner.gateway.recorder import Recorder, Take
 from runner.gateway.redact import Redactor
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ ProxyFor = Callable[[str], str | None]
 class Asker:
     """Asks the services that one grant names."""
 
-    def __init__(self, grant: Grant, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+    def __init__(self, grant: Grant, recorder: Recorder, client_for: ClientFor, proxy_for: ProxyFor) -> None:
         self._grant = grant
+        self._recorder = recorder
         self._client_for = client_for
         self._proxy_for = proxy_for
 
@@ -65,7 +67,8 @@ class Asker:
                 skip_auto_headers=("user-agent", "accept", "content-type"),
             ) as answer:
                 with _settling(entry, answer.status, exchange.reader(answer)) as reader:
-                    return await self._pass_back(exchange, answer, access, reader)
+                    taking = self._recording(exchange, access, told, answer)
+                    return await self._pass_back(exchange, answer, access, reader, taking)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
                 entry.nothing()
@@ -79,6 +82,7 @@ class Asker:
         answer: aiohttp.ClientResponse,
         access: Access,
         told: UsageReader | None,
+        taking: AbstractContextManager[Take | None],
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
@@ -86,7 +90,9 @@ class Asker:
         response = _prepared(answer, redactor)
         meter = self._grant.meter
         meter.last_status = answer.status
-        with meter.reading(told) as reader:
+        if isinstance(access, Script) and (said := answer.headers.get(headers.REPLAYED_HEADER)):
+            meter.replays(Replayed.model_validate_json(said))
+        with meter.reading(told) as reader, taking as take:
             await response.prepare(request)
             try:
                 async for piece in answer.content.iter_any():
@@ -94,12 +100,28 @@ class Asker:
                     if reader is not None:
                         reader.feed(piece)
                     if clean := redactor.feed(piece):
+                        if take is not None:
+                            take.add(clean)
                         await response.write(clean)
                 if rest := redactor.finish():
+                    if take is not None:
+                        take.add(rest)
                     await response.write(rest)
+                if take is not None:
+                    take.is_whole = True
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
+
+    def _recording(
+        self, exchange: Exchange, access: Access, told: CIMultiDict[str], answer: aiohttp.ClientResponse
+    ) -> AbstractContextManager[Take | None]:
+        """What records the answer that begins now; see `Recorder.recording`."""
+        if self._grant.tape is None:
+            return nullcontext()
+        asked = (exchange.request.method, exchange.forward.target, [*told.items()], bytes(exchange.body))
+        answered = answer.status, headers.to_box(answer.headers.items())
+        return self._recorder.recording(self._grant.tape, _secret(access), asked, answered)
 
 
 @contextmanager
@@ -135,7 +157,7 @@ def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
     except ValueError as unreadable:
         raise Refused(400, "a header is not valid UTF-8") from unreadable
     if isinstance(access, Script):
-        return CIMultiDict([*passed, *headers.for_script(access.transcript)])
+        return CIMultiDict([*passed, *headers.for_script(access)])
     return CIMultiDict([*exchange.dialect.to_service(passed, access), *headers.credential(access)])
 
 

@@ -13,6 +13,7 @@ from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Access, Account
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
+from runner.gateway.recorder import Recorder, Tape
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Grant:
     meter: Meter
     account: Account
     """In whose name it asks."""
+    tape: Tape | None = None
+    """Where its traffic is recorded, if it is."""
     held: int = 0
     """Bytes of request bodies in memory."""
 
@@ -33,6 +36,7 @@ class Commons:
     """What all grants of the process share."""
 
     ledger: Ledger
+    recorder: Recorder
     held: int = 0
     """Bytes of request bodies in memory."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

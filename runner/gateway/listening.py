@@ -24,6 +24,7 @@ from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
 from runner.gateway.places import SOCKET, box_folder
+from runner.gateway.recorder import Recorder
 from runner.tasks.plan import AllowedHost
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,9 @@ class _Open:
 
     @property
     def usage(self) -> Usage:
-        return self.grant.meter.usage().model_copy(update={"egress": self.egress.traffic()})
+        lost = 0 if self.grant.tape is None else self.grant.tape.lost
+        more = {"egress": self.egress.traffic(), "unrecorded": lost}
+        return self.grant.meter.usage().model_copy(update=more)
 
     @property
     def is_busy(self) -> bool:
@@ -119,12 +122,18 @@ class Grants:
     """All grants of this process, by box."""
 
     def __init__(
-        self, home: Path, ledger: Ledger, client_for: ClientFor, proxy_for: ProxyFor, outside: Outside
+        self,
+        home: Path,
+        ledger: Ledger,
+        client_for: ClientFor,
+        proxy_for: ProxyFor,
+        outside: Outside,
+        recorder: Recorder,
     ) -> None:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
-        self._commons = Commons(ledger)
+        self._commons = Commons(ledger, recorder)
         self._outside = outside
         self._open: dict[str, _Open] = {}
 
@@ -177,7 +186,8 @@ class Grants:
             hosts: What it is let through to.
 
         Raises:
-            ValueError: `box` is not a box id, or the grant is for nothing.
+            ValueError: `box` is not a box id, the grant is for nothing, or it is to be recorded and its
+                account does not say under which names.
             OSError: The socket can't be made.
         """
         if not accesses and not hosts:
@@ -191,9 +201,11 @@ class Grants:
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
+        recorder = self._commons.recorder
+        tape = recorder.tape(account.run, account.attempt, before.unrecorded) if account.record else None
+        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, tape)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
-        forwarder = Forwarder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
+        forwarder = Forwarder(grant, self._commons, Asker(grant, recorder, self._client_for, self._proxy_for))
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
@@ -207,6 +219,8 @@ class Grants:
         found = self._open.pop(box, None)
         if found is not None:
             await _stop(found)
+            if found.grant.tape is not None:
+                await self._commons.recorder.closed(found.grant.tape)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
         return None if found is None else self._usage(found)
