@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from runner.gateway.redact import without_keys_in
+
 Json = dict[str, JsonValue]
 
 BESIDE = frozenset(
@@ -74,7 +76,7 @@ class Blanks:
 
 
 def _blanked(text: str) -> str:
-    return _BY_NATURE.sub(lambda found: f"<{found.lastgroup}>", text)
+    return _BY_NATURE.sub(lambda found: f"<{found.lastgroup}>", without_keys_in(text))
 
 
 def comparable(value: JsonValue, blank: Blanks) -> JsonValue:

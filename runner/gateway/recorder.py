@@ -21,7 +21,7 @@ from pathlib import Path
 from runner.errors import TaskFileError
 from runner.gateway.places import recording_file
 from runner.gateway.recording import MAX_FILE, Headers, Lines, Piece, load
-from runner.gateway.redact import SHORTEST
+from runner.gateway.redact import without_secrets, without_told_keys
 
 log = logging.getLogger(__name__)
 
@@ -269,7 +269,7 @@ class Recorder:
     @staticmethod
     def _write_request(take: Take, asked: tuple[str, str, Headers, bytes]) -> None:
         method, target, headers, body = asked
-        hidden = _without(take.secrets, body)
+        hidden = without_secrets(body, take.secrets)
         take.number = take.tape.write(
             lambda lines: lines.request(time.time(), method, target, headers, hidden)
         )
@@ -281,7 +281,8 @@ class Recorder:
             return  # its request is missing, and counted
         if not take.fits:
             raise OSError("an answer is too long, or the disk too slow for it")
-        body = _without(take.secrets, b"".join(take.pieces))
+        body = without_secrets(b"".join(take.pieces), take.secrets)
+        body = without_told_keys(body, take.secrets)
         take.tape.write(
             lambda lines: lines.answer(
                 number, take.status, take.headers, body, take.times, whole=take.is_whole
@@ -292,9 +293,3 @@ class Recorder:
 def _resolve(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)
-
-
-def _without(secrets: Iterable[bytes], body: bytes) -> bytes:
-    for secret in (one for one in secrets if len(one) >= SHORTEST):
-        body = body.replace(secret, b"*" * len(secret))
-    return body

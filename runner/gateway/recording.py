@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import Problem, TaskFileError
+from runner.gateway.redact import without_keys
 
 SCHEMA = 1
 
@@ -51,19 +52,9 @@ Limits that a service tells are not among them: played again, they would be told
 Headers = list[tuple[str, str]]
 Piece = tuple[int, int]
 
-_KEY_LIKE = re.compile(
-    rb"(?:sk-|sk_live_|rk_live_|AIza|gh[opsur]_|github_pat_|glpat-|xox[abpr]-|AKIA|npm_|pypi-|hf_)[A-Za-z0-9_\-]{16,}"
-)
-"""How keys begin that people use; what follows is theirs, of at least sixteen letters."""
-
 _STEP = re.compile(rb'[,\[]\s?\{"')
 _WORD = re.compile(rb"[A-Za-z0-9_\-\x80-\xff]+\Z")
 _SMALLEST = 128
-
-
-def without_keys(part: bytes) -> bytes:
-    """The bytes with all that looks like a key as asterisks, as many."""
-    return _KEY_LIKE.sub(lambda found: b"*" * len(found[0]), part)
 
 
 def cut(body: bytes) -> Iterator[bytes]:

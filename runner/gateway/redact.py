@@ -1,6 +1,9 @@
-"""Blanks a secret in bytes that come in pieces, wherever the pieces are cut."""
+"""Blanks secrets: known ones in bytes that come in pieces however they are cut, and what looks like one."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
 
 SHORTEST = 16
 """A shorter credential is a placeholder such as `none`, which may stand in any honest reply."""
@@ -39,3 +42,67 @@ class Redactor:
     def _beginning_at_end_of(self, tail: bytes) -> int:
         longest = min(len(tail), len(self._secret) - 1)
         return next((n for n in range(longest, 0, -1) if self._secret.startswith(tail[-n:])), 0)
+
+
+BLANK = b"X"
+"""What stands in recordings for each letter of a secret: to a shell it is a letter like others."""
+
+_KEY_LIKE = (
+    r"(?:sk-|sk_live_|rk_live_|AIza|gh[opsur]_|github_pat_|glpat-|xox[abpr]-|AKIA|npm_|pypi-|hf_)"
+    r"[A-Za-z0-9_\-]{16,}"
+)
+"""How keys begin that people use; what follows is theirs, of at least sixteen letters."""
+
+_IN_BYTES, _IN_TEXT = re.compile(_KEY_LIKE.encode()), re.compile(_KEY_LIKE)
+
+_TOLD = re.compile(
+    rb'"(text|partial_json|thinking|delta|content|arguments|input)"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL
+)
+"""Where a stream tells a piece of a longer text: each event a bit of it, under one of these keys."""
+
+
+def without_keys(part: bytes) -> bytes:
+    """The bytes with all that looks like a key as as many `BLANK`s."""
+    return _IN_BYTES.sub(lambda found: BLANK * len(found[0]), part)
+
+
+def without_keys_in(text: str) -> str:
+    """The same of a text."""
+    return _IN_TEXT.sub(lambda found: BLANK.decode() * len(found[0]), text)
+
+
+def without_secrets(body: bytes, secrets: Iterable[bytes]) -> bytes:
+    """A whole body with each of the secrets as as many `BLANK`s; too short ones are none."""
+    for secret in _long(secrets):
+        body = body.replace(secret, BLANK * len(secret))
+    return body
+
+
+def without_told_keys(body: bytes, secrets: Iterable[bytes]) -> bytes:
+    """A stream's body without secrets and keys that it tells in pieces, one event after the other."""
+    known = [re.escape(secret) for secret in _long(secrets)]
+    wanted = re.compile(b"|".join([*known, _KEY_LIKE.encode()]))
+    spans: dict[bytes, list[tuple[int, int]]] = {}
+    for told in _TOLD.finditer(body):
+        spans.setdefault(told[1], []).append(told.span(2))
+    made = bytearray(body)
+    for pieces in spans.values():
+        whole = b"".join(body[start:end] for start, end in pieces)
+        for found in wanted.finditer(whole):
+            for start, end in _back(pieces, *found.span()):
+                made[start:end] = BLANK * (end - start)
+    return bytes(made)
+
+
+def _back(pieces: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where a stretch of the joined pieces stands in what they were taken from."""
+    at = 0
+    for low, high in pieces:
+        size = high - low
+        if at < end and start < at + size:
+            yield low + max(0, start - at), low + min(size, end - at)
+        at += size
+
+
+def _long(secrets: Iterable[bytes]) -> list[bytes]:
+    return [secret for secret in secrets if len(secret) >= SHORTEST]

@@ -196,12 +196,13 @@ def _shown(told: Told) -> int:
 def _told(request: Json, way: Way, blanks: Blanks) -> Told:
     heard = way.hear(request)
     said, rest = _parted(request, way, blanks)
-    opening: list[JsonValue] = []
-    for message in takewhile(lambda one: one.get("role") != "assistant", heard.messages):
-        if message.get("role") == "user":
-            opening.append(comparable(said_by(message), blanks))
+    opening: list[JsonValue] = [
+        comparable(said_by(message), blanks)
+        for message in takewhile(lambda one: one.get("role") != "assistant", heard.messages)
+        if message.get("role") == "user"
+    ]
     return Told(
-        opening=digest([*opening]),
+        opening=digest(opening),
         turn=heard.turn,
         is_side=not heard.offers_tools,
         said=tuple(digest(one) for one in said),

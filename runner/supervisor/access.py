@@ -9,7 +9,10 @@ from pydantic import ValidationError
 from runner.agents import catalog
 from runner.errors import UsageError
 from runner.gateway.grants import Access, Script, Service
+from runner.gateway.places import recording_name
+from runner.gateway.recording import load as load_recording
 from runner.gateway.transcript import load as load_transcript
+from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.tasks.plan import Plan, Profile
 
@@ -22,15 +25,21 @@ class NoCredentialError(UsageError):
     """An agent calls a model, and the host has no credential for it."""
 
 
-def accesses_for(profile: Profile, task: str, settings: Settings) -> tuple[Access, ...]:
-    """Who answers, one for each dialect; nobody for a command without any credential on the host.
+def accesses_for(profile: Profile, key: AttemptKey, settings: Settings) -> tuple[Access, ...]:
+    """Who answers an attempt, one for each dialect; nobody for a command without any credential on the host,
+    or, where recordings are played, for one that was never seen to ask.
 
     Raises:
         NoCredentialError: The agent needs a model, and there is no credential for it.
         UsageError: A variable for the service has a value that can't be used.
     """
     if profile.upstream.kind == "script":
-        return (Script(transcript=str(transcript(profile, task))),)
+        return (Script(transcript=str(transcript(profile, key.task))),)
+    if profile.upstream.kind == "replay":
+        file = recording(Path(profile.upstream.script or ""), key)
+        if catalog.layer(profile.settings) is None and not file.exists():
+            return ()
+        return (Script(transcript=str(file), strict=profile.upstream.strict),)
     service = _service(settings)
     if service is None and catalog.layer(profile.settings) is not None:
         raise NoCredentialError(
@@ -43,13 +52,15 @@ def check_access(plan: Plan, settings: Settings) -> None:
     """See that every attempt of a plan has who answers it.
 
     Raises:
-        UsageError: As `accesses_for`, and where a transcript is missing or can't be played.
+        UsageError: As `accesses_for`, and where a transcript or a recording is missing or can't be played.
     """
     for planned in plan.attempts:
         profile = plan.profile(planned.profile)
-        for access in accesses_for(profile, planned.task, settings):
+        for access in accesses_for(profile, planned.key, settings):
             if isinstance(access, Script) and catalog.layer(profile.settings) is not None:
-                load_transcript(Path(access.transcript))
+                (load_recording if profile.upstream.kind == "replay" else load_transcript)(
+                    Path(access.transcript)
+                )
 
 
 def needs_gateway(plan: Plan, settings: Settings) -> bool:
@@ -59,7 +70,7 @@ def needs_gateway(plan: Plan, settings: Settings) -> bool:
         UsageError: As `accesses_for`.
     """
     return any(
-        plan.task(planned.task).network or accesses_for(plan.profile(planned.profile), planned.task, settings)
+        plan.task(planned.task).network or accesses_for(plan.profile(planned.profile), planned.key, settings)
         for planned in plan.attempts
     )
 
@@ -68,6 +79,17 @@ def transcript(profile: Profile, task: str) -> Path:
     """The transcript that the scripted model plays: the file named, or `PROFILE/TASK.yaml` below it."""
     place = Path(profile.upstream.script or "")
     return place / profile.name / f"{task}.yaml" if place.is_dir() else place
+
+
+def recording(place: Path, key: AttemptKey) -> Path:
+    """The recording of an attempt: the file named, or that of its last try in a directory of recordings."""
+    if not place.is_dir():
+        return place
+    found = file = place / recording_name(key.first)
+    again = key.first.retried()
+    while (place / recording_name(again)).exists():
+        found, again = place / recording_name(again), again.retried()
+    return found if found.exists() else file
 
 
 def _service(settings: Settings) -> Service | None:

@@ -72,7 +72,8 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
 
 def _outlet(plan: Plan, name: str, settings: Settings) -> str:
     try:
-        accesses = accesses_for(plan.profile(name), "", settings)
+        first = next(planned.key for planned in plan.attempts if planned.profile == name)
+        accesses = accesses_for(plan.profile(name), first, settings)
     except NoCredentialError as error:
         return f"nothing yet: {error.message}; {error.cure}"
     if not accesses:
@@ -82,7 +83,8 @@ def _outlet(plan: Plan, name: str, settings: Settings) -> str:
         return "no model calls" if lets_through else "nothing"
     services = [access.base_url for access in accesses if isinstance(access, Service)]
     if not services:
-        return "the scripted model, on this host"
+        played = plan.profile(name).upstream.kind == "replay"
+        return f"{'a recording' if played else 'the scripted model'}, on this host"
     return f"model calls to {' and '.join(services)}, through the gateway"
 
 

@@ -31,7 +31,7 @@ _EXAMPLES = {
     "limits": "write it like `limits: {memory: 4GiB, time: 45min}`",
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",
     "network": "write it like `network: {allow: [docs.example.org]}`",
-    "upstream": "write `service`, or `script:PATH` for transcripts to play",
+    "upstream": "write `service`, `script:PATH` for transcripts to play, or `replay:PATH` for recordings",
 }
 
 

@@ -125,11 +125,18 @@ class Upstream(Value):
     """Which service answers a profile's model calls.
 
     `service`: the provider's own (or `ANTHROPIC_BASE_URL`). `script`: the scripted model, which plays
-    the transcripts under `script`, an absolute path of a directory or a file.
+    the transcripts under `script`, an absolute path of a directory or a file. `replay`: recordings there.
     """
 
-    kind: Literal["service", "script"] = "service"
+    kind: Literal["service", "script", "replay"] = "service"
     script: str | None = None
+    strict: bool = False
+    """Whether what departs from a recording is refused."""
+
+    @property
+    def is_played(self) -> bool:
+        """Whether no service answers, but a file on this host."""
+        return self.kind != "service"
 
 
 class Profile(Value):
@@ -143,7 +150,7 @@ class Profile(Value):
     @property
     def asks_a_model(self) -> bool:
         """Whether its attempts can ask a model."""
-        return isinstance(self.settings, ClaudeSettings) or self.upstream.kind == "script"
+        return isinstance(self.settings, ClaudeSettings) or self.upstream.is_played
 
 
 USUAL_PORTS = (443, 80)
@@ -225,6 +232,8 @@ class Plan(Value):
     """The profiles that are set side by side, in order; empty when nothing is compared."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
+    record: bool = False
+    """Whether the model traffic of its attempts is recorded."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

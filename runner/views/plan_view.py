@@ -128,9 +128,8 @@ def limits_words(limits: Limits) -> str:
 def settings_words(profile: Profile) -> str:
     """A profile's settings on one line."""
     settings = profile.settings
-    upstream = (
-        f"; a script plays the model ({profile.upstream.script})" if profile.upstream.kind == "script" else ""
-    )
+    who = {"script": "a script plays", "replay": "a recording plays"}.get(profile.upstream.kind, "")
+    upstream = f"; {who} the model ({profile.upstream.script})" if who else ""
     if isinstance(settings, ClaudeSettings):
         effort = f", effort {settings.effort}" if settings.effort else ""
         words = " ".join(("claude,", settings.model, *settings.args))
