@@ -36,7 +36,7 @@ CLOSING_PATIENCE = 10.0
 
 
 class Tape:
-    """The file of one recording; for the writing thread alone, but for `lost`.
+    """The file of one recording; for the writing thread alone, but for `lose` and `lost`.
 
     `lost` counts exchanges that it lacks, or lacks the half of.
     """
@@ -60,14 +60,19 @@ class Tape:
             self._fd = self._opened()
         known, last = set(self._lines.known), self._lines.last
         gap = [Lines.incomplete("something could not be written here")] if self._gap else []
+        self._gap = False
         try:
             self._append(self._fd, b"".join([*gap, *lines(self._lines)]))
         except OSError:
             self._lines = Lines(known, last)
-            self._gap = True
+            self._gap |= bool(gap)
             raise
-        self._gap = False
         return self._lines.last
+
+    def lose(self) -> None:
+        """Count an exchange as lost; the file says so as soon as it can. For any thread."""
+        self.lost += 1
+        self._gap = True
 
     def close(self) -> None:
         """Give the file back; it is opened again if more comes."""
@@ -264,7 +269,7 @@ class Recorder:
     def _lose(self, take: Take, why: str) -> None:
         if not take.tape.lost:
             log.warning("%s is incomplete: %s", take.tape.file.name, why)
-        take.tape.lost += 1
+        take.tape.lose()
 
     @staticmethod
     def _write_request(take: Take, asked: tuple[str, str, Headers, bytes]) -> None:

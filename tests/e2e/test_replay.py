@@ -1,4 +1,4 @@
-"""The real Claude Code in a real box, recorded from a script and played again: the same, or where it is not."""
+"""The real Claude Code in a real box, recorded from a script, and played again: the same, or not."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def told_otherwise(recording: Recording, before: bytes, after: bytes) -> bytes:
 
 
 def test_another_answer_departs_at_the_next_turn(folder: Path, corral: Corral, replayed: Done) -> None:
-    """The agent does what it is told, and what it then tells its model was not recorded. `--strict` ends it."""
+    """The agent does what it is told, and what it then says was not recorded. `--strict` ends it there."""
     assert replayed.code == 0
     model = folder / "home" / "runs" / "night" / "model" / "fix+steady+1.jsonl"
     kept = model.read_bytes()
