@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     """Read and kept on the host like the others; no profile is granted it yet."""
 
+    gemini_base_url: str = Field(
+        default="https://generativelanguage.googleapis.com", validation_alias="GOOGLE_GEMINI_BASE_URL"
+    )
+    gemini_api_key: SecretStr | None = Field(default=None, validation_alias="GEMINI_API_KEY")
+    """As `openai_api_key`."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:

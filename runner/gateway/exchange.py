@@ -14,6 +14,7 @@ from runner.gateway.grants import Access, Account
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.recorder import Recorder, Tape
+from runner.tasks.plan import Hosted
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Grant:
     """In whose name it asks."""
     tape: Tape | None = None
     """Where its traffic is recorded, if it is."""
+    hosted: tuple[Hosted, ...] = ()
+    """What it may have the services do besides answering."""
     held: int = 0
     """Bytes of request bodies in memory."""
 

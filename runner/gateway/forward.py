@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from contextlib import nullcontext
 
 from aiohttp import web
@@ -13,10 +14,11 @@ from runner.errors import HostError
 from runner.gateway import dialects
 from runner.gateway.asking import Asker
 from runner.gateway.dialects import asked
-from runner.gateway.dialects.dialect import Answer
+from runner.gateway.dialects.dialect import Answer, Reach
 from runner.gateway.exchange import Commons, Exchange, Grant, Refused
 from runner.gateway.grants import Access, Tokens
 from runner.gateway.ledger import Asked, OverBudgetError
+from runner.tasks.plan import Hosted
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +144,11 @@ class Forwarder:
             raise Refused(415, "the body is encoded, and this gateway looks into plain ones only")
         try:
             async with self._commons.turn if len(exchange.body) > LARGE else nullcontext():
-                reached = await asyncio.to_thread(_reached, exchange)
+                reached = await asyncio.to_thread(_reached, exchange, self._grant.hosted)
         except asked.UnreadableError as unreadable:
             raise Refused(400, str(unreadable)) from unreadable
         if reached is not None:
-            raise Refused(403, f"this gateway does not let the service use {reached}")
+            raise Refused(403, f"this gateway does not let the service use {_allowable(reached)}")
 
     async def _within_budget(self, exchange: Exchange, access: Access) -> web.StreamResponse:
         if exchange.asked is None:
@@ -161,10 +163,17 @@ class Forwarder:
             raise Refused(503, f"nothing may be asked that can't be written down: {fault.message}") from fault
 
 
-def _reached(exchange: Exchange) -> str | None:
-    """The first thing that a request would have the service reach out for, if any."""
-    said = asked.read(bytes(exchange.body))
+def _allowable(reached: Reach) -> str:
+    """What a request would have the service do, and how that can be allowed, if it can."""
+    cure = f" (`network: {{hosted: [{reached.name}]}}` in the task file allows it)" if reached.name else ""
+    return reached.what + cure
+
+
+def _reached(exchange: Exchange, allowed: Collection[Hosted]) -> Reach | None:
+    """The first thing that a request would have the service reach out for, of what is not allowed."""
+    said, dialect = asked.read(bytes(exchange.body)), exchange.dialect
     if exchange.forward.counts:
-        most = Tokens(input=len(exchange.body), output=asked.most_output(said))
-        exchange.asked = Asked(exchange.dialect.name, asked.model(said), most)
-    return next(exchange.dialect.reaches_out(said), None)
+        path = exchange.forward.target.partition("?")[0]
+        most = Tokens(input=len(exchange.body), output=dialect.most_output(said))
+        exchange.asked = Asked(dialect.name, dialect.model(path, said), most)
+    return next((one for one in dialect.reaches_out(said) if one.name not in allowed), None)

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import AllowedHost, Budget, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Hosted, Spent, Value
 
-DialectName = Literal["anthropic", "openai"]
+DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
 
 MAX_COUNT = 2**53
@@ -29,7 +29,7 @@ class Service(Value):
     dialect: DialectName = "anthropic"
     base_url: str
     """`http://` or `https://`, with a path prefix if the service has one: OpenAI's has the version in it."""
-    header: Literal["x-api-key", "authorization"] = "x-api-key"
+    header: Literal["x-api-key", "x-goog-api-key", "authorization"] = "x-api-key"
     """In which header the credential goes; in `authorization` it goes as a bearer token."""
     secret: SecretStr = SecretStr("")
     """The credential; empty for a service that asks for none, and then no such header is sent."""
@@ -93,6 +93,9 @@ ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
 
 HOSTS: TypeAdapter[tuple[AllowedHost, ...]] = TypeAdapter(tuple[AllowedHost, ...])
 """Reads the hosts that a grant lets a box through to."""
+
+HOSTED: TypeAdapter[tuple[Hosted, ...]] = TypeAdapter(tuple[Hosted, ...])
+"""Reads what a grant lets a box have its services do."""
 
 
 class Account(Value):

@@ -25,7 +25,7 @@ from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
 from runner.gateway.places import SOCKET, box_folder
 from runner.gateway.recorder import Recorder
-from runner.tasks.plan import AllowedHost
+from runner.tasks.plan import AllowedHost, Hosted
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +175,7 @@ class Grants:
         before: Usage,
         account: Account,
         hosts: tuple[AllowedHost, ...] = (),
+        hosted: tuple[Hosted, ...] = (),
     ) -> None:
         """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses and hosts.
 
@@ -184,6 +185,7 @@ class Grants:
             before: What it had used when an earlier gateway process died.
             account: In whose name it asks.
             hosts: What it is let through to.
+            hosted: What it may have the services do besides answering.
 
         Raises:
             ValueError: `box` is not a box id, the grant is for nothing, or it is to be recorded and its
@@ -197,13 +199,14 @@ class Grants:
         account = account.model_copy(update={"scripted": scripted})
         if box in self._open:
             grant = self._open[box].grant
-            grant.accesses, grant.account = accesses, account
+            grant.accesses, grant.account, grant.hosted = accesses, account, hosted
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
         recorder = self._commons.recorder
         tape = recorder.tape(account.run, account.attempt, before.unrecorded) if account.record else None
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, tape)
+        meter = Meter.continuing(before, scripted=scripted)
+        grant = Grant(accesses, meter, account, tape=tape, hosted=hosted)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
         forwarder = Forwarder(grant, self._commons, Asker(grant, recorder, self._client_for, self._proxy_for))
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))

@@ -29,6 +29,8 @@ class Way:
 
     hear: Callable[[Json], Heard]
     said: str
+    kind: str = ""
+    """Tells it from others that are told alike, but answered in another form."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class _Known:
     """A recorded exchange, and what its request says."""
 
     recorded: Recorded
-    path: str
+    way: Way
     is_stream: bool
     told: Told
 
@@ -109,8 +111,8 @@ class Player:
         way = self._way_of(path)
         if way is None:
             raise UnfitError(f"no conversation goes to {path}")
-        told = _told(request, way, self._blanks)
-        there = [one for one in self._known if one.path == path and one.recorded.answer is not None]
+        told = _told(path, request, way, self._blanks)
+        there = [one for one in self._known if one.way == way and one.recorded.answer is not None]
         like = [one for one in there if one.told == told]
         if like:
             return Played(_best(like, request).recorded, self._replayed(like[0].told, None))
@@ -119,7 +121,7 @@ class Player:
             last = "breaks off" if self.recording.incomplete else "ends"
             departure = Departure(turn=_shown(told), what=f"the recording {last} before it")
             return Played(None, self._replayed(told, departure))
-        what = self._what(nearest, request, way)
+        what = self._what(nearest, path, request)
         twins = [one for one in there if one.told == nearest.told]
         departure = Departure(turn=_shown(told), what=what[:LONGEST])
         return Played(_best(twins, request).recorded, self._replayed(nearest.told, departure))
@@ -129,7 +131,7 @@ class Player:
         found = [
             one
             for one in self.recording.exchanges
-            if (one.method, one.target.partition("?")[0]) == (method, path)
+            if (one.method, _path(one)) == (method, path)
             and one.answer is not None
             and one.answer.whole
             and one.answer.status == 200
@@ -153,12 +155,13 @@ class Player:
             default=None,
         )
 
-    def _what(self, nearest: _Known, request: Json, way: Way) -> str:
+    def _what(self, nearest: _Known, path: str, request: Json) -> str:
         before: JsonValue = json.loads(self.recording.bytes_of(nearest.recorded.body))
         if not isinstance(before, dict):
             return "another request"
-        said_then, rest_then = _parted(before, way, self._blanks)
-        said_now, rest_now = _parted(request, way, self._blanks)
+        way, then = nearest.way, _path(nearest.recorded)
+        said_then, rest_then = _parted(then, before, way, self._blanks)
+        said_now, rest_now = _parted(path, request, way, self._blanks)
         if found := difference(said_then, said_now, way.said) or difference(rest_then, rest_now, ""):
             return found
         return "the same words, at another turn"
@@ -168,7 +171,7 @@ class Player:
         return Replayed(turns=self._turns, reached=told.turn + 1 if is_main else 0, departed=departed)
 
     def _know(self, one: Recorded) -> _Known | None:
-        path = one.target.partition("?")[0]
+        path = _path(one)
         way = self._way_of(path)
         if way is None or one.method != "POST":
             return None
@@ -176,7 +179,7 @@ class Player:
             request: JsonValue = json.loads(self.recording.bytes_of(one.body))
             if not isinstance(request, dict):
                 return None
-            return _Known(one, path, bool(request.get("stream")), _told(request, way, self._blanks))
+            return _Known(one, way, bool(request.get("stream")), _told(path, request, way, self._blanks))
         except (UnfitError, ValueError, RecursionError):
             return None
 
@@ -193,9 +196,9 @@ def _shown(told: Told) -> int:
     return 0 if told.is_side else told.turn + 1
 
 
-def _told(request: Json, way: Way, blanks: Blanks) -> Told:
+def _told(path: str, request: Json, way: Way, blanks: Blanks) -> Told:
     heard = way.hear(request)
-    said, rest = _parted(request, way, blanks)
+    said, rest = _parted(path, request, way, blanks)
     opening: list[JsonValue] = [
         comparable(said_by(message), blanks)
         for message in takewhile(lambda one: one.get("role") != "assistant", heard.messages)
@@ -210,7 +213,7 @@ def _told(request: Json, way: Way, blanks: Blanks) -> Told:
     )
 
 
-def _parted(request: Json, way: Way, blanks: Blanks) -> tuple[list[JsonValue], Json]:
+def _parted(path: str, request: Json, way: Way, blanks: Blanks) -> tuple[list[JsonValue], Json]:
     """What is said in a request, and all else of it that is compared."""
     given = request.get(way.said)
     said = comparable(given if isinstance(given, list) else [given], blanks)
@@ -219,4 +222,8 @@ def _parted(request: Json, way: Way, blanks: Blanks) -> tuple[list[JsonValue], J
         for name, value in request.items()
         if name != way.said and name not in BESIDE
     }
-    return (said if isinstance(said, list) else [said]), rest
+    return (said if isinstance(said, list) else [said]), {**rest, "path": path}  # which may name the model
+
+
+def _path(one: Recorded) -> str:
+    return one.target.partition("?")[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,8 +20,8 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from runner.errors import TaskFileError
-from runner.gateway import play_app, recording, script, script_openai
-from runner.gateway.dialects import ANTHROPIC, OPENAI
+from runner.gateway import play_app, recording, script, script_gemini, script_openai
+from runner.gateway.dialects import ANTHROPIC, GEMINI, OPENAI
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.dialects.headers import TRANSCRIPT_HEADER
 from runner.gateway.forward import MAX_REQUEST
@@ -40,6 +41,15 @@ class Form:
     """How a conversation is told."""
 
 
+_GEMINI = "/{version:v1|v1beta}/models/{model}"
+_GEMINI_PATH = re.compile(r"/(?:v1|v1beta)/models/[^/:]+:(generateContent|streamGenerateContent)")
+
+
+def _by_path(kind: str) -> Form:
+    """A form of the Gemini API, which says in the path what is asked for."""
+    return Form(GEMINI, script_gemini.answer, script_gemini.events, Way(script_gemini.hear, "contents", kind))
+
+
 FORMS = {
     "/v1/messages": Form(
         ANTHROPIC, script.answer, lambda message, _: script.events(message), Way(script.hear, "messages")
@@ -56,12 +66,16 @@ FORMS = {
         script_openai.completion_events,
         Way(script_openai.hear_completion, "messages"),
     ),
+    **{f"{_GEMINI}:{kind}": _by_path(kind) for kind in ("generateContent", "streamGenerateContent")},
 }
 
 
 def way_of(path: str) -> Way | None:
     """How a conversation at that path is told; None where none is held there."""
-    return FORMS[path].way if path in FORMS else None
+    if path in FORMS:
+        return FORMS[path].way
+    found = _GEMINI_PATH.fullmatch(path)
+    return FORMS[f"{_GEMINI}:{found[1]}"].way if found else None
 
 
 def app() -> web.Application:
@@ -70,6 +84,7 @@ def app() -> web.Application:
     for path, form in FORMS.items():
         made.router.add_post(path, _handler(form))
     made.router.add_post("/v1/messages/count_tokens", _count)
+    made.router.add_post(f"{_GEMINI}:countTokens", _count_gemini)
     made.router.add_get("/v1/models", _models)
     return made
 
@@ -77,10 +92,11 @@ def app() -> web.Application:
 def _handler(form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            asked = _asked(await request.read())
+            said = _asked(await request.read())
+            asked = said | _asked_by_path(request)
             played = await _played(request)
             if isinstance(played, Player):
-                return await play_app.answer(request, played, form.dialect, asked)
+                return await play_app.answer(request, played, form.dialect, said)
             reply = form.answer(played, asked)
         except (script.UnfitError, TaskFileError) as wrong:
             return _error(form.dialect, 400, str(wrong))
@@ -89,13 +105,16 @@ def _handler(form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse
             return _error(form.dialect, reply.error.status, reply.error.message, reply.error.type or None)
         if not asked.get("stream"):
             return web.json_response(reply.message)
-        return await _stream(request, form.events(reply.message, asked), reply.pause)
+        kind = "application/json" if asked["stream"] == "array" else "text/event-stream"
+        return await _stream(request, form.events(reply.message, asked), reply.pause, kind)
 
     return handle
 
 
-async def _stream(request: web.Request, events: Iterator[bytes], pause: float) -> web.StreamResponse:
-    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+async def _stream(
+    request: web.Request, events: Iterator[bytes], pause: float, kind: str
+) -> web.StreamResponse:
+    headers = {"content-type": f"{kind}; charset=utf-8", "cache-control": "no-cache"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     for event in events:
@@ -109,6 +128,12 @@ async def _count(request: web.Request) -> web.StreamResponse:
     if (recorded := await _recorded_beside(request)) is not None:
         return recorded
     return web.json_response({"input_tokens": script.estimate_tokens(await request.read())})
+
+
+async def _count_gemini(request: web.Request) -> web.StreamResponse:
+    if (recorded := await _recorded_beside(request)) is not None:
+        return recorded
+    return web.json_response({"totalTokens": script.estimate_tokens(await request.read())})
 
 
 async def _models(request: web.Request) -> web.StreamResponse:
@@ -126,6 +151,16 @@ def _asked(body: bytes) -> script.Json:
     if not isinstance(asked, dict):
         raise script.UnfitError("the request is not a JSON object")
     return asked
+
+
+def _asked_by_path(request: web.Request) -> script.Json:
+    """What a request of the Gemini API says in its path: which model, and whether and how it is streamed."""
+    if "model" not in request.match_info:
+        return {}
+    if not request.path.endswith(":streamGenerateContent"):
+        return {"model": request.match_info["model"], "stream": False}
+    form = "events" if request.query.get("alt") == "sse" else "array"
+    return {"model": request.match_info["model"], "stream": form}
 
 
 async def _recorded_beside(request: web.Request) -> web.StreamResponse | None:

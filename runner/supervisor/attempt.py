@@ -168,7 +168,10 @@ class _Life:
         spec, gateway = self._spec, self._rooms.gateway
         if not spec.has_grant or gateway is None:
             return None
-        return gateway.grant(spec.box, *spec.accesses, hosts=spec.task.network, account=spec.account)
+        task = spec.task
+        return gateway.grant(
+            spec.box, *spec.accesses, hosts=task.network, hosted=task.hosted, account=spec.account
+        )
 
     def _watch(self, container: str) -> Watch:
         spec, rooms = self._spec, self._rooms

@@ -50,7 +50,7 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.hosts import MOST_HOSTS
-from runner.tasks.plan import Limits
+from runner.tasks.plan import Hosted, Limits
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -180,6 +180,8 @@ class NetworkPart(Part):
 
     allow: Annotated[tuple[HostText, ...], Field(max_length=MOST_HOSTS), Distinct] = ()
     """Hosts: `NAME` at the ports 443 and 80, `NAME:PORT`, and `*.NAME` for all below a name."""
+    hosted: Annotated[tuple[Hosted, ...], Distinct] = ()
+    """What the model's service may do for the agent: `web_search`, `web_fetch`, `code_execution`."""
 
 
 class TaskPart(Part):

@@ -177,6 +177,10 @@ class AllowedHost(Value):
         return f"{'*.' if self.subdomains else ''}{self.name}{port}"
 
 
+Hosted = Literal["web_search", "web_fetch", "code_execution"]
+"""What a model's service can do besides answering, by the name under which a task file allows it."""
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
 
@@ -194,6 +198,8 @@ class Task(Value):
     """The engine's runtime for the boxes of agents and checks; None for the engine's own choice."""
     network: tuple[AllowedHost, ...] = ()
     """What its agents' boxes may reach besides the model; checks reach nothing."""
+    hosted: tuple[Hosted, ...] = ()
+    """What its agents may have the model's service do besides answering."""
 
 
 class PlannedAttempt(Value):

@@ -200,6 +200,7 @@ def settings_hash(settings: Settings, upstream: str) -> str:
 
 def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
     limits = taskfile.limits.model_dump(exclude_none=True)
+    network = task.network or taskfile.network
     if task.limits is not None:
         limits |= task.limits.model_dump(exclude_none=True)
     return Task(
@@ -213,7 +214,8 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
         runtime=taskfile.runtime,
-        network=tuple(allowed_host(text) for text in (task.network or taskfile.network).allow),
+        network=tuple(allowed_host(text) for text in network.allow),
+        hosted=network.hosted,
     )
 
 

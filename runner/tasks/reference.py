@@ -80,6 +80,23 @@ at a port that you name yourself TLS for that host, or anything else, unseen. Th
 connects to public addresses only, and writes each attempt, allowed or not, to `g/egress.log` below
 `CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be reached can be told
 things: see [security](security.md).
+
+Nor does the model's service do anything for an agent besides answering, unless `hosted:` names it:
+
+```yaml
+network: {hosted: [web_search, code_execution]}
+```
+
+- `web_search`: Anthropic's `web_search_…`; OpenAI's `web_search`, `web_search_preview`, `web_search_options`
+  and models that search by themselves; Gemini's `googleSearch` and `googleSearchRetrieval`.
+- `web_fetch`: Anthropic's `web_fetch_…`; images, documents and files by their URL; Gemini's `urlContext`.
+- `code_execution`: Anthropic's `code_execution_…`; OpenAI's `code_interpreter` and `shell`, in a new
+  container without files, skills and network; Gemini's `codeExecution`.
+
+Whatever is named, these stay refused: MCP servers and connectors, what a service keeps (files, containers,
+conversations, caches, stores), batch and administration. What a hosted tool brings in counts as tokens once
+the answer has ended, and is not in what is set aside for a request before; the fees that services take for
+its use are counted in no budget.
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (

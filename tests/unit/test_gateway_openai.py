@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway.dialects import ANTHROPIC, OPENAI, decide, granted, headers
+from runner.gateway.dialects import ANTHROPIC, GEMINI, OPENAI, decide, granted, headers
 from runner.gateway.dialects.dialect import Answer, Forward
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Script, Service, Tokens
@@ -66,7 +66,8 @@ def test_a_websocket_is_refused_at_once() -> None:
 
 def test_where_both_are_granted_each_gets_its_own_and_the_list_of_models_is_anthropic_s() -> None:
     both = granted((SERVICE, Service(base_url="https://other.example")))
-    assert both == (ANTHROPIC, OPENAI) == granted((Script(transcript="/t.yaml"),))
+    assert both == (ANTHROPIC, OPENAI)
+    assert granted((Script(transcript="/t.yaml"),)) == (ANTHROPIC, OPENAI, GEMINI)
     for path, dialect in {"/v1/messages": ANTHROPIC, RESPONSES: OPENAI, CHAT: OPENAI}.items():
         assert decide(both, "POST", path, upgrade=False) == (dialect, Forward(path, counts=True))
     assert decide(both, "GET", "/v1/models", upgrade=False)[0] is ANTHROPIC

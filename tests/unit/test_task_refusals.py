@@ -143,6 +143,9 @@ REFUSALS = [
     # hosts
     ("network: [a.example]\n" + task("prompt: p"), 1, "network must be a mapping", "network: {allow:"),
     ("network: {allow: a.example}\n" + task("prompt: p"), 1, "must be a list", "write [a.example]"),
+    ("network: {hosted: [web_serach]}\n" + task("prompt: p"), 1, "hosted", "web_search"),
+    ("network: {hosted: [mcp]}\n" + task("prompt: p"), 1, "hosted", "code_execution"),
+    ("network: {hosted: [web_search, web_search]}\n" + task("prompt: p"), 1, "web_search", "name it once"),
     ("network: {allow: ['*']}\n" + task("prompt: p"), 1, "'*' means every host", "*.example.org"),
     ("network: {allow: [10.0.0.1]}\n" + task("prompt: p"), 1, "'10.0.0.1' is an address", "host's name"),
     (task("prompt: p\n    network: {allow: [a.example.]}"), 5, "ends with a dot", "write a.example"),

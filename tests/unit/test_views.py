@@ -154,3 +154,17 @@ def test_a_plan_says_what_may_leave_besides_model_calls() -> None:
     ):
         assert f"hosts that {whose} may reach: {words}\n" in drawn(plan_view.terminal(plan, forecast), 120)
     assert "may reach" not in drawn(plan_view.terminal(made, forecast), 120)
+
+
+def test_a_plan_says_what_the_model_s_service_may_do_besides_answering() -> None:
+    made = make_plan(LONG, OTHER)
+    forecast = Forecast(
+        jobs=1, outlets={"steady": "nothing", "q": "nothing"}, images={}, weaker=(), broken=()
+    )
+    open_task = made.tasks[0].model_copy(update={"hosted": ("web_search", "code_execution")})
+    said = drawn(
+        plan_view.terminal(made.model_copy(update={"tasks": (open_task, made.tasks[1])}), forecast), 200
+    )
+    words = "web_search, code_execution; fees for their use are counted in no budget"
+    assert f"what {LONG.task} may have the model's service do: {words}\n" in said
+    assert "may have" not in drawn(plan_view.terminal(made, forecast), 120)
