@@ -216,6 +216,32 @@ def test_the_other_dialect(path: str, first: dict[str, Any], second: dict[str, A
     assert departed.what.endswith("recorded 'two', now 'three'")
 
 
+def test_gemini_s_dialect() -> None:
+    """The path says which model is asked, and whether it streams."""
+    one, other = (f"/v1beta/models/{model}:streamGenerateContent" for model in ("m-1", "m-2"))
+    go: dict[str, Any] = {"role": "user", "parts": [{"text": "go"}]}
+    call = {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}
+    result = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "two"}}}]}
+    tools = [{"functionDeclarations": [{"name": "f"}]}]
+    first, second = ({"contents": said, "tools": tools} for said in ([go], [go, call, result]))
+    player = Made().add(first, "first", path=one).add(second, "second", path=one).player
+    assert plays(player, first, one) == ("first", None)
+    assert plays(player, second, one) == ("second", None)
+    changed = json.loads(json.dumps(second).replace("two", "three"))
+    assert plays(player, changed, one) == (
+        "second",
+        Departure(
+            turn=2,
+            what="contents[2].parts[0].functionResponse.response.output: recorded 'two', now 'three'",
+        ),
+    )
+    answer, departed = plays(player, first, other)
+    assert (answer, departed and departed.turn) == ("first", 1)
+    assert plays(player, first, "/v1beta/models/m-1:generateContent")[0] is None, (
+        "it was recorded as a stream"
+    )
+
+
 CONVERSATIONS = st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=5), min_size=1, max_size=4)
 
 
