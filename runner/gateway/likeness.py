@@ -60,19 +60,28 @@ LONGEST = 160
 """Characters of a text that are shown around a difference."""
 
 
+MOST_REMEMBERED = 64 * 1024 * 1024
+"""Characters of texts that are remembered: of what a box says there is no end."""
+
+
 class Blanks:
     """Blanks texts; long ones are remembered, since a conversation repeats them with each request."""
 
     def __init__(self) -> None:
         self._done: dict[str, str] = {}
+        self._room = MOST_REMEMBERED
 
     def __call__(self, text: str) -> str:
         """The text with what differs by nature blanked."""
         if len(text) < 64:
             return _blanked(text)
-        if text not in self._done:
-            self._done[text] = _blanked(text)
-        return self._done[text]
+        made = self._done.get(text)
+        if made is None:
+            made = _blanked(text)
+            if self._room >= len(text):
+                self._room -= len(text)
+                self._done[text] = made
+        return made
 
 
 def _blanked(text: str) -> str:

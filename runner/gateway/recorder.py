@@ -58,13 +58,13 @@ class Tape:
         """
         if self._fd is None:
             self._fd = self._opened()
-        known, last = set(self._lines.known), self._lines.last
         gap = [Lines.incomplete("something could not be written here")] if self._gap else []
         self._gap = False
+        self._lines.begin()
         try:
             self._append(self._fd, b"".join([*gap, *lines(self._lines)]))
         except OSError:
-            self._lines = Lines(known, last)
+            self._lines.undo()
             self._gap |= bool(gap)
             raise
         return self._lines.last

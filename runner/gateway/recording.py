@@ -98,6 +98,16 @@ class Lines:
     def __init__(self, known: set[str], last: int = 0) -> None:
         self.known = known
         self.last = last
+        self.begin()
+
+    def begin(self) -> None:
+        """What is made from here on is written as a whole, or undone."""
+        self._before: tuple[int, list[str]] = self.last, []
+
+    def undo(self) -> None:
+        """What was made since the beginning was not written."""
+        self.last, fresh = self._before
+        self.known.difference_update(fresh)
 
     @staticmethod
     def head(run: str, attempt: str) -> bytes:
@@ -131,6 +141,7 @@ class Lines:
             names.append(name)
             if name not in self.known:
                 self.known.add(name)
+                self._before[1].append(name)
                 yield _line({"kind": "part", "sha256": name, **_told(part)})
         return names
 

@@ -56,7 +56,8 @@ _KEY_LIKE = (
 _IN_BYTES, _IN_TEXT = re.compile(_KEY_LIKE.encode()), re.compile(_KEY_LIKE)
 
 _TOLD = re.compile(
-    rb'"(text|partial_json|thinking|delta|content|arguments|input)"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL
+    rb'"(text|partial_json|thinking|delta|content|arguments|input)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"',
+    re.DOTALL,
 )
 """Where a stream tells a piece of a longer text: each event a bit of it, under one of these keys."""
 
@@ -88,20 +89,24 @@ def without_told_keys(body: bytes, secrets: Iterable[bytes]) -> bytes:
     made = bytearray(body)
     for pieces in spans.values():
         whole = b"".join(body[start:end] for start, end in pieces)
-        for found in wanted.finditer(whole):
-            for start, end in _back(pieces, *found.span()):
-                made[start:end] = BLANK * (end - start)
+        for start, end in _back(pieces, (found.span() for found in wanted.finditer(whole))):
+            made[start:end] = BLANK * (end - start)
     return bytes(made)
 
 
-def _back(pieces: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where a stretch of the joined pieces stands in what they were taken from."""
-    at = 0
-    for low, high in pieces:
-        size = high - low
-        if at < end and start < at + size:
-            yield low + max(0, start - at), low + min(size, end - at)
-        at += size
+def _back(pieces: list[tuple[int, int]], found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where stretches of the joined pieces, one behind the other, stand in what these were taken from."""
+    index, at = 0, 0
+    for start, end in found:
+        while start < end:
+            low, high = pieces[index]
+            size = high - low
+            if start >= at + size:
+                index, at = index + 1, at + size
+                continue
+            here = min(end, at + size)
+            yield low + start - at, low + here - at
+            start = here  # noqa: PLW2901 - the rest of it is in the next piece
 
 
 def _long(secrets: Iterable[bytes]) -> list[bytes]:

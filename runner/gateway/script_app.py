@@ -194,7 +194,7 @@ def _loaded(name: str, _inode: int, _size: int, _changed: int) -> Transcript:
     return load(Path(name))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _player(name: str, _inode: int, _size: int, _changed: int) -> Player:
     return Player(recording.load(Path(name)), way_of)
 

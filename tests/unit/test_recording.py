@@ -19,6 +19,7 @@ from runner.gateway.places import recording_file
 from runner.gateway.recorder import Recorder, Tape
 from runner.gateway.recording import LARGEST_PART, Lines, Recording, cut, load, read
 from runner.gateway.redact import without_keys, without_secrets, without_told_keys
+from tests.support import within
 
 KEY = b"sk-ant-canary-0123456789abcdef"
 BODIES = st.one_of(
@@ -159,6 +160,13 @@ def test_a_key_told_in_pieces_is_blanked_where_it_stands(one: int, other: int) -
     assert len(hidden) == len(body)
     blanked = [frame % ("X" * len(piece)) for piece in pieces]
     assert hidden == "".join([frame % 'say \\"', *blanked, frame % " twice"]).encode()
+
+
+def test_an_answer_full_of_keys_takes_no_more_time_than_it_is_long() -> None:
+    piece = b'{"text":"sk-0123456789abcdef "}\n'
+    with within(10):
+        hidden = without_told_keys(piece * 100_000, ())
+    assert hidden == piece.replace(b"sk-0123456789abcdef", b"X" * 19) * 100_000
 
 
 def test_a_known_secret_goes_whatever_it_looks_like() -> None:
