@@ -35,6 +35,10 @@ CLOSING_PATIENCE = 10.0
 """Seconds that whoever ends a grant waits for the rest of its recording to be written."""
 
 
+POLITENESS = 0.02
+"""Seconds that the writer lets pass before it begins: the answer's first bytes need the interpreter just then."""
+
+
 class Tape:
     """The file of one recording; for the writing thread alone, but for `lose` and `lost`.
 
@@ -261,6 +265,8 @@ class Recorder:
 
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:
+            if self._jobs.empty():
+                time.sleep(POLITENESS)
             try:
                 job()
             except Exception:

@@ -136,8 +136,11 @@ class Lines:
 
     def _parts(self, parts: Iterable[bytes]) -> Generator[bytes, None, list[str]]:
         names = []
-        for part in map(without_keys, parts):
-            name = digest(part)
+        for raw in parts:
+            part, name = raw, digest(raw)
+            if name not in self.known:  # else it holds no key: it was looked through then
+                part = without_keys(raw)
+                name = digest(part)
             names.append(name)
             if name not in self.known:
                 self.known.add(name)
