@@ -100,15 +100,13 @@ class Asker:
                     if reader is not None:
                         reader.feed(piece)
                     if clean := redactor.feed(piece):
-                        if take is not None:
-                            take.add(clean)
-                        await response.write(clean)
+                        await _tell(response, take, clean)
                 if rest := redactor.finish():
-                    if take is not None:
-                        take.add(rest)
-                    await response.write(rest)
+                    await _tell(response, take, rest)
                 if take is not None:
                     take.is_whole = True
+                if reader is not None:
+                    reader.ended = _says_its_length(answer)
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
@@ -126,14 +124,17 @@ class Asker:
 
 @contextmanager
 def _settling(entry: Entry | None, status: int, reader: UsageReader | None) -> Iterator[UsageReader | None]:
-    """Enter what an answer used, however it ends; one that told nothing stays at its upper bound."""
+    """Enter what an answer used, however it ends; a whole one that told nothing stays at its upper bound."""
     try:
         yield reader
     finally:
         if entry is not None and status != 200:
             entry.nothing()
-        elif entry is not None and reader is not None and reader.told:
-            entry.settle(reader.tokens, reader.model)
+        elif entry is not None and reader is not None:
+            if reader.told and (reader.final or reader.ended):
+                entry.settle(reader.tokens, reader.model)
+            elif reader.produced is not None:
+                entry.cut(reader.tokens, reader.model, reader.produced)
 
 
 def _base(access: Access) -> str:
@@ -161,6 +162,13 @@ def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
     return CIMultiDict([*exchange.dialect.to_service(passed, access), *headers.credential(access)])
 
 
+async def _tell(response: web.StreamResponse, take: Take | None, clean: bytes) -> None:
+    """Pass bytes on to the box, and to its recording if there is one."""
+    if take is not None:
+        take.add(clean)
+    await response.write(clean)
+
+
 def _hung_up(request: web.BaseRequest) -> bool:
     return request.transport is None or request.transport.is_closing()
 
@@ -178,6 +186,11 @@ def _unreachable(access: Access, failure: Exception) -> str:
     where = URL(_base(access)).origin()
     log.warning("no answer from %s: %s", where, detail)
     return f"the model service at {where} gave no answer: {detail}"
+
+
+def _says_its_length(answer: aiohttp.ClientResponse) -> bool:
+    """Whether an answer that was cut would have been noticed; one without framing just ends."""
+    return answer.content_length is not None or "transfer-encoding" in answer.headers
 
 
 def _check_passable(answer: aiohttp.ClientResponse) -> None:

@@ -11,13 +11,13 @@ from contextlib import nullcontext
 from aiohttp import web
 
 from runner.errors import HostError
-from runner.gateway import dialects
+from runner.gateway import dialects, prices
 from runner.gateway.asking import Asker
 from runner.gateway.dialects import asked
 from runner.gateway.dialects.dialect import Answer, Reach
 from runner.gateway.exchange import Commons, Exchange, Grant, Refused
 from runner.gateway.grants import Access, Tokens
-from runner.gateway.ledger import Asked, OverBudgetError
+from runner.gateway.ledger import Asked, OverBudgetError, UnpricedError
 from runner.tasks.plan import Hosted
 
 log = logging.getLogger(__name__)
@@ -159,6 +159,8 @@ class Forwarder:
         except OverBudgetError as spent:
             self._grant.meter.over_budget = self._grant.meter.over_budget or spent.kind
             raise Refused(402, str(spent)) from spent
+        except UnpricedError as unpriced:
+            raise Refused(402, str(unpriced)) from unpriced
         except HostError as fault:
             raise Refused(503, f"nothing may be asked that can't be written down: {fault.message}") from fault
 
@@ -173,7 +175,7 @@ def _reached(exchange: Exchange, allowed: Collection[Hosted]) -> Reach | None:
     """The first thing that a request would have the service reach out for, of what is not allowed."""
     said, dialect = asked.read(bytes(exchange.body)), exchange.dialect
     if exchange.forward.counts:
-        path = exchange.forward.target.partition("?")[0]
-        most = Tokens(input=len(exchange.body), output=dialect.most_output(said))
-        exchange.asked = Asked(dialect.name, dialect.model(path, said), most)
+        path, terms = exchange.forward.target.partition("?")[0], prices.terms_of(said)
+        most = Tokens(input=asked.most_input(said, exchange.body), output=dialect.most_output(said))
+        exchange.asked = Asked(dialect.name, dialect.model(path, said), most, terms, asked.answers(said))
     return next((one for one in dialect.reaches_out(said) if one.name not in allowed), None)

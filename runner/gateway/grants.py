@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import AllowedHost, Budget, Hosted, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, Price, Spent, Value
 
 DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
@@ -110,12 +110,15 @@ class Account(Value):
     budget: Budget = Budget()
     record: bool = False
     """Whether its traffic is recorded (`places.recording_file`)."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
 
 
 class Tokens(Value):
     """Tokens as the service counts them; `input` leaves out what was read from or written to its cache.
 
-    `reasoning` is a part of `output`, and 0 where the service does not tell it.
+    `reasoning` is a part of `output`, and `hour_write`, what is to stay in the cache for an hour, of
+    `cache_write`; both are 0 where the service does not tell them.
     """
 
     input: int = 0
@@ -123,6 +126,7 @@ class Tokens(Value):
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    hour_write: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -131,6 +135,7 @@ class Tokens(Value):
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
             reasoning=self.reasoning + other.reasoning,
+            hour_write=self.hour_write + other.hour_write,
         )
 
 
@@ -261,6 +266,8 @@ class Usage(Value):
     """How many of its requests are of unknown cost."""
     over_budget: Spent = ""
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
+    overshot: Caps = Caps()
+    """By how much more than that cap was spent in the end: requests under way come to their end."""
     held_s: float = 0.0
     """Seconds in which the box had asked and nothing was on its way: it waited for the gateway."""
     held: Held | None = None
@@ -288,3 +295,5 @@ class Standing(Value):
     account: Account
     usage: Usage
     spent: dict[Spent, Sum]
+    overshot: dict[Spent, Caps] = Field(default_factory=dict)
+    """By how much more was spent than a cap, where it was."""

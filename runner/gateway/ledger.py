@@ -11,17 +11,18 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.database import Database, Statement
 from runner.errors import HostError
 from runner.gateway import prices
-from runner.gateway.books import Amount, Book, Books, books_of
+from runner.gateway.books import Amount, Book, Books, books_of, caps_of
 from runner.gateway.grants import Account, Tokens
-from runner.tasks.plan import Spent
+from runner.gateway.reckoning import reckoned
+from runner.tasks.plan import Caps, Price, Spent
 
 FILE = "ledger.db"
 MOST_AT_ONCE = 256
@@ -36,17 +37,21 @@ _SCHEMA = """
     CREATE INDEX of_run ON requests (run);
     CREATE INDEX of_day ON requests (day)
 """
-"""`state` is `open` (its figures are an upper bound), `settled`, or `doubt` (open when a process died, or an
-answer that told no usage: its figures stay the upper bound)."""
+"""`state` is `open` (its figures are an upper bound), `settled`, `doubt` (open when a process died, or an
+answer that broke off or told no usage: its figures are what it can have been at most), or `absorbed` (it
+came to nothing and was asked again: it counts nowhere)."""
 
-_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?)"
+_REASONING = "ALTER TABLE requests ADD COLUMN reasoning INTEGER DEFAULT 0"
+"""A part of `output`, and 0 where the service does not tell it."""
+
+_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?, 0)"
 _SETTLE = (
     "UPDATE requests SET state = ?, model = ?, input = ?, output = ?, cache_read = ?, cache_write = ?,"
-    " usd = ? WHERE id = ?"
+    " usd = ?, reasoning = ? WHERE id = ?"
 )
 _SUM = (
     "SELECT total(coalesce(usd, 0)), sum(input + output + cache_read + cache_write), count(*),"
-    " sum(usd IS NULL) FROM requests WHERE "
+    " sum(usd IS NULL) FROM requests WHERE state != 'absorbed' AND "
 )
 _WHERE = {
     "attempt": "run = ? AND attempt = ?",
@@ -65,6 +70,10 @@ class OverBudgetError(Exception):
         self.kind = kind
 
 
+class UnpricedError(Exception):
+    """Money is capped, and nobody knows what the model that is asked costs."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is known of a request before it is sent: whom it asks, and what it can use at most."""
@@ -72,6 +81,10 @@ class Asked:
     dialect: str
     model: str
     most: Tokens
+    terms: prices.Terms = ()
+    """What it asks for that has a price of its own."""
+    answers: int = 1
+    """How many answers at once."""
 
 
 @dataclass
@@ -80,18 +93,49 @@ class Entry:
 
     asked: Asked
     number: int
+    most: Amount
+    """What it costs at most."""
+    own: Mapping[str, Price] = field(default_factory=dict)
+    """The user's own prices."""
+    in_money: bool = False
+    """Whether a cap in money applies to it."""
     model: str | None = None
     used: Tokens | None = None
     usd: float | None = None
+    state: str = "doubt"
+    began: float = field(default_factory=time.monotonic)
 
     def settle(self, tokens: Tokens, model: str | None) -> None:
-        """It used these tokens, of the model that the answer names."""
-        self.used, self.model = tokens, model or self.asked.model
-        self.usd = prices.usd(self.asked.dialect, self.model, tokens)
+        """It used these tokens, of the model that the answer names.
+
+        Where money is capped, an answer of a model without a price costs what it could have cost at most.
+        """
+        self.used, self.model, self.state = tokens, model or self.asked.model, "settled"
+        self.usd = prices.usd(self.asked.dialect, self.model, tokens, self.own, self.asked.terms)
+        if self.usd is None and self.in_money:
+            self.usd = self.most.usd
+
+    def cut(self, told: Tokens, model: str | None, produced: int) -> None:
+        """Its answer broke off, or told no usage: so much was told, and so many bytes came, until now."""
+        seconds = time.monotonic() - self.began
+        self.settle(reckoned(self.asked.most, told, produced, seconds * self.asked.answers), model)
+        self.state = "doubt"
 
     def nothing(self) -> None:
         """It was not answered as a model answers, and is not paid for."""
-        self.used, self.model, self.usd = Tokens(), self.asked.model, 0.0
+        self.used, self.model, self.usd, self.state = Tokens(), self.asked.model, 0.0, "settled"
+
+    def absorbed(self) -> None:
+        """It came to nothing and is asked again, in an entry of its own: it stays in the table, uncounted."""
+        self.nothing()
+        self.state = "absorbed"
+
+    @property
+    def cost(self) -> Amount:
+        """What it costs, as far as is known."""
+        if self.used is None:
+            return self.most
+        return Amount() if self.state == "absorbed" else _amount(self.used, self.usd)
 
 
 @dataclass
@@ -110,13 +154,14 @@ class Ledger:
     books: Books = field(default_factory=Books)
 
     def __post_init__(self) -> None:
-        self._database = Database(self.file, (_SCHEMA,), "ledger")
+        self._database = Database(self.file, (_SCHEMA, _REASONING), "ledger")
         self._database.write("UPDATE requests SET state = 'doubt' WHERE state = 'open'")
         ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM requests")
         self._last = int(last or 0)
         self._known: set[Book] = set()
         self._changed = asyncio.Event()
         self._pending: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._late: list[Statement] = []  # settlements that could not be written: the disk was full
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
 
@@ -124,6 +169,7 @@ class Ledger:
         """Write what is pending, and give the file back."""
         self._pending.put(None)
         self._writer.join()
+        self._write_late()
         self._database.close()
 
     @asynccontextmanager
@@ -132,23 +178,26 @@ class Ledger:
 
         Raises:
             OverBudgetError: A cap of the account is spent.
+            UnpricedError: A cap of the account is in money, and the model has no known price.
             HostError: It can't be written down, so it may not be sent.
         """
-        day, most = time.strftime("%Y-%m-%d"), _most(asked)
+        day, most = time.strftime("%Y-%m-%d"), _most(asked, account.prices)
+        in_money = any(caps.usd is not None for caps in caps_of(account, day).values())
+        if in_money and most.unpriced:
+            raise UnpricedError(_unpriced(asked.model))
         await self._admitted(account, day, most)
         self._last += 1
-        entry = Entry(asked, self._last)
+        entry = Entry(asked, self._last, most, account.prices, in_money)
         try:
             try:
-                await self._written(_reserving(entry, account, day, most))
+                await self._written(_reserving(entry, account, day))
             except BaseException:
                 entry.nothing()  # it was not sent
                 raise
             yield entry
         finally:
-            cost = most if entry.used is None else _amount(entry.used, entry.usd)
-            self.books.settle(account, day, most, cost)
-            self._pending.put(_Pending(_settling(entry, cost)))
+            self.books.settle(account, day, most, entry.cost)
+            self._pending.put(_Pending(_settling(entry)))
             self._changed.set()
             self._changed = asyncio.Event()
 
@@ -157,6 +206,12 @@ class Ledger:
         books = books_of(account, time.strftime("%Y-%m-%d"))
         self._load(books.values())
         return {kind: self.books.spent[book] for kind, book in books.items()}
+
+    def overshot(self, account: Account) -> dict[Spent, Caps]:
+        """By how much each cap of an account that was overshot was, until now."""
+        spent, caps = self.spent(account), account.budget.caps()
+        over = {kind: amount.over(caps[kind]) for kind, amount in spent.items() if kind in caps}
+        return {kind: more for kind, more in over.items() if more != Caps()}
 
     async def _admitted(self, account: Account, day: str, most: Amount) -> None:
         self._load(books_of(account, day).values())
@@ -196,12 +251,21 @@ class Ledger:
             if last:
                 return
 
+    def _write_late(self) -> None:
+        """Write what could not be written before; until it is, its requests stay open, at their bound."""
+        with suppress(HostError):
+            self._database.write_all(self._late)
+            self._late.clear()
+
     def _write_all(self, batch: list[_Pending]) -> None:
         fault: HostError | None = None
         try:
             self._database.write_all([pending.statement for pending in batch])
         except HostError as error:
             fault = error
+            self._late += [pending.statement for pending in batch if pending.done is None]
+        else:
+            self._write_late()
         for done in (pending.done for pending in batch):
             if done is not None:
                 done.get_loop().call_soon_threadsafe(_resolve, done, fault)
@@ -216,8 +280,8 @@ def _resolve(done: asyncio.Future[None], fault: HostError | None) -> None:
         done.set_exception(fault)
 
 
-def _most(asked: Asked) -> Amount:
-    return _amount(asked.most, prices.usd(asked.dialect, asked.model, asked.most))
+def _most(asked: Asked, own: Mapping[str, Price]) -> Amount:
+    return _amount(asked.most, prices.most_usd(asked.dialect, asked.model, asked.most, own, asked.terms))
 
 
 def _amount(tokens: Tokens, usd: float | None) -> Amount:
@@ -225,18 +289,29 @@ def _amount(tokens: Tokens, usd: float | None) -> Amount:
     return Amount(usd or 0.0, every, 1, int(usd is None))
 
 
-def _reserving(entry: Entry, account: Account, day: str, most: Amount) -> Statement:
-    asked = entry.asked
-    usd = None if most.unpriced else most.usd
+def _unpriced(model: str) -> str:
+    named = f"the price of the model {model!r} is not known" if model else "the request names no model"
+    return (
+        f"{named}, so the budget in dollars can't hold for it: use a model whose price is known, "
+        "say its price under `prices:` in the task file, or have the budget cap tokens instead"
+    )
+
+
+def _reserving(entry: Entry, account: Account, day: str) -> Statement:
+    asked, most = entry.asked, entry.most
     whose = (account.run, account.task, account.profile, account.attempt, int(account.scripted))
-    figures = (asked.most.input, asked.most.output, usd)
+    figures = (asked.most.input, asked.most.output, _dollars(most))
     return _RESERVE, (entry.number, time.time(), day, *whose, asked.dialect, asked.model, *figures)
 
 
-def _settling(entry: Entry, cost: Amount) -> Statement:
+def _settling(entry: Entry) -> Statement:
     used, asked = entry.used, entry.asked
     if used is None:
-        usd = None if cost.unpriced else cost.usd
-        return _SETTLE, ("doubt", asked.model, asked.most.input, asked.most.output, 0, 0, usd, entry.number)
+        bound = (asked.most.input, asked.most.output, 0, 0, _dollars(entry.most))
+        return _SETTLE, ("doubt", asked.model, *bound, 0, entry.number)
     figures = (used.input, used.output, used.cache_read, used.cache_write, entry.usd)
-    return _SETTLE, ("settled", entry.model, *figures, entry.number)
+    return _SETTLE, (entry.state, entry.model, *figures, used.reasoning, entry.number)
+
+
+def _dollars(amount: Amount) -> float | None:
+    return None if amount.unpriced else amount.usd

@@ -20,12 +20,13 @@ from runner.gateway.egress import Egress
 from runner.gateway.exchange import Commons, Grant
 from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Script, Standing, Sum, Usage
+from runner.gateway.handover import later
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
 from runner.gateway.places import SOCKET, box_folder
 from runner.gateway.recorder import Recorder
-from runner.tasks.plan import AllowedHost, Hosted
+from runner.tasks.plan import AllowedHost, Caps, Hosted
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,7 @@ class Grants:
         proxy_for: ProxyFor,
         outside: Outside,
         recorder: Recorder,
+        left: dict[str, Usage] | None = None,
     ) -> None:
         self._home = home
         self._client_for = client_for
@@ -136,6 +138,7 @@ class Grants:
         self._commons = Commons(ledger, recorder)
         self._outside = outside
         self._open: dict[str, _Open] = {}
+        self._left = left or {}  # of boxes whose grant is not renewed yet
 
     def __len__(self) -> int:
         return len(self._open)
@@ -160,13 +163,17 @@ class Grants:
                     kind: Sum(**asdict(amount))
                     for kind, amount in self._commons.ledger.spent(found.grant.account).items()
                 },
+                overshot=self._commons.ledger.overshot(found.grant.account),
             )
             for box, found in sorted(self._open.items())
         ]
 
     def _usage(self, found: _Open) -> Usage:
-        spent = self._commons.ledger.spent(found.grant.account)["attempt"]
-        return found.usage.model_copy(update={"usd": spent.usd, "unpriced": spent.unpriced})
+        ledger, usage = self._commons.ledger, found.usage
+        spent = ledger.spent(found.grant.account)["attempt"]
+        over = ledger.overshot(found.grant.account).get(usage.over_budget, Caps())
+        more = {"usd": spent.usd, "unpriced": spent.unpriced, "overshot": over}
+        return usage.model_copy(update=more)
 
     async def open(
         self,
@@ -203,6 +210,7 @@ class Grants:
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
+        before = later(before, self._left.pop(box, before))
         recorder = self._commons.recorder
         tape = recorder.tape(account.run, account.attempt, before.unrecorded) if account.record else None
         meter = Meter.continuing(before, scripted=scripted)
@@ -220,18 +228,40 @@ class Grants:
     async def close(self, box: str) -> Usage | None:
         """Take a box's grant away: stop listening, drop its connections, remove its directory."""
         found = self._open.pop(box, None)
+        left = self._left.pop(box, None)
         if found is not None:
             await _stop(found)
             if found.grant.tape is not None:
                 await self._commons.recorder.closed(found.grant.tape)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
-        return None if found is None else self._usage(found)
+        return left if found is None else self._usage(found)
 
-    async def close_all(self) -> None:
-        """Drop every connection; the directories stay, since living boxes have them mounted."""
+    async def finish(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Take no more requests, and let those under way end, for so long at most, or until told to hurry.
+
+        Boxes find nobody listening meanwhile, as between two processes; their agents try again.
+        """
+        for found in self._open.values():
+            found.listener.close()
+            found.server.pre_shutdown()
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(found.grant.meter.in_flight for found in self._open.values()):
+            if hurry.is_set() or asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(0.02)
+
+    async def close_all(self) -> dict[str, Usage]:
+        """Drop every connection; the directories stay, since living boxes have them mounted.
+
+        Returns:
+            What each box had used.
+        """
         for box in self.boxes():
-            await _stop(self._open.pop(box))
+            found = self._open.pop(box)
+            await _stop(found)
+            self._left[box] = self._usage(found)
+        return self._left
 
 
 def _said(access: Access) -> str:

@@ -36,7 +36,7 @@ CLOSING_PATIENCE = 10.0
 
 
 POLITENESS = 0.02
-"""Seconds that the writer lets pass before it begins: the answer's first bytes need the interpreter just then."""
+"""Seconds that the writer lets pass before it begins: just then an answer's first bytes are passed on."""
 
 
 class Tape:

@@ -35,7 +35,7 @@ from runner.supervisor.salvage import bring_out
 from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
 from runner.supervisor.watch import Watch, Watched
-from runner.tasks.plan import Spent
+from runner.tasks.plan import Caps, Spent
 from runner.tasks.units import format_duration, format_size
 
 FAULTS = (CorralError, OSError)
@@ -431,6 +431,7 @@ class _Life:
             usd=seen.usd if model else None,
             spent=_spent(seen) if ended == "over-budget" else "",
             replayed=self._spec.followed(model),
+            overshot=model.overshot if model and ended == "over-budget" else Caps(),
             flags=flags,
         )
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
-from runner.tasks.plan import Plan, Spent, Value
+from runner.tasks.plan import Caps, Plan, Spent, Value
 
 
 def _writable(words: object) -> object:
@@ -127,6 +127,8 @@ class AttemptEnded(OfAttempt):
     """Whose budget was spent, if that ended it."""
     replayed: Replayed | None = None
     """How it followed the recording that answered it, if one did."""
+    overshot: Caps = Caps()
+    """By how much more than that."""
     flags: tuple[Words, ...] = ()
 
 

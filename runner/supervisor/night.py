@@ -264,6 +264,7 @@ class Night:
                 attempt=str(key),
                 budget=plan.budget,
                 record=plan.record,
+                prices=plan.prices,
             ),
             include=read_includes(source),
         )

@@ -91,9 +91,9 @@ def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:
         return
     for profile in draft.profiles:
         settings = profile.settings
-        if settings.cli == "claude" and not prices.is_known("anthropic", settings.model):
+        if settings.cli == "claude" and not prices.is_known("anthropic", settings.model, draft.prices):
             said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
-            cure = f"cap `tokens` or `requests`, or let {profile.name} use a model whose price is known"
+            cure = f"say under `prices:` what {settings.model!r} costs, or cap `tokens` instead of `usd`"
             raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])
 
 

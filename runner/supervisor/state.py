@@ -12,7 +12,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
-from runner.tasks.plan import Plan, PlannedAttempt, Spent
+from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
 
 Phase = Literal["queued", "preparing", "running", "gathering", "checking", "cleaning", "final"]
 
@@ -51,6 +51,7 @@ class AttemptState:
     usd: float | None = None
     spent: Spent = ""
     replayed: Replayed | None = None
+    overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
 
 
@@ -253,6 +254,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         usd=event.usd,
         spent=event.spent,
         replayed=event.replayed,
+        overshot=event.overshot,
         flags=event.flags,
     )
 

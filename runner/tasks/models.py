@@ -256,6 +256,19 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class PricePart(Part):
+    """What a model costs you, for a million tokens of each kind."""
+
+    input: Usd
+    """For a million tokens of input, in US dollars."""
+    output: Usd
+    """For a million tokens of output, reasoning included."""
+    cache_read: Usd | None = None
+    """For a million tokens read from the service's cache; as `input` by default."""
+    cache_write: Usd | None = None
+    """For a million tokens written to the service's cache; as `input` by default."""
+
+
 class TaskFile(Part):
     """A task file: what to do, who does it, and within which limits."""
 
@@ -279,6 +292,8 @@ class TaskFile(Part):
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
+    prices: dict[Line, PricePart] = {}
+    """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
     upstream: UpstreamText | None = None
@@ -330,6 +345,7 @@ def parts() -> dict[str, type[Part]]:
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
+        "prices": PricePart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

@@ -56,6 +56,17 @@ class Budget(Value):
         return {name: caps for name, caps in parts.items() if caps != Caps()}
 
 
+class Price(Value):
+    """What a user says that a model costs: US dollars for a million tokens of each kind."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    """As `input` where it is not said."""
+    cache_write: float | None = None
+    """As `input` where it is not said."""
+
+
 class Limits(Value):
     """What one attempt may use. `time` counts working time; `idle` is time without a sign of life."""
 
@@ -240,6 +251,8 @@ class Plan(Value):
     budget: Budget = Budget()
     record: bool = False
     """Whether the model traffic of its attempts is recorded."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

@@ -26,6 +26,7 @@ from runner.tasks.plan import (
     Limits,
     Plan,
     PlannedAttempt,
+    Price,
     Profile,
     Settings,
     Source,
@@ -92,6 +93,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         record=taskfile.record,
+        prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         notes=(*notes, *_unused(taskfile)),
     )
 

@@ -15,6 +15,7 @@ from runner.tasks.models import (
     LimitsPart,
     NetworkPart,
     Part,
+    PricePart,
     TaskFile,
     TaskPart,
     keys_of,
@@ -65,7 +66,17 @@ budget: {attempt: {usd: 3}, task: {requests: 500}, run: {usd: 60, tokens: 40M}, 
 The first cap that is reached ends the attempt as `over-budget`: what it is being answered comes to its end,
 further requests are refused, its work comes home, and what was not started of that task, profile or run is
 held. Caps hold over a restart, and for any number of requests at once; one is overshot by what one request
-costs at most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside.
+costs at most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside: the
+day on which a request is sent, by the host's clock and its own time zone (`TZ` is not looked at).
+
+A cap in dollars needs prices. Where a model has none that is known, or you pay another, say what a million
+tokens cost you; what is said here goes before what is known:
+
+```yaml
+prices:
+  my-model: {input: 0.5, output: 2}
+  claude-opus-5-5: {input: 3, output: 15, cache_read: 0.15, cache_write: 4}
+```
 
 Nothing else leaves a box, unless `network:` names hosts, for the file or for one task:
 
@@ -107,6 +118,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`limits`", LimitsPart),
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
+    ("A price, of one model of `prices`", PricePart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
     ("`compare`", ComparePart),

@@ -52,6 +52,7 @@ def attempt_row(state: RunState, attempt: AttemptState) -> Json:
         "replayed": replayed(attempt),
         "tokens": attempt.tokens,
         "requests": attempt.requests,
+        "overshot": attempt.overshot.model_dump(mode="json") if attempt.spent else None,
         "seconds": attempt.seconds,
         "held_s": None,
         "check_seconds": attempt.check_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.supervisor.state import AttemptState
+from runner.tasks.plan import Caps
 from runner.tasks.units import format_duration, format_size
 
 COLOURS = {
@@ -68,6 +69,14 @@ def followed(attempt: AttemptState) -> str:
         return f"as recorded, to the end of its {many(attempt.replayed.turns, 'turn')}"
     where = f"at turn {departed.turn}" if departed.turn else "beside the conversation"
     return f"departed from the recording {where}: {departed.what}"
+
+
+def caps(caps: Caps) -> str:
+    """Amounts in the units in which there are any: `$0.12, 300 tokens`."""
+    amounts = [] if caps.usd is None else [usd(caps.usd)]
+    amounts += [] if caps.tokens is None else [f"{tokens(caps.tokens)} tokens"]
+    amounts += [] if caps.requests is None else [many(caps.requests, "request")]
+    return ", ".join(amounts)
 
 
 def diff_stat(attempt: AttemptState) -> str:

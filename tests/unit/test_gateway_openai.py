@@ -188,6 +188,19 @@ def test_a_usage_that_was_not_told_is_unknown_and_not_none(path: str, stream: by
     assert Meter.continuing(usage, scripted=False).usage() == usage
 
 
+@pytest.mark.parametrize(("path", "text"), STREAMS)
+def test_what_is_final_and_how_much_came(path: str, text: str) -> None:
+    """The figures are final with the last event alone; what came is known at any cut."""
+    events = text.split("\n\n")
+    first, size = (1, len("usage ä") + 1) if path == CHAT else (2, len("usage \\u00e4 ä") + 1)
+    told = next(number for number, event in enumerate(events) if '_tokens"' in event)
+    for number in range(len(events)):
+        reader = reader_of(path, "\n\n".join(events[:number]).encode())
+        assert reader.final == (number > told)
+        assert reader.produced == (0 if number < first else size)
+    assert reader_of(path, b"{}", kind="application/json").produced is None
+
+
 def test_the_event_that_repeats_the_whole_answer_is_read_and_each_byte_once() -> None:
     long = RESPONSE_STREAM.replace('"usage":{', '"output":"' + "x" * 8 * 1024**2 + '","usage":{').encode()
     began = time.process_time()

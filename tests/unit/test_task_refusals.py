@@ -52,6 +52,19 @@ REFUSALS = [
     (task("prompt: p\n    limits: {pids: 1}"), 5, "1 is out of range", "from 2 to 4194304"),
     (task("prompt: p\n    limits: {pids: 2.5}"), 5, "2.5 is not a number of processes", ""),
     (task("prompt: p\n    limits: {cpu: 1}"), 5, "unknown key 'cpu' in task 't': limits", "'cpus'"),
+    # prices
+    (task("prompt: p") + "prices: {m: {input: 1}}\n", 5, "prices.m lacks `output:`", "million tokens"),
+    (task("prompt: p") + "prices:\n  m: {input: -1, output: 1}\n", 6, "-1 is out of range", "from 0"),
+    (task("prompt: p") + "prices: {m: {input: a lot, output: 1}}\n", 5, "is not an amount of US", ""),
+    (
+        task("prompt: p") + "prices: {m: {input: 1, output: 1, cache: 1}}\n",
+        5,
+        "unknown key 'cache'",
+        "'cache_read'",
+    ),
+    (task("prompt: p") + "prices: {m: 3}\n", 5, "prices.m must be a mapping", ""),
+    (task("prompt: p") + "prices: [m]\n", 5, "prices must be a mapping", "prices: {my-model"),
+    (task("prompt: p") + "prices: {'': {input: 1, output: 1}}\n", 5, "prices", ""),
     # names
     (ONE + "tasks:\n  - {id: ../x, prompt: p}\n", 3, "'../x' is not usable as a name", "lower-case"),
     (ONE + 'tasks:\n  - {id: "x\\ny", prompt: p}\n', 3, "'x\\ny' is not usable as a name", ""),

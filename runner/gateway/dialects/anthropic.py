@@ -161,8 +161,8 @@ class StreamUsage(StreamReader):
     """Reads the usage of an answer that is a stream.
 
     `message_start` carries input and cache tokens. Each `message_delta` carries the output so far:
-    the last one holds. Servers that only know the input at the end say 0 at first, so a later
-    figure replaces an earlier one unless it is 0.
+    the last one holds, and says why it stopped. Servers that only know the input at the end say 0 at
+    first, so a later figure replaces an earlier one unless it is 0.
     """
 
     telling = b"usage"
@@ -175,6 +175,7 @@ class StreamUsage(StreamReader):
             self._merge(message.get("usage"))
         elif event.get("type") == "message_delta":
             self._merge(event.get("usage"))
+            self.final |= mapping(event.get("delta")).get("stop_reason") is not None
 
     def _merge(self, usage: object) -> None:
         self.told |= isinstance(usage, dict)
@@ -190,4 +191,6 @@ def _merged(before: Tokens, usage: object) -> Tokens:
         output=before.output if output is None else output,
         cache_read=count(usage.get("cache_read_input_tokens")) or before.cache_read,
         cache_write=count(usage.get("cache_creation_input_tokens")) or before.cache_write,
+        hour_write=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+        or before.hour_write,
     )

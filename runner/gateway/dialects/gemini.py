@@ -251,6 +251,9 @@ class ArrayUsage:
     def __init__(self) -> None:
         self.tokens = Tokens()
         self.told = False
+        self.final = False
+        self.ended = False
+        self.produced: int | None = 0
         self.model: str | None = None
         self._part = bytearray()
         self._depth = 0

@@ -72,6 +72,9 @@ PAYERS = ("openai-organization", "openai-project")
 _HOLDING = ("content", "output", "file", "audio")
 """Keys under which parts of a conversation hold further parts."""
 
+_LAST = ("response.completed", "response.incomplete", "response.failed")
+"""The last events of a stream of the Responses API."""
+
 LONGEST_EVENT = MAX_BODY
 """`response.completed` repeats in one line the whole answer and much of the request, with the usage in it."""
 
@@ -237,6 +240,7 @@ class ResponsesStream(StreamReader):
         response = mapping(event.get("response"))
         self.model = model_name(response.get("model")) or self.model
         _note(self, response.get("usage"))
+        self.final |= self.told and event.get("type") in _LAST
 
 
 class ChatStream(StreamReader):
@@ -253,6 +257,7 @@ class ChatStream(StreamReader):
         """See `StreamReader`."""
         self.model = model_name(event.get("model")) or self.model
         _note(self, event.get("usage"))
+        self.final |= self.told and event.get("choices") == []
 
 
 def _note(reader: UsageReader, usage: object) -> None:
