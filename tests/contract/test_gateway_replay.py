@@ -278,6 +278,7 @@ def test_a_killed_gateway_leaves_what_it_had_written(tmp_path: Path, upstream: U
             head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             box.sendall(head + body)
             assert box.recv(15) == b"HTTP/1.1 200 OK"
+            assert eventually(lambda: recording.file.exists() and recording.file.stat().st_size > 0)
             assert eventually(lambda: len(load(recording.file).exchanges) == 2)
             pid, _ = Gateway.look(home) or (0, [])
             os.kill(pid, signal.SIGKILL)
