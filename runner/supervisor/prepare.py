@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from runner import names
+from runner.agents import catalog
 from runner.errors import Problem, TaskFileError, UsageError
 from runner.gateway import prices
 from runner.git import trusted
@@ -91,7 +92,10 @@ def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:
         return
     for profile in draft.profiles:
         settings = profile.settings
-        if settings.cli == "claude" and not prices.is_known("anthropic", settings.model, draft.prices):
+        dialect = catalog.dialect(settings)
+        if settings.cli == "command" or dialect is None:
+            continue
+        if not prices.is_known(dialect, settings.model, draft.prices):
             said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
             cure = f"say under `prices:` what {settings.model!r} costs, or cap `tokens` instead of `usd`"
             raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])

@@ -9,6 +9,7 @@ from runner.tasks.models import (
     BudgetPart,
     CapsPart,
     ClaudePart,
+    CodexPart,
     CommandPart,
     ComparePart,
     ImagePart,
@@ -35,6 +36,7 @@ limits: {cpus: 2, memory: 4GiB, time: 45min, idle: 10min}
 agents:
   opus-high: {cli: claude, model: claude-opus-5-5, effort: high}
   opus-low:  {cli: claude, model: claude-opus-5-5, effort: low}
+  codex:     {cli: codex, model: gpt-5.5, effort: high}
   lint:      {cli: command, run: [ruff, check, --fix, .]}
 tasks:
   - id: fix-parser
@@ -44,7 +46,7 @@ tasks:
   - id: lint-it
     needs: [fix-parser]
     agent: lint
-compare: {agents: [opus-high, opus-low], repeats: 3}
+compare: {agents: [opus-high, opus-low, codex], repeats: 3}
 ```
 
 Sizes are binary: `512m` and `512MiB` are the same. Times need a unit: `90s`, `45min`, `1h30min`. Ids are
@@ -114,6 +116,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("The file", TaskFile),
     ("A task", TaskPart),
     ("An agent: `cli: claude`", ClaudePart),
+    ("An agent: `cli: codex`", CodexPart),
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
     ("`budget`", BudgetPart),
