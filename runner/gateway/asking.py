@@ -10,7 +10,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import aiohttp
 from aiohttp import web
@@ -21,8 +21,9 @@ from runner.gateway.credentials import Credentials, ProxyFor
 from runner.gateway.dialects import headers
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.exchange import Exchange, Grant, Refused
-from runner.gateway.grants import Access, Script, Service
+from runner.gateway.grants import Access, Replayed, Script, Service
 from runner.gateway.ledger import Entry
+from runner.gateway.recorder import Recorder, Take
 from runner.gateway.redact import Redactor
 from runner.gateway.sources import CredentialError
 
@@ -44,10 +45,16 @@ class Asker:
     """Asks the services that one grant names."""
 
     def __init__(
-        self, grant: Grant, credentials: Credentials, client_for: ClientFor, proxy_for: ProxyFor
+        self,
+        grant: Grant,
+        credentials: Credentials,
+        recorder: Recorder,
+        client_for: ClientFor,
+        proxy_for: ProxyFor,
     ) -> None:
         self._grant = grant
         self._credentials = credentials
+        self._recorder = recorder
         self._client_for = client_for
         self._proxy_for = proxy_for
 
@@ -75,7 +82,8 @@ class Asker:
                 if answer.status == 401 and isinstance(access, Service):
                     self._credentials.refused(access)
                 with _settling(entry, answer.status, exchange.reader(answer)) as reader:
-                    return await self._pass_back(exchange, answer, reader)
+                    taking = self._recording(exchange, told, answer)
+                    return await self._pass_back(exchange, answer, access, reader, taking)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
                 entry.nothing()
@@ -101,7 +109,9 @@ class Asker:
         self,
         exchange: Exchange,
         answer: aiohttp.ClientResponse,
+        access: Access,
         told: UsageReader | None,
+        taking: AbstractContextManager[Take | None],
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
@@ -109,7 +119,9 @@ class Asker:
         response = _prepared(answer, redactor)
         meter = self._grant.meter
         meter.last_status = answer.status
-        with meter.reading(told) as reader:
+        if isinstance(access, Script) and (said := answer.headers.get(headers.REPLAYED_HEADER)):
+            meter.replays(Replayed.model_validate_json(said))
+        with meter.reading(told) as reader, taking as take:
             await response.prepare(request)
             try:
                 async for piece in answer.content.iter_any():
@@ -117,14 +129,26 @@ class Asker:
                     if reader is not None:
                         reader.feed(piece)
                     if clean := redactor.feed(piece):
-                        await response.write(clean)
+                        await _tell(response, take, clean)
                 if rest := redactor.finish():
-                    await response.write(rest)
+                    await _tell(response, take, rest)
+                if take is not None:
+                    take.is_whole = True
                 if reader is not None:
                     reader.ended = _says_its_length(answer)
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
+
+    def _recording(
+        self, exchange: Exchange, told: CIMultiDict[str], answer: aiohttp.ClientResponse
+    ) -> AbstractContextManager[Take | None]:
+        """What records the answer that begins now; see `Recorder.recording`."""
+        if self._grant.tape is None:
+            return nullcontext()
+        asked = (exchange.request.method, exchange.forward.target, [*told.items()], bytes(exchange.body))
+        answered = answer.status, headers.to_box(answer.headers.items())
+        return self._recorder.recording(self._grant.tape, exchange.shown, asked, answered)
 
 
 @contextmanager
@@ -159,8 +183,15 @@ def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
     except ValueError as unreadable:
         raise Refused(400, "a header is not valid UTF-8") from unreadable
     if isinstance(access, Script):
-        return CIMultiDict([*passed, *headers.for_script(access.transcript)])
+        return CIMultiDict([*passed, *headers.for_script(access)])
     return CIMultiDict([*exchange.dialect.to_service(passed, access), *headers.credential(access)])
+
+
+async def _tell(response: web.StreamResponse, take: Take | None, clean: bytes) -> None:
+    """Pass bytes on to the box, and to its recording if there is one."""
+    if take is not None:
+        take.add(clean)
+    await response.write(clean)
 
 
 def _hung_up(request: web.BaseRequest) -> bool:

@@ -14,6 +14,7 @@ from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Access, Account
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
+from runner.gateway.recorder import Recorder, Tape
 from runner.tasks.plan import Hosted
 
 
@@ -26,6 +27,8 @@ class Grant:
     meter: Meter
     account: Account
     """In whose name it asks."""
+    tape: Tape | None = None
+    """Where its traffic is recorded, if it is."""
     hosted: tuple[Hosted, ...] = ()
     """What it may have the services do besides answering."""
     held: int = 0
@@ -38,6 +41,7 @@ class Commons:
 
     ledger: Ledger
     credentials: Credentials
+    recorder: Recorder
     held: int = 0
     """Bytes of request bodies in memory."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Tokens, Usage
+from runner.gateway.grants import Replayed, Tokens, Usage
 from runner.tasks.plan import Spent
 
 UNNAMED = "unknown"
@@ -30,6 +30,7 @@ class Meter:
     last_activity: float | None = None
     last_status: int | None = None
     over_budget: Spent = ""
+    replayed: Replayed | None = None
     settled: dict[str, Tokens] = field(default_factory=dict)
     running: list[UsageReader] = field(default_factory=list)
 
@@ -43,12 +44,17 @@ class Meter:
             last_activity=usage.last_activity,
             last_status=usage.last_status,
             over_budget=usage.over_budget,
+            replayed=usage.replayed,
             settled=dict(usage.models),
         )
 
     def is_alive(self) -> None:
         """Note that the box has done something just now."""
         self.last_activity = time.time()
+
+    def replays(self, told: Replayed) -> None:
+        """Note what an answer told of the recording that it comes from."""
+        self.replayed = told.after(self.replayed)
 
     @contextmanager
     def reading(self, reader: UsageReader | None) -> Iterator[UsageReader | None]:
@@ -82,6 +88,7 @@ class Meter:
             last_status=self.last_status,
             scripted=self.scripted,
             over_budget=self.over_budget,
+            replayed=self.replayed,
             models=models,
         )
 
