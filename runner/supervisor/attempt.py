@@ -197,6 +197,7 @@ class _Life:
             "disk-short": self._disk < self._spec.task.limits.disk,
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
             "disk-full": full and ended != "disk",
+            "recording-incomplete": seen.model is not None and seen.model.unrecorded > 0,
             "tokens-untold": seen.model is not None and seen.model.untold > 0,
         }
         flags = tuple(note for note, holds in notes.items() if holds)
@@ -429,6 +430,7 @@ class _Life:
             cache_write_tokens=told.cache_write if told else None,
             usd=seen.usd if model else None,
             spent=_spent(seen) if ended == "over-budget" else "",
+            replayed=self._spec.followed(model),
             overshot=model.overshot if model and ended == "over-budget" else Caps(),
             flags=flags,
         )

@@ -51,12 +51,12 @@ class ImageMaker(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt at a task."""
+    """What a run works with. `accesses` says who answers the model calls of a profile's attempt."""
 
     rooms: Rooms
     journal: Journal
     images: ImageMaker
-    accesses: Callable[[Profile, str], tuple[Access, ...]]
+    accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
 
@@ -256,13 +256,14 @@ class Night:
             base=base,
             branch=plan.branch(key),
             image=self._image((task.source, catalog.layer(profile.settings))),
-            accesses=self._means.accesses(profile, task.id),
+            accesses=self._means.accesses(profile, key),
             account=Account(
                 run=plan.run,
                 task=task.id,
                 profile=profile.name,
                 attempt=str(key),
                 budget=plan.budget,
+                record=plan.record,
                 prices=plan.prices,
             ),
             include=read_includes(source),

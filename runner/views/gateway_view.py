@@ -59,7 +59,8 @@ def _accounts(credentials: Sequence[Shown]) -> Iterator[Text]:
 def _row(one: Standing) -> tuple[Text, ...]:
     usage = one.usage
     notes = [f"the budget of its {usage.over_budget} is spent"] if usage.over_budget else []
-    notes += ["a script answers"] if usage.scripted else []
+    played = "a recording answers" if usage.replayed else "a script answers"
+    notes += [played] if usage.scripted else []
     return (
         cell(one.account.attempt or one.box),
         cell(one.account.run),
