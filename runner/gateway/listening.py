@@ -265,7 +265,7 @@ class Grants:
             found.listener.close()
             found.server.pre_shutdown()
         deadline = asyncio.get_running_loop().time() + seconds
-        while any(found.grant.meter.in_flight for found in self._open.values()):
+        while any(found.grant.meter.is_answered for found in self._open.values()):
             if hurry.is_set() or asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(0.02)

@@ -91,6 +91,11 @@ class Meter:
             self.held_since = None
 
     @property
+    def is_answered(self) -> bool:
+        """Whether more than waiting is under way: something that may come to its end."""
+        return self.in_flight > len(self.waiting)
+
+    @property
     def held_s(self) -> float:
         """Seconds in which the box had asked, and all that it had asked waited in the gateway."""
         running = 0.0 if self.held_since is None else self.clock() - self.held_since
