@@ -252,7 +252,7 @@ class Holder:
         """Wait for another key than the one that was refused; in the end the same is tried once more."""
         hold, dialect = trying.hold, trying.hold.exchange.dialect.name
         if for_so_long >= self._patience.credential:
-            raise Refused(KEY_ENDS[dialect], f"the key is refused: {fault.why}")
+            raise Refused(KEY_ENDS[dialect], f"no key that is taken: {fault.why}")
         until = self._turns.now() + self._patience.credential - for_so_long
         held = Held(kind="credential", why=fault.why, since=self._turns.now(), until=until)
         with self._grant.meter.holding(hold, hold.waits_for(held)):

@@ -155,7 +155,7 @@ def test_in_the_end_it_is_told_in_terms_that_end_it(
             got, _, body = await made.ask(path=path)
             assert got == status
             said = json.loads(body)["error"]["message"]
-            assert said.startswith(("given up after", "the key is refused"))
+            assert said.startswith(("given up after", "no key that is taken"))
             assert KEY not in said
             assert made.usage().last_status == status
 
