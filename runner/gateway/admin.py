@@ -3,6 +3,7 @@
 GET    /hello           which protocol and process answers
 PUT    /grants/BOX      {"accesses": […], "hosts": […], "before": usage, "account": account} → the usage
 GET    /grants          how every grant stands
+GET    /outlook         how every account stands that was asked anything, or whose window is used up
 GET    /grants/BOX      the usage
 DELETE /grants/BOX      the last usage; the box is cut off
 POST   /leave           {"leaving": whether it does, "grants": how many are left}
@@ -41,6 +42,7 @@ class Admin:
         app = web.Application(middlewares=[self._noting], client_max_size=MAX_ADMIN)
         app.router.add_get("/hello", self._hello)
         app.router.add_get("/grants", self._all)
+        app.router.add_get("/outlook", self._outlook)
         app.router.add_put("/grants/{box}", self._put)
         app.router.add_get("/grants/{box}", self._get)
         app.router.add_delete("/grants/{box}", self._delete)
@@ -71,6 +73,10 @@ class Admin:
     async def _all(self, _request: web.Request) -> web.Response:
         standing = [one.model_dump(mode="json") for one in self._grants.standing()]
         return web.json_response({"pid": os.getpid(), "grants": standing})
+
+    async def _outlook(self, _request: web.Request) -> web.Response:
+        outlooks = [one.model_dump(mode="json") for one in self._grants.outlooks()]
+        return web.json_response({"pid": os.getpid(), "outlooks": outlooks})
 
     async def _put(self, request: web.Request) -> web.Response:
         said: dict[str, JsonValue] = await request.json()

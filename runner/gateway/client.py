@@ -24,7 +24,7 @@ from pydantic import JsonValue, TypeAdapter
 import runner
 from runner.errors import CorralError, HostError
 from runner.gateway import sockets
-from runner.gateway.grants import Access, Account, Standing, Usage
+from runner.gateway.grants import Access, Account, Outlook, Standing, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
 from runner.locks import locked
 from runner.tasks.plan import AllowedHost
@@ -41,6 +41,7 @@ PASSED_ON = (
 
 Json = dict[str, JsonValue]
 STANDING: TypeAdapter[list[Standing]] = TypeAdapter(list[Standing])
+OUTLOOKS: TypeAdapter[list[Outlook]] = TypeAdapter(list[Outlook])
 
 
 class _Connection(http.client.HTTPConnection):
@@ -146,6 +147,30 @@ class Gateway:
         if status != 200:
             raise HostError("a gateway of another version of Corral runs", cure="wait for its runs to end")
         return int(str(said["pid"])), STANDING.validate_python(said["grants"])
+
+    def outlooks(self) -> list[Outlook]:
+        """How every account stands that was asked anything, or whose window is used up."""
+        try:
+            said = self._ask("GET", "/outlook", None)[1]
+        except _Gone:
+            self._revive()
+            said = self._ask_living("GET", "/outlook", None)[1]
+        return OUTLOOKS.validate_python(said["outlooks"])
+
+    @classmethod
+    def look_ahead(cls, home: Path) -> list[Outlook] | None:
+        """The same of the process that serves a state directory; None if none does.
+
+        Raises:
+            HostError: It does not answer, or is of another version.
+        """
+        try:
+            status, said = cls(home.absolute(), 0, {})._ask("GET", "/outlook", None)
+        except _Gone:
+            return None
+        if status != 200:
+            raise HostError("a gateway of another version of Corral runs", cure="wait for its runs to end")
+        return OUTLOOKS.validate_python(said["outlooks"])
 
     @classmethod
     def stop(cls, home: Path) -> bool:

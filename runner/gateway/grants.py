@@ -16,6 +16,13 @@ from runner.tasks.plan import AllowedHost, Budget, Spent, Value
 DialectName = Literal["anthropic", "openai"]
 """How a model service is spoken to."""
 
+OnLimit = Literal["wait", "stop", "next-account"]
+"""What becomes of a box's requests while a window of its account is used up.
+
+`wait`: they wait for its reset. `stop`: they are refused for good, and `Usage.limited` tells it.
+`next-account`: the next of the accounts that the grant lists is asked, and if all are used up, they wait.
+"""
+
 MAX_COUNT = 2**53
 """No honest token count is larger; a larger one is not believed."""
 
@@ -103,6 +110,8 @@ class Account(Value):
     scripted: bool = False
     """Whether a transcript invents the figures."""
     budget: Budget = Budget()
+    on_limit: OnLimit = "wait"
+    """What becomes of its requests while a window is used up; any but `next-account` uses the first account."""
 
 
 class Tokens(Value):
@@ -220,6 +229,8 @@ class Usage(Value):
     """How many of its requests are of unknown cost."""
     over_budget: Spent = ""
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
+    limited: str = ""
+    """Which window was used up when a request was refused for it, in words; empty for none."""
     held_s: float = 0.0
     """Seconds in which the box had asked and nothing was on its way: it waited for the gateway."""
     held: Held | None = None

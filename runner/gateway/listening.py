@@ -19,7 +19,7 @@ from runner.gateway.door import Door
 from runner.gateway.egress import Egress
 from runner.gateway.exchange import Commons, Grant
 from runner.gateway.forward import RETRY_AFTER, Forwarder
-from runner.gateway.grants import Access, Account, Script, Standing, Sum, Usage
+from runner.gateway.grants import Access, Account, Outlook, Script, Standing, Sum, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
@@ -154,6 +154,10 @@ class Grants:
             )
             for box, found in sorted(self._open.items())
         ]
+
+    def outlooks(self) -> list[Outlook]:
+        """How every account stands that was asked anything, or whose window is used up."""
+        return []
 
     def _usage(self, found: _Open) -> Usage:
         spent = self._commons.ledger.spent(found.grant.account)["attempt"]

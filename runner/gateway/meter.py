@@ -30,6 +30,7 @@ class Meter:
     last_activity: float | None = None
     last_status: int | None = None
     over_budget: Spent = ""
+    limited: str = ""
     settled: dict[str, Tokens] = field(default_factory=dict)
     running: list[UsageReader] = field(default_factory=list)
 
@@ -43,6 +44,7 @@ class Meter:
             last_activity=usage.last_activity,
             last_status=usage.last_status,
             over_budget=usage.over_budget,
+            limited=usage.limited,
             settled=dict(usage.models),
         )
 
@@ -82,6 +84,7 @@ class Meter:
             last_status=self.last_status,
             scripted=self.scripted,
             over_budget=self.over_budget,
+            limited=self.limited,
             models=models,
         )
 

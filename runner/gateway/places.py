@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Of the admin socket; changes when an older client or gateway could not understand a newer one."""
 
 SOCKET = "gw.sock"
