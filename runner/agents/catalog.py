@@ -11,10 +11,20 @@ from runner.tasks.plan import ClaudeSettings, Settings
 _SESSIONS = uuid.UUID("5f0b7a52-7d0c-4f0e-9a57-0c0441a10001")
 
 
-def launch(settings: Settings, prompt: str, run: str, attempt: str) -> Launch:
-    """How the agent of these settings is started for an attempt of a run."""
+def launch(settings: Settings, prompt: str, run: str, attempt: str, resume: str | None = None) -> Launch:
+    """How the agent of these settings is started for an attempt of a run.
+
+    Args:
+        settings: The profile's settings.
+        prompt: What the agent is told: the task's words, or, where it resumes, how it is to go on.
+        run: The run's name.
+        attempt: The attempt's name.
+        resume: The session of an earlier box with the same HOME that is to go on (`Reader.session`); an
+            agent that has no sessions begins anew.
+    """
     if isinstance(settings, ClaudeSettings):
-        return claude.launch(settings, prompt, session_id(run, attempt))
+        session = resume or session_id(run, attempt)
+        return claude.launch(settings, prompt, session, resume=resume is not None)
     return command.launch(settings, prompt)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runner.agents.launch import GATEWAY_NAME, PLACEHOLDER_KEY, SOCKET, Launch, environment
+from runner.agents.launch import GATEWAY_NAME, PLACEHOLDER_KEY, SOCKET, Launch, environment, session_of
 from runner.tasks.plan import ClaudeSettings
 
 VERSION = "2.1.329"
@@ -33,13 +33,15 @@ _ENVIRONMENT = {
 }
 
 
-def launch(settings: ClaudeSettings, prompt: str, session: str) -> Launch:
+def launch(settings: ClaudeSettings, prompt: str, session: str, *, resume: bool = False) -> Launch:
     """How Claude Code is started.
 
     Args:
         settings: The profile's settings.
-        prompt: The task's words; they go in by standard input.
-        session: The session id (a UUID), chosen by us so that a later try can resume it.
+        prompt: The task's words, or what a resumed session is told; they go in by standard input.
+        session: The session's id (a UUID), chosen by us.
+        resume: Whether the session is there already, in the HOME of an earlier box, and goes on. It keeps
+            its id; begun anew under the same id, the CLI would refuse ("already in use").
     """
     effort = ("--effort", settings.effort) if settings.effort else ()
     return Launch(
@@ -49,7 +51,7 @@ def launch(settings: ClaudeSettings, prompt: str, session: str) -> Launch:
             *("--output-format", "stream-json", "--verbose"),
             "--dangerously-skip-permissions",
             *("--disallowedTools", "AskUserQuestion"),
-            *("--session-id", session),
+            *("--resume" if resume else "--session-id", session),
             *("--model", settings.model),
             *effort,
             *settings.args,
@@ -65,6 +67,7 @@ class Reader:
     """Follows Claude Code's stream of JSON lines."""
 
     def __init__(self) -> None:
+        self.session: str | None = None
         self._result: dict[str, Any] | None = None
 
     def feed(self, line: bytes) -> str | None:
@@ -76,6 +79,9 @@ class Reader:
             return "finished"
         if kind == "assistant":
             return _doing(event)
+        if kind == "system" and event.get("subtype") == "init":
+            self.session = self.session or session_of(event.get("session_id"))
+            return None
         if kind == "system" and event.get("subtype") == "api_retry":
             return f"waiting for the model (try {event.get('attempt')}, status {event.get('error_status')})"
         return None

@@ -22,7 +22,9 @@ def launch(settings: CommandSettings, prompt: str) -> Launch:
 
 
 class Reader:
-    """Shows the last line that the command printed."""
+    """Shows the last line that the command printed. A command has no session to go on with."""
+
+    session: str | None = None
 
     def feed(self, line: bytes) -> str | None:
         """See `launch.Reader`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,6 +21,9 @@ NOT_PROXIED = f"localhost,127.0.0.1,::1,{GATEWAY_NAME}"
 
 PROMPT_VARIABLE_BYTES = 64 * 1024
 """Largest prompt that is also given as a variable: Linux refuses to exec with one above 128 KiB."""
+
+
+_SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ class Launch:
 
 
 class Reader(Protocol):
-    """Reads an agent's output, line by line. What it reads may be written by an attacker."""
+    """Reads an agent's output, line by line. What it reads may be written by an attacker.
+
+    `session` is the id under which the agent's conversation can be taken up again in another box with the
+    same HOME (`catalog.launch`, `resume`); None while the agent has told none, and for one that has none.
+    """
+
+    session: str | None
 
     def feed(self, line: bytes) -> str | None:
         """Take one line of standard output; returns what the agent is doing now, if the line says."""
@@ -53,6 +63,14 @@ class Reader(Protocol):
     def error(self) -> str | None:
         """Why the agent's own report says that it failed, or None."""
         ...
+
+
+def session_of(value: object) -> str | None:
+    """A session's id as an agent told it, if it is one: it becomes an argument of the agent's next start.
+
+    Both CLIs use UUIDs; anything else, such as a text that reads as an option, is none.
+    """
+    return value if isinstance(value, str) and _SESSION.fullmatch(value) else None
 
 
 def proxy_environment() -> dict[str, str]:

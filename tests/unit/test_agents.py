@@ -36,6 +36,30 @@ def test_the_session_is_ours_and_the_same_each_time() -> None:
     assert first != catalog.launch(CLAUDE, "x", "run", "t/p/1.2").argv
 
 
+def test_a_session_that_was_told_is_resumed_under_its_id() -> None:
+    session = "0bffbb74-0000-4000-8000-000000000001"
+    reader = claude.Reader()
+    assert reader.session is None
+    reader.feed(b'{"type":"system","subtype":"init","session_id":"%s"}' % session.encode())
+    assert reader.session == session
+    argv = catalog.launch(CLAUDE, "go on", "run", "t/p/1.2", resume=reader.session).argv
+    assert argv[argv.index("--resume") + 1] == session
+    assert "--session-id" not in argv
+
+
+@pytest.mark.parametrize("told", ["--settings=x", "", "0bffbb74", None, 7, ["0"]])
+def test_what_is_no_session_is_not_resumed(told: object) -> None:
+    reader = claude.Reader()
+    reader.feed(json.dumps({"type": "system", "subtype": "init", "session_id": told}).encode())
+    assert reader.session is None
+
+
+def test_a_command_begins_anew() -> None:
+    launch = catalog.launch(COMMAND, "x", "r", "t/p/1", resume="0bffbb74-0000-4000-8000-000000000001")
+    assert launch.argv == ("true",)
+    assert catalog.reader(COMMAND).session is None
+
+
 def test_a_way_out_is_found_in_every_spelling_and_never_leads_to_the_model() -> None:
     ways = proxy_environment()
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
