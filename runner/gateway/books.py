@@ -69,6 +69,12 @@ def books_of(account: Account, day: str) -> dict[Spent, Book]:
     return found
 
 
+def caps_of(account: Account, day: str) -> dict[Spent, Caps]:
+    """The caps that apply to an account's requests on a day: those of the books that they are entered in."""
+    books = books_of(account, day)
+    return {kind: caps for kind, caps in account.budget.caps().items() if kind in books}
+
+
 @dataclass
 class Books:
     """The sums of all books, and what is reserved in them by requests that are on their way."""
@@ -79,17 +85,15 @@ class Books:
     def refusal(self, account: Account, day: str) -> Spent | None:
         """Which cap is spent, if one is."""
         books = books_of(account, day)
-        for kind, caps in account.budget.caps().items():
-            if kind in books and self.spent[books[kind]].reaches(caps):
+        for kind, caps in caps_of(account, day).items():
+            if self.spent[books[kind]].reaches(caps):
                 return kind
         return None
 
     def must_wait(self, account: Account, day: str, most: Amount) -> bool:
         """Whether a request that may cost so much has to wait for those that are on their way."""
         books = books_of(account, day)
-        for kind, caps in account.budget.caps().items():
-            if kind not in books:
-                continue
+        for kind, caps in caps_of(account, day).items():
             reserved = self.reserved[books[kind]]
             alone = reserved == Amount() or reserved.requests == 0
             if not alone and (self.spent[books[kind]] + reserved + most).exceeds(caps):

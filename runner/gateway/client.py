@@ -165,7 +165,8 @@ class Gateway:
             HostError: It does not answer, or is of another version.
         """
         try:
-            status, said = cls(home.absolute(), 0, {})._ask("GET", "/outlook", None)
+            gateway = cls(home.absolute(), 0, {})
+            status, said = gateway._ask("GET", "/outlook", None)
         except _Gone:
             return None
         if status != 200:

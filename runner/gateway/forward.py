@@ -16,7 +16,7 @@ from runner.gateway.dialects import asked
 from runner.gateway.dialects.dialect import Answer
 from runner.gateway.exchange import Commons, Exchange, Grant, Refused
 from runner.gateway.grants import Access, Tokens
-from runner.gateway.ledger import Asked, OverBudgetError
+from runner.gateway.ledger import Asked, OverBudgetError, UnpricedError
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +157,8 @@ class Forwarder:
         except OverBudgetError as spent:
             self._grant.meter.over_budget = self._grant.meter.over_budget or spent.kind
             raise Refused(402, str(spent)) from spent
+        except UnpricedError as unpriced:
+            raise Refused(402, str(unpriced)) from unpriced
         except HostError as fault:
             raise Refused(503, f"nothing may be asked that can't be written down: {fault.message}") from fault
 

@@ -111,7 +111,7 @@ class Account(Value):
     """Whether a transcript invents the figures."""
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"
-    """What becomes of its requests while a window is used up; any but `next-account` uses the first account."""
+    """What becomes of its requests at a used-up window; only `next-account` uses more accounts than one."""
 
 
 class Tokens(Value):

@@ -19,7 +19,7 @@ from pathlib import Path
 from runner.database import Database, Statement
 from runner.errors import HostError
 from runner.gateway import prices
-from runner.gateway.books import Amount, Book, Books, books_of
+from runner.gateway.books import Amount, Book, Books, books_of, caps_of
 from runner.gateway.grants import Account, Tokens
 from runner.tasks.plan import Spent
 
@@ -36,8 +36,9 @@ _SCHEMA = """
     CREATE INDEX of_run ON requests (run);
     CREATE INDEX of_day ON requests (day)
 """
-"""`state` is `open` (its figures are an upper bound), `settled`, or `doubt` (open when a process died, or an
-answer that told no usage: its figures stay the upper bound)."""
+"""`state` is `open` (its figures are an upper bound), `settled`, `doubt` (open when a process died, or an
+answer that told no usage: its figures stay the upper bound), or `absorbed` (it came to nothing and was asked
+again: it counts nowhere)."""
 
 _RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?)"
 _SETTLE = (
@@ -46,7 +47,7 @@ _SETTLE = (
 )
 _SUM = (
     "SELECT total(coalesce(usd, 0)), sum(input + output + cache_read + cache_write), count(*),"
-    " sum(usd IS NULL) FROM requests WHERE "
+    " sum(usd IS NULL) FROM requests WHERE state != 'absorbed' AND "
 )
 _WHERE = {
     "attempt": "run = ? AND attempt = ?",
@@ -65,6 +66,10 @@ class OverBudgetError(Exception):
         self.kind = kind
 
 
+class UnpricedError(Exception):
+    """Money is capped, and nobody knows what the model that is asked costs."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is known of a request before it is sent: whom it asks, and what it can use at most."""
@@ -80,18 +85,40 @@ class Entry:
 
     asked: Asked
     number: int
+    most: Amount
+    """What it costs at most."""
+    in_money: bool = False
+    """Whether a cap in money applies to it."""
     model: str | None = None
     used: Tokens | None = None
     usd: float | None = None
+    counts: bool = True
 
     def settle(self, tokens: Tokens, model: str | None) -> None:
-        """It used these tokens, of the model that the answer names."""
-        self.used, self.model = tokens, model or self.asked.model
+        """It used these tokens, of the model that the answer names.
+
+        Where money is capped, an answer of a model without a price costs what it could have cost at most.
+        """
+        self.used, self.model, self.counts = tokens, model or self.asked.model, True
         self.usd = prices.usd(self.asked.dialect, self.model, tokens)
+        if self.usd is None and self.in_money:
+            self.usd = self.most.usd
 
     def nothing(self) -> None:
         """It was not answered as a model answers, and is not paid for."""
-        self.used, self.model, self.usd = Tokens(), self.asked.model, 0.0
+        self.used, self.model, self.usd, self.counts = Tokens(), self.asked.model, 0.0, True
+
+    def absorbed(self) -> None:
+        """It came to nothing and is asked again, in an entry of its own: it stays in the table, uncounted."""
+        self.nothing()
+        self.counts = False
+
+    @property
+    def cost(self) -> Amount:
+        """What it costs, as far as is known."""
+        if self.used is None:
+            return self.most
+        return _amount(self.used, self.usd) if self.counts else Amount()
 
 
 @dataclass
@@ -132,23 +159,26 @@ class Ledger:
 
         Raises:
             OverBudgetError: A cap of the account is spent.
+            UnpricedError: A cap of the account is in money, and the model has no known price.
             HostError: It can't be written down, so it may not be sent.
         """
         day, most = time.strftime("%Y-%m-%d"), _most(asked)
+        in_money = any(caps.usd is not None for caps in caps_of(account, day).values())
+        if in_money and most.unpriced:
+            raise UnpricedError(_unpriced(asked.model))
         await self._admitted(account, day, most)
         self._last += 1
-        entry = Entry(asked, self._last)
+        entry = Entry(asked, self._last, most, in_money)
         try:
             try:
-                await self._written(_reserving(entry, account, day, most))
+                await self._written(_reserving(entry, account, day))
             except BaseException:
                 entry.nothing()  # it was not sent
                 raise
             yield entry
         finally:
-            cost = most if entry.used is None else _amount(entry.used, entry.usd)
-            self.books.settle(account, day, most, cost)
-            self._pending.put(_Pending(_settling(entry, cost)))
+            self.books.settle(account, day, most, entry.cost)
+            self._pending.put(_Pending(_settling(entry)))
             self._changed.set()
             self._changed = asyncio.Event()
 
@@ -225,18 +255,29 @@ def _amount(tokens: Tokens, usd: float | None) -> Amount:
     return Amount(usd or 0.0, every, 1, int(usd is None))
 
 
-def _reserving(entry: Entry, account: Account, day: str, most: Amount) -> Statement:
-    asked = entry.asked
-    usd = None if most.unpriced else most.usd
+def _unpriced(model: str) -> str:
+    named = f"the price of the model {model!r} is not known" if model else "the request names no model"
+    return (
+        f"{named}, so the budget in dollars can't hold for it: use a model whose price is known, "
+        "or have the budget cap tokens or requests instead"
+    )
+
+
+def _reserving(entry: Entry, account: Account, day: str) -> Statement:
+    asked, most = entry.asked, entry.most
     whose = (account.run, account.task, account.profile, account.attempt, int(account.scripted))
-    figures = (asked.most.input, asked.most.output, usd)
+    figures = (asked.most.input, asked.most.output, _dollars(most))
     return _RESERVE, (entry.number, time.time(), day, *whose, asked.dialect, asked.model, *figures)
 
 
-def _settling(entry: Entry, cost: Amount) -> Statement:
+def _settling(entry: Entry) -> Statement:
     used, asked = entry.used, entry.asked
     if used is None:
-        usd = None if cost.unpriced else cost.usd
-        return _SETTLE, ("doubt", asked.model, asked.most.input, asked.most.output, 0, 0, usd, entry.number)
+        bound = (asked.most.input, asked.most.output, 0, 0, _dollars(entry.most))
+        return _SETTLE, ("doubt", asked.model, *bound, entry.number)
     figures = (used.input, used.output, used.cache_read, used.cache_write, entry.usd)
-    return _SETTLE, ("settled", entry.model, *figures, entry.number)
+    return _SETTLE, ("settled" if entry.counts else "absorbed", entry.model, *figures, entry.number)
+
+
+def _dollars(amount: Amount) -> float | None:
+    return None if amount.unpriced else amount.usd

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from runner.gateway import sockets
+from runner.gateway import prices, sockets
 from runner.gateway.client import Gateway
-from runner.gateway.grants import Service
+from runner.gateway.grants import Account, Service, Tokens
+from runner.tasks.plan import Budget, Caps
 from tests.contract.gateway_service import (
     BOX,
     CANARY,
@@ -295,3 +296,31 @@ def test_a_service_that_is_not_there(box: http.client.HTTPConnection, gateway: G
         assert f"127.0.0.1:{port}" in said["error"]["message"]
     usage = gateway.usage(BOX)
     assert (usage.requests, usage.last_status, usage.in_flight) == (2, 502, 0)
+
+
+def test_a_model_without_a_price_is_not_asked_while_dollars_are_capped(
+    box: http.client.HTTPConnection, upstream: Upstream, gateway: Gateway
+) -> None:
+    """Names that a box makes up, some of them much like known ones → told what to do, and never sent."""
+    account = Account(run="priced", attempt="t/p/1", budget=Budget(run=Caps(usd=5)))
+    services = (
+        Service(base_url=upstream.url, secret=CANARY),
+        Service(dialect="openai", base_url=upstream.url, secret=CANARY, header="authorization"),
+    )
+    gateway.grant(BOX, *services, account=account)
+    for path in ("/v1/messages", "/v1/responses", "/v1/chat/completions"):
+        for name in ('"nobody-1"', '"claude-3-haiku-but-really-opus"', '""', "7", '["claude-opus-5-5"]'):
+            box.request("POST", path, b'{"max_tokens": 5, "model": ' + name.encode() + b"}")
+            answer = box.getresponse()
+            said = json.loads(answer.read())["error"]["message"]
+            assert answer.status in (400, 402)
+            assert "budget in dollars" in said
+            assert "price is known" in said
+    assert upstream.seen == []
+    box.request("POST", "/v1/messages", b'{"max_tokens": 5, "model": "claude-opus-5-5"}')
+    assert box.getresponse().read() == USAGE
+    usage = gateway.usage(BOX)
+    most = prices.usd("anthropic", "claude-opus-5-5", Tokens(input=45, output=5))
+    assert most is not None
+    assert (usage.requests, usage.unpriced) == (1, 0)
+    assert usage.usd >= most, "an answer of a model without a price costs the most that it could have"

@@ -16,8 +16,9 @@ import pytest
 
 from runner.errors import HostError
 from runner.gateway import prices
+from runner.gateway.books import Amount
 from runner.gateway.grants import Account, Tokens
-from runner.gateway.ledger import Asked, Ledger, OverBudgetError
+from runner.gateway.ledger import Asked, Ledger, OverBudgetError, UnpricedError
 from runner.tasks.plan import Budget, Caps
 from tests.conftest import FULL, SEED
 
@@ -159,3 +160,55 @@ def test_a_process_that_is_killed_has_written_down_all_that_it_sent(tmp_path: Pa
     assert spent.requests - sent <= 3000 - after
     assert 120 * spent.requests <= spent.tokens <= 150 * spent.requests
     assert set(states) <= {"settled", "doubt"}
+
+
+UNHEARD = Asked("anthropic", "nobody-1", Tokens(input=10, output=10))
+
+
+def in_dollars(kind: str, *, scripted: bool = False) -> Account:
+    return WHO.model_copy(update={"budget": Budget.model_validate({kind: {"usd": 9}}), "scripted": scripted})
+
+
+@pytest.mark.parametrize("kind", ["attempt", "task", "profile", "run", "day"])
+def test_a_model_without_a_price_is_not_asked_while_dollars_are_capped(ledger: Ledger, kind: str) -> None:
+    with pytest.raises(UnpricedError, match=r"'nobody-1' is not known.*cap tokens"):
+        asyncio.run(ask(ledger, in_dollars(kind), None, UNHEARD))
+    assert ledger.spent(WHO)["attempt"] == Amount()
+    asyncio.run(ask(ledger, in_dollars(kind), Tokens(input=1)))
+    assert ledger.spent(WHO)["attempt"].requests == 1
+
+
+def test_a_cap_of_a_book_that_a_script_is_not_entered_in_is_none_of_its_caps(ledger: Ledger) -> None:
+    asyncio.run(ask(ledger, in_dollars("day", scripted=True), None, UNHEARD))
+    assert ledger.spent(WHO)["attempt"].unpriced == 1
+
+
+@pytest.mark.parametrize("capped", [True, False])
+def test_an_answer_of_a_model_without_a_price(ledger: Ledger, capped: bool) -> None:
+    """Where money is capped it costs the most that it could have; elsewhere its cost is unknown."""
+
+    async def answered() -> None:
+        async with ledger.entry(in_dollars("run") if capped else WHO, ASKED) as entry:
+            entry.settle(Tokens(input=5, output=5), "nobody-1")
+
+    asyncio.run(answered())
+    spent = ledger.spent(WHO)["run"]
+    most = prices.usd("anthropic", "claude-opus-5-5", ASKED.most)
+    assert (spent.tokens, spent.usd, spent.unpriced) == ((10, most, 0) if capped else (10, 0, 1))
+
+
+def test_what_was_absorbed_counts_nowhere_and_stays_in_the_table(tmp_path: Path) -> None:
+    who = WHO.model_copy(update={"budget": Budget(run=Caps(requests=1))})
+
+    async def retried(ledger: Ledger) -> None:
+        for _ in range(3):
+            async with ledger.entry(who, ASKED) as entry:
+                entry.absorbed()
+        await ask(ledger, who, Tokens(input=7))
+
+    for _ in range(2):  # summed up in memory first, then from the table
+        with closing(Ledger(tmp_path / "l.db")) as ledger:
+            if not ledger.spent(who)["run"].requests:
+                asyncio.run(retried(ledger))
+            assert (ledger.spent(who)["run"].requests, ledger.spent(who)["run"].tokens) == (1, 7)
+    assert [row[0] for row in rows(tmp_path / "l.db")] == ["absorbed"] * 3 + ["settled"]
