@@ -25,10 +25,12 @@ from runner.agents import catalog
 from runner.cli_words import (
     AcceptOption,
     FileArgument,
+    ForOption,
     JobsOption,
     JsonOption,
     LinesOption,
     RunArgument,
+    UntilOption,
     err,
     out,
     print_json,
@@ -43,6 +45,7 @@ from runner.selfcheck.promises import check_names
 from runner.settings import Settings
 from runner.supervisor import access, prepare
 from runner.supervisor import reap as reaping
+from runner.supervisor.deadline import end_of_run
 from runner.supervisor.forecast import Forecast, forecast
 from runner.supervisor.means import OwnedError, means
 from runner.supervisor.night import Night
@@ -117,11 +120,14 @@ def run(
     file: FileArgument,
     jobs: JobsOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
+    until: UntilOption = None,
+    lasts: ForOption = None,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
     accepted = check_names(accept_weaker or ())
+    end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     taken = run_names(settings)
     made = prepare.plan(file, taken, name)
@@ -132,7 +138,9 @@ def run(
         err.print(Text(words, "yellow"), soft_wrap=True)
     while True:
         try:
-            code = _work(made, settings, expected, accepted, as_json, partial(Night.start, plan=made))
+            code = _work(
+                made, settings, expected, accepted, as_json, partial(Night.start, plan=made, until=end)
+            )
         except OwnedError:
             if name is not None:
                 raise
@@ -146,11 +154,14 @@ def run(
 def resume(
     name: RunArgument = "latest",
     jobs: JobsOption = None,
+    until: UntilOption = None,
+    lasts: ForOption = None,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take up a run that ended early: adopt what still runs, finish what was begun, start the rest."""
     accepted = check_names(accept_weaker or ())
+    end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     state = find_run(settings, name)
     if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
@@ -159,7 +170,7 @@ def resume(
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
     raise typer.Exit(
-        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name))
+        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name, end))
     )
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
+from typing import Literal
 
 from runner import names
 from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, proxy_environment
 from runner.errors import EngineError
+from runner.gateway.grants import Usage
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
-from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
+from runner.supervisor.resuming import GO_ON, earlier
+from runner.supervisor.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.watch import Watch
+
+MORE_FILE = PROMPT_FILE.replace("prompt", workspace.MORE)
+"""Where the box sees what an agent is told that goes on."""
 
 
 class AgentBox:
@@ -47,22 +53,30 @@ class AgentBox:
     def adopt(self) -> str | None:
         """The box that an earlier process started for this attempt, if it did.
 
+        None also where its agent waits to go on in another one.
+
         Raises:
             EngineError: There was one, and it is lost: what it left can still be gathered.
         """
-        if not self._known.begun:
+        known = self._known
+        if not known.begun:
             return None
         boxes = [box for box in self.boxes() if box.labels.get(names.LABEL_ROLE) == "agent"]
-        started = [box for box in boxes if box.started is not None]
-        self.existed = bool(started) or (self._known.running and self.space.root.exists())
-        if not started and self.existed:
+        done = {held.container for held in known.held}
+        started = [box for box in boxes if box.started is not None and box.id not in done]
+        waits = bool(known.held) and known.began_again is None
+        self.existed = bool(started) or (known.running and self.space.root.exists())
+        if not started and self.existed and not (waits and self.space.root.exists()):
             raise EngineError("its box was lost while Corral did not run")
-        if not started:
+        if not started and not waits:
             self._clear_half_made(boxes)
             return None
         self._rooms.disks.reach(self._spec.box, "agent")
         self.grant()
-        return started[0].id
+        for box in boxes:
+            if box not in started:
+                self.gone(box.id)
+        return started[0].id if started else None
 
     def _clear_half_made(self, boxes: list[BoxState]) -> None:
         """Remove what an earlier process left of a box in which nothing ever ran."""
@@ -89,16 +103,31 @@ class AgentBox:
 
     def start(self, launch: Launch) -> str:
         """Start the agent; returns its container."""
+        return self._start("work", launch, PROMPT_FILE)
+
+    def start_again(self, session: str | None) -> str:
+        """Start the agent in a new container on the same files; returns that.
+
+        Args:
+            session: What it takes up again; without one it begins anew.
+        """
+        spec = self._spec
+        workspace.say_more(self.space, GO_ON)
+        words = spec.task.prompt if session is None else GO_ON
+        launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
+        return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
+
+    def _start(self, mode: Literal["work", "again"], launch: Launch, words: str) -> str:
         spec, rooms = self._spec, self._rooms
         sockets = self.grant()
         ways_out = proxy_environment() if spec.task.network else {}
         env = {**ways_out, **launch.env}
         if launch.prompt_on_stdin:
-            env["CORRAL_STDIN"] = PROMPT_FILE
+            env["CORRAL_STDIN"] = words
         if (launch.forwarder or ways_out) and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
         mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets)
-        argv = ("/opt/corral/enter", "work", self.base.commit, *launch.argv)
+        argv = ("/opt/corral/enter", mode, self.base.commit, *launch.argv)
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
         rooms.engine.start(container)
@@ -111,12 +140,13 @@ class AgentBox:
             return None
         return gateway.grant(spec.box, *spec.accesses, hosts=spec.task.network, account=spec.account)
 
-    def revoke(self) -> None:
-        """Take back what was granted."""
-        if self._spec.has_grant and self._rooms.gateway is not None:
-            self._rooms.gateway.revoke(self._spec.box)
+    def revoke(self) -> Usage | None:
+        """Take back what was granted; returns what it was used for, if there was anything."""
+        if not self._spec.has_grant or self._rooms.gateway is None:
+            return None
+        return self._rooms.gateway.revoke(self._spec.box)
 
-    def watch(self, container: str, stop: threading.Event) -> Watch:
+    def watch(self, container: str, orders: Orders, known: Known) -> Watch:
         """The watch over a container of it that runs."""
         spec, rooms = self._spec, self._rooms
         return Watch(
@@ -127,8 +157,10 @@ class AgentBox:
             limits=spec.task.limits,
             reader=catalog.reader(spec.profile.settings),
             log=rooms.log(spec.run, spec.key),
-            stop=stop,
+            orders=orders,
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
+            earlier=earlier(known, time.time()),
+            after=known.held[-1].output if known.held else 0,
         )
 
     def is_full(self) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,9 +26,11 @@ from runner.supervisor import events as e
 from runner.supervisor import host
 from runner.supervisor.agent_box import AgentBox
 from runner.supervisor.check import Checked, run_check
-from runner.supervisor.ending import ended_event, limit_words, spent
+from runner.supervisor.living import Living
+from runner.supervisor.resuming import in_all, window_of
 from runner.supervisor.salvage import bring_out
-from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
+from runner.supervisor.spec import AttemptSpec, Known, Orders, Rooms, box_spec
+from runner.supervisor.telling import ended_event, limit_words, signs, spent
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
 from runner.supervisor.watch import Watched
 
@@ -41,7 +42,7 @@ SCARCE = 1024**3
 
 
 def drive(
-    spec: AttemptSpec, rooms: Rooms, stop: threading.Event, told: tuple[e.Event, ...] = ()
+    spec: AttemptSpec, rooms: Rooms, orders: Orders, told: tuple[e.Event, ...] = ()
 ) -> Iterator[e.Event]:
     """Live one attempt through to its verdict.
 
@@ -51,10 +52,10 @@ def drive(
     Args:
         spec: The attempt.
         rooms: What it works with.
-        stop: Set when a person wants it ended; its work still comes home.
+        orders: What ends it from outside; its work still comes home.
         told: What an earlier process noted of this attempt, in order.
     """
-    life = _Life(spec, rooms, stop, Known.of(told))
+    life = _Life(spec, rooms, orders, Known.of(told))
     yield from life.run()
     yield from life.gather()
     yield from life.check()
@@ -64,10 +65,10 @@ def drive(
 class _Life:
     """The stages of `drive`, and what they have to tell each other."""
 
-    def __init__(self, spec: AttemptSpec, rooms: Rooms, stop: threading.Event, known: Known) -> None:
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known) -> None:
         self._spec = spec
         self._rooms = rooms
-        self._stop = stop
+        self._orders = orders
         self._known = known
         self._name = str(spec.key)
         self._box = AgentBox(spec, rooms, known)
@@ -86,23 +87,21 @@ class _Life:
         if self._known.ended is not None:
             self._ended, box.existed = self._known.ended, self._known.running
             return
-        seen = Watched()
+        living = Living(self._spec, self._rooms, self._orders, self._known, box)
         try:
-            container = box.adopt() or box.start(box.prepare())
-            yield e.BoxStarted(at=time.time(), attempt=self._name, container=container)
-            for seen in box.watch(container, self._stop).signs():
-                yield self._signs("running", seen)
+            yield from living.events()
         except FAULTS as fault:
-            self._ended = self._end_event("infrastructure", seen, _words(fault))
+            self._ended = self._end_event("infrastructure", living.seen, _words(fault))
         else:
-            self._ended = self._judge_end(seen)
+            self._ended = self._judge_end(in_all(living.seen, living.known.held))
         yield self._ended
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
         if seen.exit is None:
-            raise AssertionError("a watch ends with an exit")
+            raise AssertionError("a life ends with an exit")
         full = self._box.is_full()
-        ended, reason = how_it_ended(replace(seen.exit, disk_full=full, spent=spent(seen)))
+        window = window_of(seen, self._spec.account.on_limit)
+        ended, reason = how_it_ended(replace(seen.exit, disk_full=full, spent=spent(seen), window=window))
         limits = self._spec.task.limits
         notes = {
             "disk-short": self._box.disk < limits.disk,
@@ -215,7 +214,7 @@ class _Life:
             return
         command = self._spec.task.check
         done = Checked("none" if command is None else "not-run")
-        if command is not None and self._quarantine is not None and not self._stop.is_set():
+        if command is not None and self._quarantine is not None and not self._orders.stop.is_set():
             yield self._signs("checking", Watched(doing=command))
             try:
                 done = self._run_check(command, self._quarantine)
@@ -239,7 +238,7 @@ class _Life:
         mounts = self._box.space.check_mounts(rooms.disks.seen(spec.box), self._box.base, found.checked)
         box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
         log = rooms.log(spec.run, spec.key, "check.log")
-        return run_check(rooms.engine, box, log, spec.task.limits.time, self._stop)
+        return run_check(rooms.engine, box, log, spec.task.limits.time, self._orders.stop)
 
     # -- the end
 
@@ -251,7 +250,7 @@ class _Life:
         except FAULTS as fault:
             left = f"it could not be cleaned up: {_words(fault)}"
         reached = verdict(self._ended.ended, self._work, self._check)
-        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._stop.is_set()
+        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._orders.stop.is_set()
         yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, again=again)
 
     def _clean(self) -> None:
@@ -263,17 +262,7 @@ class _Life:
     # -- parts
 
     def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
-        seen = seen or Watched()
-        return e.Signs(
-            at=time.time(),
-            attempt=self._name,
-            stage=stage,
-            doing=seen.doing,
-            cpu=seen.cores,
-            memory=seen.measured.memory,
-            tokens=seen.tokens if self._spec.accesses else None,
-            usd=seen.usd if self._spec.accesses else None,
-        )
+        return signs(self._spec, time.time(), stage, seen or Watched())
 
     def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
         """The end, told again: a fault of ours came after it."""

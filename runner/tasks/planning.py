@@ -91,6 +91,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         compared=_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
+        on_limit=taskfile.on_limit,
         notes=(*notes, *_unused(taskfile)),
     )
 

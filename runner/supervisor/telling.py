@@ -1,4 +1,4 @@
-"""How an attempt's agent ended: from what was observed to the event that is journaled. Pure."""
+"""From what was observed of an attempt's agent to the events that tell it. Pure."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def ended_event(
         reason=reason,
         exit_code=seen.exit.code if seen.exit else None,
         seconds=seen.seconds,
+        held_s=seen.held_s,
         peak_memory=seen.measured.peak_memory,
         cpu_seconds=seen.measured.cpu_seconds,
         requests=model.requests if model else None,
@@ -38,6 +39,25 @@ def ended_event(
         usd=seen.usd if model else None,
         spent=spent(seen) if ended == "over-budget" else "",
         flags=flags,
+    )
+
+
+def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
+    """Signs of life."""
+    held = seen.held
+    return e.Signs(
+        at=at,
+        attempt=str(spec.key),
+        stage=stage,
+        doing=seen.doing,
+        cpu=seen.cores,
+        memory=seen.measured.memory,
+        tokens=seen.tokens if spec.accesses else None,
+        usd=seen.usd if spec.accesses else None,
+        held=held.why if held is not None else None,
+        held_kind=held.kind if held is not None else None,
+        held_until=held.until if held is not None else None,
+        held_s=seen.held_s if spec.accesses else None,
     )
 
 
