@@ -56,7 +56,7 @@ from runner.tasks.plan import Plan
 from runner.tasks.plan import Settings as AgentSettings
 from runner.tasks.schema import json_schema
 from runner.tasks.starter import starter
-from runner.views import live, plan_view, report, summary
+from runner.views import holds, live, plan_view, report, summary
 from runner.views.inert import block, cell
 
 app = typer.Typer(
@@ -237,10 +237,13 @@ def status(
             out.print(report.headline(state), cell(state.plan.file, "dim"), soft_wrap=True)
         return
     state = find_run(settings, name)
+    grants = cli_host.grants_of(settings.home, state)
     if as_json:
-        print_json(summary.summary(state))
+        held = {one.account.attempt: one.usage.held for one in grants if one.usage.held is not None}
+        print_json(summary.summary(state, held))
     else:
-        out.print(live.draw(state, {}, "", time.time()))
+        now = time.time()
+        out.print(live.draw(state, holds.now_held(grants, state.name, now), "", now))
         if state.ended is None and reaping.is_over(settings.home, state.name):
             words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
             out.print(Text(words, "yellow"), soft_wrap=True)

@@ -11,6 +11,9 @@ from runner.supervisor.deadline import at
 from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.plan import Plan, PlannedAttempt
 
+NOT_STARTED = "the run was stopped before it started"
+NOT_BEFORE_END = "the run's end came before it started"
+
 Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
 
 
@@ -90,9 +93,9 @@ def _decide_one(
 def _never(state: RunState, key: AttemptKey) -> str:
     """Why an attempt that waits will not be started, as things stand; empty if it may be."""
     if state.draining:
-        return "the run was stopped before it started"
+        return NOT_STARTED
     if state.over:
-        return "the run's end came before it started"
+        return NOT_BEFORE_END
     if (spent := state.spent_for(key)) is not None:
         return f"the budget of its {spent} is spent"
     shut = state.shut_for(key.profile)

@@ -56,6 +56,7 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
         usd=seen.usd if spec.accesses else None,
         held=held.why if held is not None else None,
         held_kind=held.kind if held is not None else None,
+        held_since=held.since if held is not None else None,
         held_until=held.until if held is not None else None,
         held_s=seen.held_s if spec.accesses else None,
     )
