@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runner.gateway.grants import Held
 from runner.supervisor import events as e
 from runner.supervisor.clock import Earlier
 from runner.supervisor.spec import Known
@@ -20,6 +19,12 @@ MOST = 20
 
 TOLD = frozenset({429, 503, 529})
 """Statuses by which services say that they are asked too much, or have too much to do."""
+
+GIVEN_UP = frozenset({400, 402})
+"""Statuses by which the gateway tells agents that it waited for long enough (`gateway.patience`)."""
+
+LIMITS = frozenset({"window", "overload", "unreachable"})
+"""What a request is held for that may make an agent give up, and that passes by itself."""
 
 RECENT = 60.0
 """Seconds: an agent that lived on for longer after such an answer did not die of it."""
@@ -34,24 +39,28 @@ GO_ON = (
 """What a session is told that is taken up again."""
 
 
-def is_limit(held: Held | None) -> bool:
-    """Whether that is more than waiting for one's turn."""
-    return held is not None and held.kind != "pace"
-
-
 def died_of(seen: Watched) -> str:
-    """Which limit an agent that ended by itself died of, in words; empty if it did not."""
+    """Which limit an agent that ended by itself died of, in words; empty if it did not.
+
+    It did if a service's limit was the last thing that it was told, shortly before; or if its requests were
+    held just then, and it gave up, or was told that the gateway gave up.
+    """
     if seen.exit is None or how_it_ended(seen.exit)[0] != "agent-error":
         return ""
-    if seen.held is not None and is_limit(seen.held):
+    if seen.held is not None and seen.held.kind in LIMITS:
         return seen.held.why
     model = seen.model
-    if model is None or model.last_status not in TOLD or model.last_activity is None or seen.lived is None:
+    if model is None or model.last_activity is None or seen.lived is None:
         return ""
     began, ended = seen.lived
     if not max(began, ended - RECENT) <= model.last_activity:  # an earlier box was told, or it lived on
         return ""
-    return model.limited or f"the model service answered {model.last_status}"
+    if model.last_status in TOLD:
+        return model.limited or f"the model service answered {model.last_status}"
+    if model.last_status in GIVEN_UP and not model.over_budget and seen.was_held is not None:
+        at, held = seen.was_held
+        return held.why if held.kind in LIMITS and ended - at <= RECENT else ""
+    return ""
 
 
 def window_of(seen: Watched, on_limit: OnLimit) -> str:
@@ -64,8 +73,9 @@ def window_of(seen: Watched, on_limit: OnLimit) -> str:
     if seen.exit.stopped == "over":
         closed = seen.held is not None and seen.held.kind == "window"
         return seen.exit.window or (seen.held.why if seen.held is not None and closed else "")
-    refused = seen.model.limited if seen.model is not None and on_limit == "stop" else ""
-    return refused or died_of(seen)
+    if seen.model is not None and seen.model.limited and on_limit == "stop":
+        return f"{seen.model.limited} is used up"
+    return died_of(seen)
 
 
 def may_go_on(seen: Watched, on_limit: OnLimit, times: int) -> str:

@@ -43,6 +43,8 @@ class Watched:
     seconds: float = 0.0
     held_s: float = 0.0
     held: Held | None = None
+    was_held: tuple[float, Held] | None = None
+    """What it was held for last, its turn aside, and when that was seen, in seconds since the epoch."""
     lived: tuple[float, float] | None = None
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
@@ -174,6 +176,8 @@ class Watch:
         if not self._ask_usage(seen) or seen.model is None:
             return False
         seen.held = seen.model.held
+        if seen.held is not None and seen.held.kind != "pace":
+            seen.was_held = time.time(), seen.held
         waits = seen.model.in_flight > 0 or seen.held is not None
         return waits or before is None or before.last_activity != seen.model.last_activity
 
