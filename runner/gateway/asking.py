@@ -1,15 +1,17 @@
 """Asks a service once, in the name of a box, and passes its answer back as it comes.
 
-Nothing is buffered on the way back: each piece of the answer is passed on as it comes. If the box
-hangs up, the handler is cancelled and the service's connection is closed with it.
+Whoever decides about a request may keep from the box that the service failed (`Try`), until the first byte of
+an answer has come. Nothing is buffered on the way back: each piece of the answer is passed on as it comes. If
+the box hangs up, the handler is cancelled and the service's connection is closed with it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import aiohttp
@@ -18,8 +20,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from runner.gateway.dialects import headers
-from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.exchange import Exchange, Grant, Refused
+from runner.gateway.dialects.reading import UsageReader, json_object, mapping
+from runner.gateway.exchange import Exchange, Fault, Grant, Refused, Try
 from runner.gateway.grants import Access, Script, Service
 from runner.gateway.ledger import Entry
 from runner.gateway.redact import Redactor
@@ -31,6 +33,15 @@ SERVICE_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=3
 
 READABLE_ENCODINGS = frozenset(("", "identity", "gzip", "deflate"))
 """Content encodings that are undone on the way; any other could hide the credential."""
+
+MAX_ERROR = 64 * 1024
+"""Bytes of an error that are looked into."""
+
+ERROR_TIMEOUT = 15.0
+"""Seconds in which a service must have told its error."""
+
+FAILED_AT_ONCE = b"event: error"
+"""How a stream begins of a service that has too much to do, and says so behind a 200."""
 
 ClientFor = Callable[[Access], aiohttp.ClientSession]
 ProxyFor = Callable[[str], str | None]
@@ -44,34 +55,50 @@ class Asker:
         self._client_for = client_for
         self._proxy_for = proxy_for
 
-    async def ask(self, exchange: Exchange, access: Access, entry: Entry | None) -> web.StreamResponse:
+    async def ask(
+        self, exchange: Exchange, access: Access, entry: Entry | None, trying: Try | None = None
+    ) -> web.StreamResponse | Fault:
         """Ask once, and pass back what is answered; `entry` is settled by it.
+
+        Returns:
+            The answer to the box, or why there is none yet, if `trying` keeps that from the box.
 
         Raises:
             Refused: There was no answer, or none that can be passed on.
         """
-        request = exchange.request
-        told = _headers(exchange, access)
         self._grant.meter.requests += 1
         try:
-            async with self._client_for(access).request(
-                request.method,
-                URL(_address(access, exchange), encoded=True),
-                headers=told,
-                data=io.BytesIO(exchange.body) if request.method == "POST" else None,
-                proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
-                allow_redirects=False,
-                timeout=SERVICE_TIMEOUT,
-                skip_auto_headers=("user-agent", "accept", "content-type"),
-            ) as answer:
-                with _settling(entry, answer.status, exchange.reader(answer)) as reader:
-                    return await self._pass_back(exchange, answer, access, reader)
+            answer = await self._send(exchange, access)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
-                entry.nothing()
-            if _hung_up(request):
-                raise
-            raise Refused(502, _unreachable(access, failure)) from failure
+                entry.absorbed()  # it was not sent
+            return _no_answer(exchange, access, failure, trying)
+        async with answer:
+            with _settling(entry, answer.status, exchange.reader(answer)) as reader:
+                try:
+                    first = await _first(exchange, answer, trying)
+                except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+                    return _no_answer(exchange, access, failure, trying)
+                if trying is not None:
+                    fault = await _judged(trying, answer, first, access)
+                    if fault is not None:
+                        if entry is not None:
+                            entry.absorbed()
+                        return fault
+                return await self._pass_back(exchange, answer, access, reader, first, trying)
+
+    async def _send(self, exchange: Exchange, access: Access) -> aiohttp.ClientResponse:
+        request = exchange.request
+        return await self._client_for(access).request(
+            request.method,
+            URL(_address(access, exchange), encoded=True),
+            headers=_headers(exchange, access),
+            data=io.BytesIO(exchange.body) if request.method == "POST" else None,
+            proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
+            allow_redirects=False,
+            timeout=SERVICE_TIMEOUT,
+            skip_auto_headers=("user-agent", "accept", "content-type"),
+        )
 
     async def _pass_back(
         self,
@@ -79,17 +106,23 @@ class Asker:
         answer: aiohttp.ClientResponse,
         access: Access,
         told: UsageReader | None,
+        first: bytes,
+        trying: Try | None,
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
         redactor = Redactor(_secret(access))
-        response = _prepared(answer, redactor)
+        begun = None if trying is None else await trying.begun()
+        if begun is not None and not _is_stream(answer):
+            raise Refused(answer.status if answer.status >= 400 else 502, _words(first, access))
         meter = self._grant.meter
         meter.last_status = answer.status
+        response = begun or _prepared(answer, redactor, bounded=trying is not None)
         with meter.reading(told) as reader:
-            await response.prepare(request)
+            if begun is None:
+                await response.prepare(request)
             try:
-                async for piece in answer.content.iter_any():
+                async for piece in _pieces(first, answer):
                     meter.last_activity = time.time()
                     if reader is not None:
                         reader.feed(piece)
@@ -100,6 +133,62 @@ class Asker:
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
+
+
+async def _first(exchange: Exchange, answer: aiohttp.ClientResponse, trying: Try | None) -> bytes:
+    """What of an answer is looked at before any of it is passed on."""
+    if trying is None or _encoding(answer) not in READABLE_ENCODINGS:
+        return b""
+    if answer.status >= 400:
+        read = bytearray()
+        async with asyncio.timeout(ERROR_TIMEOUT):
+            while len(read) < MAX_ERROR and (piece := await answer.content.readany()):
+                read += piece
+        return bytes(read)
+    return await answer.content.readany() if exchange.forward.counts else b""
+
+
+async def _judged(trying: Try, answer: aiohttp.ClientResponse, first: bytes, access: Access) -> Fault | None:
+    told: dict[str, str] = {}
+    for name, value in answer.headers.items():
+        told.setdefault(name.lower(), value)
+    status = answer.status
+    if status == 200 and first.startswith(FAILED_AT_ONCE):
+        status = 529
+    said = _words(first, access) if status >= 400 else ""
+    return await trying.judge(status, told, first if answer.status >= 400 else b"", said)
+
+
+async def _pieces(first: bytes, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for piece in answer.content.iter_any():
+        yield piece
+
+
+def _no_answer(exchange: Exchange, access: Access, failure: Exception, trying: Try | None) -> Fault:
+    """Why there is no answer, where that is kept from the box.
+
+    Raises:
+        Refused: It is not.
+    """
+    if _hung_up(exchange.request):
+        raise failure
+    if trying is None:
+        raise Refused(502, _unreachable(access, failure)) from failure
+    return Fault("unreachable", _unreachable(access, failure))
+
+
+def _is_stream(answer: aiohttp.ClientResponse) -> bool:
+    return answer.status == 200 and answer.content_type.lower() == "text/event-stream"
+
+
+def _words(body: bytes, access: Access) -> str:
+    """What an error says, in words, without the secret."""
+    said = json_object(body.partition(b"data:")[2] if body.startswith(FAILED_AT_ONCE) else body)
+    message = mapping(said.get("error")).get("message")
+    text = message if isinstance(message, str) else "no words"
+    return Redactor(_secret(access)).whole(text)[:500]
 
 
 @contextmanager
@@ -170,8 +259,10 @@ def _encoding(answer: aiohttp.ClientResponse) -> str:
     return answer.headers.get("content-encoding", "").lower()
 
 
-def _prepared(answer: aiohttp.ClientResponse, redactor: Redactor) -> web.StreamResponse:
+def _prepared(answer: aiohttp.ClientResponse, redactor: Redactor, *, bounded: bool) -> web.StreamResponse:
     passed = headers.to_box(answer.headers.items())
+    if bounded:
+        passed = headers.asking_again(answer.status, passed)
     told = CIMultiDict((redactor.whole(name), redactor.whole(value)) for name, value in passed)
     reason = redactor.whole(answer.reason or "")
     response = web.StreamResponse(status=answer.status, reason=reason, headers=told)

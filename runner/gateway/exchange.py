@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import aiohttp
 from aiohttp import web
 
 from runner.gateway.dialects.dialect import Dialect, Forward
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Access, Account
+from runner.gateway.grants import Access, Account, Service
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
+from runner.gateway.patience import Patience
+from runner.gateway.turns import Turns
+
+Renewed = Callable[[Service, str], Awaitable[Service | None]]
+"""Given a service that refuses a secret: the same with another secret, if there is one by now."""
 
 
 @dataclass
@@ -24,8 +31,15 @@ class Grant:
     meter: Meter
     account: Account
     """In whose name it asks."""
+    box: str = ""
+    """Whose it is: requests of one box wait in one queue."""
     held: int = 0
     """Bytes of request bodies in memory."""
+
+
+async def no_other(_service: Service, _refused: str) -> Service | None:
+    """There is no other credential than the one that was refused."""
+    return None
 
 
 @dataclass
@@ -33,6 +47,10 @@ class Commons:
     """What all grants of the process share."""
 
     ledger: Ledger
+    turns: Turns = field(default_factory=Turns)
+    patience: Patience = field(default_factory=Patience)
+    renewed: Renewed = no_other
+    """Asked when a service refuses a credential."""
     held: int = 0
     """Bytes of request bodies in memory."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -49,6 +67,8 @@ class Exchange:
     body: bytearray = field(default_factory=bytearray)
     asked: Asked | None = None
     """What it asks for, once that was looked at; None where it asks for nothing that counts."""
+    streams: bool = False
+    """Whether it asks for a stream."""
 
     def reader(self, answer: aiohttp.ClientResponse) -> UsageReader | None:
         """What reads the usage of that answer, where it counts."""
@@ -57,9 +77,42 @@ class Exchange:
         return self.dialect.usage_reader(self.forward.target.partition("?")[0], answer.content_type)
 
 
+@dataclass(frozen=True)
+class Fault:
+    """An answer, or the lack of one, that the agent need not see: the request can be sent again.
+
+    `failing`: the request itself may be why. `retry_at`: when to ask again, if the service says so, in
+    seconds since the epoch.
+    """
+
+    kind: Literal["overload", "unreachable", "credential"]
+    why: str
+    retry_at: float | None = None
+    failing: bool = False
+
+
+class Try(Protocol):
+    """One sending of a request, for whoever decides what becomes of it."""
+
+    async def judge(self, status: int, headers: Mapping[str, str], body: bytes, said: str) -> Fault | None:
+        """What is to be kept from the agent of an answer that begins like this.
+
+        Args:
+            status: Its status.
+            headers: With names in lower case.
+            body: Of an error, as far as it was read.
+            said: What an error says, in words, without any secret.
+        """
+
+    async def begun(self) -> web.StreamResponse | None:
+        """The answer to the box, if it was begun already while the box waited; from now on it is yours."""
+
+
 class Refused(Exception):  # noqa: N818 - it carries an answer; most of them are the box's fault, not ours
     """Ends a request before anything of an answer was sent: with this HTTP status, and these words."""
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, retry_after: int = 5) -> None:
         super().__init__(why)
         self.status = status
+        self.retry_after = retry_after
+        """Seconds, of a 429; Claude Code takes anything above 60 for a final refusal."""

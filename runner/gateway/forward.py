@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import nullcontext
 
 from aiohttp import web
 
-from runner.errors import HostError
 from runner.gateway import dialects
-from runner.gateway.asking import Asker
 from runner.gateway.dialects import asked
 from runner.gateway.dialects.dialect import Answer
 from runner.gateway.exchange import Commons, Exchange, Grant, Refused
-from runner.gateway.grants import Access, Tokens
-from runner.gateway.ledger import Asked, OverBudgetError, UnpricedError
+from runner.gateway.grants import Tokens
+from runner.gateway.holding import Holder
+from runner.gateway.ledger import Asked
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +29,13 @@ MAX_HELD = 4 * MAX_REQUEST
 MAX_HELD_BY_ALL = 16 * MAX_REQUEST
 """The same for all grants together."""
 
+ALWAYS_HELD = 4 * 1024 * 1024
+"""Bytes that a grant may have there whatever others have: requests that wait for hours lock nobody out."""
+
 LARGE = 1024 * 1024
 """Bytes from which on a body has to wait for its turn to be looked into."""
 
-RETRY_AFTER = "5"
+RETRY_AFTER = 5
 """Seconds; Claude Code takes anything above 60 for a final refusal."""
 
 BODY_TIMEOUT = 60.0
@@ -44,27 +45,22 @@ BODY_TIMEOUT = 60.0
 class Forwarder:
     """Handles every request that comes in on one grant's socket."""
 
-    def __init__(self, grant: Grant, commons: Commons, asker: Asker) -> None:
+    def __init__(self, grant: Grant, commons: Commons, holder: Holder) -> None:
         self._grant = grant
         self._commons = commons
-        self._asker = asker
+        self._holder = holder
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; see `dialects.decide` for what is forwarded at all."""
         meter = self._grant.meter
-        meter.in_flight += 1
-        meter.last_activity = time.time()
-        try:
-            response = await self._handle(request)
-            meter.last_status = response.status
-        except ConnectionError:
-            raise
-        except Exception:
-            log.exception("a request could not be handled")
-            raise
-        finally:
-            meter.in_flight -= 1
-            meter.last_activity = time.time()
+        with meter.asked():
+            try:
+                response = await self._handle(request)
+            except ConnectionError:
+                raise
+            except Exception:
+                log.exception("a request could not be handled")
+                raise
         return response
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -78,18 +74,19 @@ class Forwarder:
             return await self._forward(exchange)
         except Refused as refused:
             answer = dialect.error(refused.status, str(refused))
-            return self._own(answer, close=not request.content.is_eof())
+            return self._own(answer, close=not request.content.is_eof(), retry_after=refused.retry_after)
         finally:
             self._grant.held -= len(exchange.body)
             self._commons.held -= len(exchange.body)
 
-    def _own(self, answer: Answer, *, close: bool) -> web.Response:
+    def _own(self, answer: Answer, *, close: bool, retry_after: int = RETRY_AFTER) -> web.Response:
+        self._grant.meter.last_status = answer.status
         if answer.status != 200:
             log.info("answered by ourselves: %d %.300r", answer.status, answer.body)
         kind = "application/json" if answer.body else None
         response = web.Response(status=answer.status, body=answer.body, content_type=kind)
         if answer.status == 429:
-            response.headers["retry-after"] = RETRY_AFTER
+            response.headers["retry-after"] = str(retry_after)
         if close:
             response.force_close()
         return response
@@ -97,12 +94,7 @@ class Forwarder:
     async def _forward(self, exchange: Exchange) -> web.StreamResponse:
         await self._read(exchange.request, exchange.body)
         await self._look_into(exchange)
-        # One access for the whole of what follows: it may be renewed at any time, and the key of one
-        # service must never go to another.
-        access = dialects.who_answers(self._grant.accesses, exchange.dialect)
-        if access is None:
-            raise Refused(403, f"this box may not ask {exchange.dialect.name} any more")
-        return await self._within_budget(exchange, access)
+        return await self._holder.answer(exchange)
 
     async def _read(self, request: web.BaseRequest, body: bytearray) -> None:
         if (request.content_length or 0) > MAX_REQUEST:
@@ -127,7 +119,7 @@ class Forwarder:
             raise Refused(413, TOO_LARGE)
         if self._grant.held > MAX_HELD:
             raise Refused(429, "too many large requests at once from this box")
-        if self._commons.held > MAX_HELD_BY_ALL:
+        if self._commons.held > MAX_HELD_BY_ALL and self._grant.held > ALWAYS_HELD:
             raise Refused(429, "too many large requests at once from all boxes")
 
     async def _look_into(self, exchange: Exchange) -> None:
@@ -148,24 +140,11 @@ class Forwarder:
         if reached is not None:
             raise Refused(403, f"this gateway does not let the service use {reached}")
 
-    async def _within_budget(self, exchange: Exchange, access: Access) -> web.StreamResponse:
-        if exchange.asked is None:
-            return await self._asker.ask(exchange, access, None)
-        try:
-            async with self._commons.ledger.entry(self._grant.account, exchange.asked) as entry:
-                return await self._asker.ask(exchange, access, entry)
-        except OverBudgetError as spent:
-            self._grant.meter.over_budget = self._grant.meter.over_budget or spent.kind
-            raise Refused(402, str(spent)) from spent
-        except UnpricedError as unpriced:
-            raise Refused(402, str(unpriced)) from unpriced
-        except HostError as fault:
-            raise Refused(503, f"nothing may be asked that can't be written down: {fault.message}") from fault
-
 
 def _reached(exchange: Exchange) -> str | None:
     """The first thing that a request would have the service reach out for, if any."""
     said = asked.read(bytes(exchange.body))
+    exchange.streams = said.get("stream") is True or ":stream" in exchange.forward.target
     if exchange.forward.counts:
         most = Tokens(input=len(exchange.body), output=asked.most_output(said))
         exchange.asked = Asked(exchange.dialect.name, asked.model(said), most)

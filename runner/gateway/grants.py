@@ -23,8 +23,22 @@ OnLimit = Literal["wait", "stop", "next-account"]
 `next-account`: the next of the accounts that the grant lists is asked, and if all are used up, they wait.
 """
 
+Priority = Literal["low", "normal", "high"]
+"""Where boxes wait for the same account, how much of it each gets: four times as much with each step."""
+
 MAX_COUNT = 2**53
 """No honest token count is larger; a larger one is not believed."""
+
+
+class Prior(Value):
+    """What an account is taken to bear where the service says nothing of it."""
+
+    at_once: int | None = Field(None, ge=1, le=100_000)
+    """Requests on their way at a time; it holds whatever the service says."""
+    requests: int | None = Field(None, ge=1, le=MAX_COUNT)
+    """Requests a minute."""
+    tokens: int | None = Field(None, ge=1, le=MAX_COUNT)
+    """Tokens a minute, in and out."""
 
 
 class Service(Value):
@@ -44,6 +58,8 @@ class Service(Value):
     """Whether the credential is a `CLAUDE_CODE_OAUTH_TOKEN`, which needs a beta flag of its own."""
     account: str = "default"
     """The name of the account that the credential belongs to: what is limited is limited by account."""
+    prior: Prior = Prior()
+    """What the account is taken to bear."""
 
     @field_validator("base_url")
     @classmethod
@@ -112,6 +128,8 @@ class Account(Value):
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"
     """What becomes of its requests at a used-up window; only `next-account` uses more accounts than one."""
+    priority: Priority = "normal"
+    """How much it gets where others wait for the same account."""
 
 
 class Tokens(Value):

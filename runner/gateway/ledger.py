@@ -66,6 +66,10 @@ class OverBudgetError(Exception):
         self.kind = kind
 
 
+class BusyError(Exception):
+    """It has to wait for other requests of the same budget, and was not to."""
+
+
 class UnpricedError(Exception):
     """Money is capped, and nobody knows what the model that is asked costs."""
 
@@ -154,10 +158,11 @@ class Ledger:
         self._database.close()
 
     @asynccontextmanager
-    async def entry(self, account: Account, asked: Asked) -> AsyncIterator[Entry]:
+    async def entry(self, account: Account, asked: Asked, *, waits: bool = True) -> AsyncIterator[Entry]:
         """Enter a request, from before it is sent until its answer has ended.
 
         Raises:
+            BusyError: It has to wait for others of the same budget, and `waits` is not set; see `room`.
             OverBudgetError: A cap of the account is spent.
             UnpricedError: A cap of the account is in money, and the model has no known price.
             HostError: It can't be written down, so it may not be sent.
@@ -166,7 +171,8 @@ class Ledger:
         in_money = any(caps.usd is not None for caps in caps_of(account, day).values())
         if in_money and most.unpriced:
             raise UnpricedError(_unpriced(asked.model))
-        await self._admitted(account, day, most)
+        await self._admitted(account, day, most, waits=waits)
+        self.books.reserve(account, day, most)  # nothing else runs between the last look and this
         self._last += 1
         entry = Entry(asked, self._last, most, in_money)
         try:
@@ -188,15 +194,24 @@ class Ledger:
         self._load(books.values())
         return {kind: self.books.spent[book] for kind, book in books.items()}
 
-    async def _admitted(self, account: Account, day: str, most: Amount) -> None:
+    async def room(self, account: Account, asked: Asked) -> None:
+        """Wait until a request could be entered.
+
+        Raises:
+            OverBudgetError: A cap of the account is spent.
+        """
+        await self._admitted(account, time.strftime("%Y-%m-%d"), _most(asked), waits=True)
+
+    async def _admitted(self, account: Account, day: str, most: Amount, *, waits: bool) -> None:
         self._load(books_of(account, day).values())
-        while True:  # nothing else runs between the last look and the reservation
+        while True:
             kind = self.books.refusal(account, day)
             if kind is not None:
                 raise OverBudgetError(kind, f"the budget of this {kind} is spent")
             if not self.books.must_wait(account, day, most):
-                self.books.reserve(account, day, most)
                 return
+            if not waits:
+                raise BusyError
             await self._changed.wait()
 
     def _load(self, books: Iterable[Book]) -> None:

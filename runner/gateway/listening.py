@@ -17,13 +17,16 @@ from runner.gateway.asking import Asker, ClientFor, ProxyFor
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.door import Door
 from runner.gateway.egress import Egress
-from runner.gateway.exchange import Commons, Grant
+from runner.gateway.exchange import Commons, Grant, Renewed, no_other
 from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Outlook, Script, Standing, Sum, Usage
+from runner.gateway.holding import Holder
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
+from runner.gateway.patience import Patience
 from runner.gateway.places import SOCKET, box_folder
+from runner.gateway.turns import Turns
 from runner.tasks.plan import AllowedHost
 
 log = logging.getLogger(__name__)
@@ -119,12 +122,21 @@ class Grants:
     """All grants of this process, by box."""
 
     def __init__(
-        self, home: Path, ledger: Ledger, client_for: ClientFor, proxy_for: ProxyFor, outside: Outside
+        self,
+        home: Path,
+        ledger: Ledger,
+        client_for: ClientFor,
+        proxy_for: ProxyFor,
+        outside: Outside,
+        *,
+        turns: Turns | None = None,
+        patience: Patience | None = None,
+        renewed: Renewed = no_other,
     ) -> None:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
-        self._commons = Commons(ledger)
+        self._commons = Commons(ledger, turns or Turns(), patience or Patience(), renewed)
         self._outside = outside
         self._open: dict[str, _Open] = {}
 
@@ -157,7 +169,7 @@ class Grants:
 
     def outlooks(self) -> list[Outlook]:
         """How every account stands that was asked anything, or whose window is used up."""
-        return []
+        return self._commons.turns.outlooks()
 
     def _usage(self, found: _Open) -> Usage:
         spent = self._commons.ledger.spent(found.grant.account)["attempt"]
@@ -195,9 +207,10 @@ class Grants:
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account)
+        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, box)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
-        forwarder = Forwarder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
+        holder = Holder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
+        forwarder = Forwarder(grant, self._commons, holder)
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets

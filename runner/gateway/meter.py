@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Tokens, Usage
+from runner.gateway.grants import Held, Tokens, Usage
 from runner.tasks.plan import Spent
 
 UNNAMED = "unknown"
@@ -31,8 +31,14 @@ class Meter:
     last_status: int | None = None
     over_budget: Spent = ""
     limited: str = ""
+    held_before: float = 0.0
+    """Seconds, of stretches that are over."""
     settled: dict[str, Tokens] = field(default_factory=dict)
     running: list[UsageReader] = field(default_factory=list)
+    waiting: dict[object, Held] = field(default_factory=dict)
+    """What each request waits for that is held back."""
+    clock: Callable[[], float] = time.monotonic
+    held_since: float | None = None
 
     @classmethod
     def continuing(cls, usage: Usage, *, scripted: bool) -> Meter:
@@ -45,8 +51,55 @@ class Meter:
             last_status=usage.last_status,
             over_budget=usage.over_budget,
             limited=usage.limited,
+            held_before=usage.held_s,
             settled=dict(usage.models),
         )
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Count a request that the box has under way."""
+        self.in_flight += 1
+        self.last_activity = time.time()
+        self._note()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self.last_activity = time.time()
+            self._note()
+
+    @contextmanager
+    def holding(self, request: object, held: Held) -> Iterator[None]:
+        """Note that one of the box's requests waits in the gateway, and for what."""
+        self.waiting[request] = held
+        self._note()
+        try:
+            yield
+        finally:
+            del self.waiting[request]
+            self._note()
+
+    def _note(self) -> None:
+        """Begin or end a stretch in which the box waits for nothing but the gateway."""
+        is_held = 0 < self.in_flight <= len(self.waiting)
+        if is_held and self.held_since is None:
+            self.held_since = self.clock()
+        elif not is_held and self.held_since is not None:
+            self.held_before += self.clock() - self.held_since
+            self.held_since = None
+
+    @property
+    def held_s(self) -> float:
+        """Seconds in which the box had asked, and all that it had asked waited in the gateway."""
+        running = 0.0 if self.held_since is None else self.clock() - self.held_since
+        return self.held_before + running
+
+    @property
+    def held(self) -> Held | None:
+        """What its requests wait for, if all of them wait: of several things, what lasts longest."""
+        if self.held_since is None:
+            return None
+        return max(self.waiting.values(), key=lambda held: held.until or 0)
 
     def is_alive(self) -> None:
         """Note that the box has done something just now."""
@@ -85,6 +138,8 @@ class Meter:
             scripted=self.scripted,
             over_budget=self.over_budget,
             limited=self.limited,
+            held_s=self.held_s,
+            held=self.held,
             models=models,
         )
 

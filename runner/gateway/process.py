@@ -24,6 +24,9 @@ from runner.gateway.ledger import FILE, Ledger
 from runner.gateway.listening import Grants, listen
 from runner.gateway.outside import outside
 from runner.gateway.places import ADMIN_SOCKET, LOCK, SCRIPT_SOCKET, own_folder
+from runner.gateway.turns import Turns
+from runner.gateway.windows import FILE as WINDOWS
+from runner.gateway.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,8 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         clients = await stack.enter_async_context(_clients(home))
         ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))
         world = await stack.enter_async_context(outside(home))
-        grants = Grants(home, ledger, clients, _proxy_for(), world)
+        windows = stack.enter_context(closing(Windows(own_folder(home) / WINDOWS)))
+        grants = Grants(home, ledger, clients, _proxy_for(), world, turns=Turns(windows))
         stack.push_async_callback(grants.close_all)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))

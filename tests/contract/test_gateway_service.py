@@ -271,31 +271,38 @@ def test_answers_that_are_not_passed_on(
     assert len(upstream.seen) == 1
 
 
-def test_errors_of_the_service_pass_as_they_are(
+def test_errors_that_no_waiting_mends_pass_as_they_are(
     box: http.client.HTTPConnection, upstream: Upstream, gateway: Gateway
 ) -> None:
     upstream.answer = lambda asked: plain(
-        asked, b'{"type":"error"}', 429, retry_after="7", x_should_retry="false"
+        asked, b'{"type":"error"}', 413, retry_after="7", x_should_retry="false"
     )
     box.request("POST", "/v1/messages", b"{}")
     answer = box.getresponse()
-    assert (answer.status, answer.read(), answer.getheader("retry-after")) == (429, b'{"type":"error"}', "7")
+    assert (answer.status, answer.read(), answer.getheader("retry-after")) == (413, b'{"type":"error"}', "7")
     assert answer.getheader("x-should-retry") is None
-    assert gateway.usage(BOX).last_status == 429
+    assert gateway.usage(BOX).last_status == 413
 
 
-def test_a_service_that_is_not_there(box: http.client.HTTPConnection, gateway: Gateway) -> None:
+def test_a_service_that_is_not_there_is_waited_for(
+    box: http.client.HTTPConnection, upstream: Upstream, gateway: Gateway
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     gateway.grant(BOX, Service(base_url=f"http://127.0.0.1:{port}", secret=CANARY))
-    for _ in range(2):
-        box.request("POST", "/v1/messages", b"{}")
-        answer = box.getresponse()
-        said = json.loads(answer.read())
-        assert (answer.status, said["error"]["type"]) == (502, "api_error")
-        assert f"127.0.0.1:{port}" in said["error"]["message"]
+    box.request("POST", "/v1/messages", b"{}")
+    while (held := gateway.usage(BOX).held) is None or held.kind != "unreachable":
+        time.sleep(0.01)
+    assert f"127.0.0.1:{port}" in held.why
+    gateway.grant(
+        BOX, Service(base_url=upstream.url, secret=CANARY)
+    )  # what is waited for is what is granted now
+    answer = box.getresponse()
+    assert (answer.status, answer.read()) == (200, USAGE)
     usage = gateway.usage(BOX)
-    assert (usage.requests, usage.last_status, usage.in_flight) == (2, 502, 0)
+    assert (usage.last_status, usage.in_flight, usage.held, usage.limited) == (200, 0, None, "")
+    assert usage.requests > 1
+    assert usage.held_s > 0
 
 
 def test_a_model_without_a_price_is_not_asked_while_dollars_are_capped(

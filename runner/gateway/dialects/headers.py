@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from runner.gateway.grants import Service
@@ -60,6 +61,20 @@ def to_box(answered: Iterable[tuple[str, str]]) -> Headers:
         for name, value in answered
         if key(name) not in _DROPPED_FROM_SERVICE and not key(name).startswith("proxy-")
     ]
+
+
+LONGEST_PAUSE = 59
+"""Seconds: Claude Code takes a longer `retry-after` for a final refusal, and Codex a 429 without one."""
+
+
+def asking_again(status: int, passed: Headers) -> Headers:
+    """The headers of an error with a `retry-after` that no agent takes for more than it says."""
+    told = [value for name, value in passed if key(name) == "retry-after"]
+    if status < 400 or (not told and status != 429):
+        return passed
+    short = bool(told) and re.fullmatch(r"[0-9]{1,2}", told[0]) is not None and int(told[0]) <= LONGEST_PAUSE
+    others = [(name, value) for name, value in passed if key(name) != "retry-after"]
+    return [*others, ("retry-after", told[0] if short else str(LONGEST_PAUSE))]
 
 
 def key(name: str) -> str:
