@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     )
     openai_base_url: str = Field(default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
-    """Read and kept on the host like the others; no profile is granted it yet."""
 
     @field_validator("home")
     @classmethod
@@ -77,6 +76,7 @@ class Settings(BaseSettings):
             "ANTHROPIC_API_KEY": self.anthropic_api_key,
             "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
             "CLAUDE_CODE_OAUTH_TOKEN": self.claude_code_oauth_token,
+            "OPENAI_API_KEY": self.openai_api_key,
         }
         return tuple(name for name, value in found.items() if value is not None and value.get_secret_value())
 

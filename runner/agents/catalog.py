@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from typing import Literal
 
-from runner.agents import claude, command
+from runner.agents import claude, codex, command
 from runner.agents.launch import Launch, Reader
-from runner.tasks.plan import ClaudeSettings, Settings
+from runner.tasks.plan import ClaudeSettings, CodexSettings, CommandSettings, Settings
 
+_READERS: dict[str, type[Reader]] = {
+    "claude": claude.Reader,
+    "codex": codex.Reader,
+    "command": command.Reader,
+}
+_DIALECTS: dict[str, Literal["anthropic", "openai"]] = {"claude": "anthropic", "codex": "openai"}
 _SESSIONS = uuid.UUID("5f0b7a52-7d0c-4f0e-9a57-0c0441a10001")
 
 
@@ -25,22 +32,35 @@ def launch(settings: Settings, prompt: str, run: str, attempt: str, resume: str 
     if isinstance(settings, ClaudeSettings):
         session = resume or session_id(run, attempt)
         return claude.launch(settings, prompt, session, resume=resume is not None)
+    if isinstance(settings, CodexSettings):
+        return codex.launch(settings, prompt, resume)
     return command.launch(settings, prompt)
 
 
 def reader(settings: Settings) -> Reader:
     """A fresh reader of that agent's output."""
-    return claude.Reader() if isinstance(settings, ClaudeSettings) else command.Reader()
+    return _READERS[settings.cli]()
 
 
 def told(settings: Settings, line: bytes) -> str | None:
     """A line of that agent's output as a person reads it; None where it holds nothing to read."""
-    return claude.told(line) if isinstance(settings, ClaudeSettings) else line.decode(errors="replace")
+    match settings:
+        case ClaudeSettings():
+            return claude.told(line)
+        case CodexSettings():
+            return codex.told(line)
+        case CommandSettings():
+            return line.decode(errors="replace")
 
 
 def layer(settings: Settings) -> str | None:
     """The agent layer that the image needs, or None."""
-    return settings.cli if isinstance(settings, ClaudeSettings) else None
+    return None if isinstance(settings, CommandSettings) else settings.cli
+
+
+def dialect(settings: Settings) -> Literal["anthropic", "openai"] | None:
+    """In which dialect that agent asks its model; None where nobody can know."""
+    return _DIALECTS.get(settings.cli)
 
 
 def session_id(run: str, attempt: str) -> str:

@@ -12,12 +12,10 @@ import json
 from typing import Any
 
 from runner.agents.launch import GATEWAY_NAME, PLACEHOLDER_KEY, SOCKET, Launch, environment, session_of
+from runner.agents.lines import indented, json_object
 from runner.tasks.plan import ClaudeSettings
 
 VERSION = "2.1.329"
-RESULT_LINES = 20
-LONGEST_LINE = 1024 * 1024
-"""A longer line is not parsed: it is a tool result, or an attempt to make us work."""
 
 _ONBOARDED = {
     "hasCompletedOnboarding": True,
@@ -72,7 +70,7 @@ class Reader:
 
     def feed(self, line: bytes) -> str | None:
         """See `launch.Reader`."""
-        event = _object(line)
+        event = json_object(line)
         kind = event.get("type")
         if kind == "result":
             self._result = event
@@ -99,7 +97,7 @@ class Reader:
 
 def told(line: bytes) -> str | None:
     """A line of its output as a person reads it; None where it holds nothing to read."""
-    event = _object(line)
+    event = json_object(line)
     match event.get("type"):
         case None:
             return line.decode(errors="replace")
@@ -125,29 +123,13 @@ def _blocks(event: dict[str, Any]) -> list[str]:
 def _results(event: dict[str, Any]) -> list[str]:
     """What tools answered, indented, the long ones cut."""
     texts = [block.get("content") for block in _content(event) if block.get("type") == "tool_result"]
-    return [_indented(text) for text in texts if isinstance(text, str) and text.strip()]
-
-
-def _indented(text: str) -> str:
-    rows = text.rstrip().splitlines()
-    cut = [f"… {len(rows) - RESULT_LINES} more lines"] if len(rows) > RESULT_LINES else []
-    return "\n".join(f"    {row[:500]}" for row in (*rows[:RESULT_LINES], *cut))
+    return [indented(text) for text in texts if isinstance(text, str) and text.strip()]
 
 
 def _content(event: dict[str, Any]) -> list[dict[str, Any]]:
     message = event.get("message")
     blocks = message.get("content") if isinstance(message, dict) else None
     return [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    if len(line) > LONGEST_LINE or not line.startswith(b"{"):
-        return {}
-    try:
-        parsed = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
 
 
 def _doing(event: dict[str, Any]) -> str | None:

@@ -115,9 +115,9 @@ def chain(
         seen = inputs.seen_key([step.command for step in steps], files.tree(), files.read)
         made.append(layers.setup_layer(choices.recipe("setup"), made[-1].as_parent, choices.uid, steps, seen))
     if cli is not None:
-        program = pin(cli, choices.platform)
+        pinned = pin(cli, choices.platform)
         recipe = choices.recipe(f"agent-{cli}")
-        made.append(layers.agent_layer(recipe, made[-1].as_parent, cli, program.version, program.sha256))
+        made.append(layers.agent_layer(recipe, made[-1].as_parent, cli, pinned.version, pinned.checksum))
     return Chain((*ground.layers, *made), ground.named)
 
 

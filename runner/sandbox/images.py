@@ -10,7 +10,7 @@ import platform
 import posixpath
 import re
 import tarfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,10 +178,10 @@ class Images:
 
     def _build(self, layer: Layer, files: CommitFiles | None, on_line: OnLine) -> str:
         own = self._own_files(layer)
-        program = self._program(layer, on_line)
+        programs = self._programs(layer, on_line)
         try:
             return self._engine.build(
-                _context(layer, own, program, files),
+                _context(layer, own, programs, files),
                 layer.tag,
                 dockerfile=DOCKERFILE,
                 labels=layer.labels,
@@ -205,11 +205,13 @@ class Images:
             bundle.append(File(dockerfile.BUNDLE, _certificates(self._ca_bundle)))
         return [*layer.files, *bundle, File(DOCKERFILE, text.encode("utf-8", "surrogateescape"))]
 
-    def _program(self, layer: Layer, on_line: OnLine) -> Path | None:
+    def _programs(self, layer: Layer, on_line: OnLine) -> dict[str, Path]:
+        """The files of this host that a layer's context holds, by their paths there."""
         if layer.agent is None:
-            return None
+            return {}
         wanted = binaries.pin(layer.agent, self._choices.platform)
-        return binaries.fetch(wanted, self._home / "cache" / "cli", on_line)
+        place = binaries.fetch(wanted, self._home / "cache" / "cli", on_line)
+        return {program.path: place / program.path for program in wanted.programs}
 
     def _check(self, reference: str) -> None:
         facts = self._engine.image(reference)
@@ -257,15 +259,14 @@ class Images:
 
 
 def _context(
-    layer: Layer, own: list[File], program: Path | None, files: CommitFiles | None
+    layer: Layer, own: list[File], programs: Mapping[str, Path], files: CommitFiles | None
 ) -> Iterator[bytes]:
     with ExitStack() as stack:
         parts = []
         if layer.export is not None and files is not None:
             archive = stack.enter_context(files.export(layer.export.path))
             parts.append(context.of_archive(archive, layer.export.prefix, _sent(layer, files)))
-        if program is not None:
-            parts.append(context.of_disk(program, program.name))
+        parts += [context.of_disk(file, path) for path, file in programs.items()]
         yield from context.pack(*parts, context.of_files(own))
 
 

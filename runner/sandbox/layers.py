@@ -14,7 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-LayerName = Literal["base", "dev", "tools", "setup", "agent-claude", "steward"]
+LayerName = Literal["base", "dev", "tools", "setup", "agent-claude", "agent-codex", "steward"]
+
+_AGENTS: dict[str, tuple[LayerName, str]] = {
+    "claude": ("agent-claude", "Claude Code"),
+    "codex": ("agent-codex", "Codex"),
+}
+"""The agent CLIs that have a layer: its name, and the CLI's."""
 
 LABEL_LAYER = "corral.image"
 LABEL_KEY = "corral.key"
@@ -96,7 +102,7 @@ class Layer:
         files: The context's files besides the Dockerfile.
         args: Build arguments.
         export: What of the base commit is in the context.
-        agent: The agent CLI whose binary is in the context, under its own name.
+        agent: The agent CLI whose programs are in the context, as they lie in its directory.
         target: The Dockerfile's stage, if not the last.
         network: Whether its steps use the network, and so want the CA bundle.
     """
@@ -197,14 +203,15 @@ def setup_layer(recipe: Recipe, parent: Parent, uid: int, steps: tuple[Step, ...
 
 
 def agent_layer(recipe: Recipe, parent: Parent, cli: str, version: str, checksum: str) -> Layer:
-    """An agent CLI, as one pinned binary.
+    """An agent CLI, as its pinned programs.
 
     Raises:
         ValueError: There is no such agent layer.
     """
-    if cli != "claude":
+    if cli not in _AGENTS:
         raise ValueError(f"no image layer for the agent CLI {cli!r}")
-    layer = _on("agent-claude", f"Claude Code {version}", recipe, parent, {}, checksum)
+    name, words = _AGENTS[cli]
+    layer = _on(name, f"{words} {version}", recipe, parent, {}, checksum)
     return Layer(**{**vars(layer), "agent": cli, "network": False})
 
 

@@ -8,14 +8,17 @@ from pydantic import ValidationError
 
 from runner.agents import catalog
 from runner.errors import UsageError
-from runner.gateway.grants import Access, Script, Service
+from runner.gateway.grants import Access, DialectName, Script, Service
 from runner.gateway.transcript import load as load_transcript
 from runner.settings import Settings
 from runner.tasks.plan import Plan, Profile
 
-NO_CREDENTIAL = (
-    "set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN, or give `upstream: script:PATH`"
-)
+NO_CREDENTIAL = {
+    "anthropic": "set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN, "
+    "or give `upstream: script:PATH`",
+    "openai": "set OPENAI_API_KEY, or give `upstream: script:PATH`",
+}
+"""What is to be done where a model is asked in a dialect, and the host has no credential for it."""
 
 
 class NoCredentialError(UsageError):
@@ -31,10 +34,12 @@ def accesses_for(profile: Profile, task: str, settings: Settings) -> tuple[Acces
     """
     if profile.upstream.kind == "script":
         return (Script(transcript=str(transcript(profile, task))),)
-    service = _service(settings)
-    if service is None and catalog.layer(profile.settings) is not None:
+    dialect = catalog.dialect(profile.settings)
+    service = _service(settings, dialect or "anthropic")
+    if service is None and dialect is not None:
         raise NoCredentialError(
-            f"the profile {profile.name!r} calls a model, and no credential is set", cure=NO_CREDENTIAL
+            f"the profile {profile.name!r} calls a model, and no credential is set for it",
+            cure=NO_CREDENTIAL[dialect],
         )
     return () if service is None else (service,)
 
@@ -70,16 +75,27 @@ def transcript(profile: Profile, task: str) -> Path:
     return place / profile.name / f"{task}.yaml" if place.is_dir() else place
 
 
-def _service(settings: Settings) -> Service | None:
+def _service(settings: Settings, dialect: DialectName) -> Service | None:
     try:
-        return _from_credentials(settings)
+        return _openai(settings) if dialect == "openai" else _anthropic(settings)
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        cure = "look at the ANTHROPIC_* variables"
+        cure = f"look at the {dialect.upper()}_* variables"
         raise UsageError(f"the model service can't be used: {why}", cure=cure) from error
 
 
-def _from_credentials(settings: Settings) -> Service | None:
+def _openai(settings: Settings) -> Service | None:
+    if settings.openai_api_key is None:
+        return None
+    return Service(
+        dialect="openai",
+        base_url=settings.openai_base_url,
+        header="authorization",
+        secret=settings.openai_api_key,
+    )
+
+
+def _anthropic(settings: Settings) -> Service | None:
     url = settings.anthropic_base_url
     if settings.anthropic_api_key is not None:
         return Service(base_url=url, secret=settings.anthropic_api_key)

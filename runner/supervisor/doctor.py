@@ -239,7 +239,10 @@ def _credentials(settings: Settings) -> Finding:
     if found:
         return Finding("credentials", "ok", ", ".join(found))
     return Finding(
-        "credentials", "ok", "none is set: only scripts can play the model", "set ANTHROPIC_API_KEY"
+        "credentials",
+        "ok",
+        "none is set: only scripts can play the model",
+        "set ANTHROPIC_API_KEY or OPENAI_API_KEY",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from runner import names
+from runner.agents import catalog
 from runner.errors import Problem, TaskFileError, UsageError
 from runner.gateway import prices
 from runner.git import trusted
@@ -88,10 +89,12 @@ def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:
         return
     for profile in draft.profiles:
         settings = profile.settings
-        if settings.cli == "claude" and not prices.is_known("anthropic", settings.model):
-            said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
-            cure = f"cap `tokens` or `requests`, or let {profile.name} use a model whose price is known"
-            raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])
+        dialect = catalog.dialect(settings)
+        if settings.cli == "command" or dialect is None or prices.is_known(dialect, settings.model):
+            continue
+        said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
+        cure = f"cap `tokens` or `requests`, or let {profile.name} use a model whose price is known"
+        raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])
 
 
 def _makeable_images(draft: Plan, tasks: TaskFile, file: Path) -> tuple[str, ...]:

@@ -117,9 +117,9 @@ def _wrong_kind(details: ErrorDetails, place: str, where: Place) -> tuple[str, s
 
 def _which_cli(details: ErrorDetails, place: str) -> tuple[str, str | None]:
     if details["type"] == "union_tag_not_found":
-        return f"{place} lacks `cli:`", "write `cli: claude` or `cli: command`"
+        return f"{place} lacks `cli:`", "write `cli: claude`, `cli: codex` or `cli: command`"
     tag = details.get("ctx", {}).get("tag", "")
-    return f"{place}: cli {shown(tag)} is not supported by this version", "use `claude` or `command`"
+    return f"{place}: cli {shown(tag)} is not supported by this version", "use `claude`, `codex` or `command`"
 
 
 def _written(loc: tuple[str | int, ...], document: Document) -> Place:

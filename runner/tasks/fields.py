@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from runner import names
-from runner.tasks import units
+from runner.tasks import codex_args, units
 from runner.tasks.hosts import allowed_host
 from runner.tasks.keys import key_file_rule, key_text_rule
 from runner.tasks.source import shown
@@ -34,7 +34,8 @@ LONGEST_ARGUMENT = 128 * 1024 - 1
 _RESERVED_ENV = frozenset(
     {
         "HOME", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
-        "OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL",
+        "OPENAI_API_KEY", "OPENAI_BASE_URL", "CODEX_API_KEY", "CODEX_ACCESS_TOKEN", "CODEX_HOME",
+        "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL",
     }
 )  # fmt: skip
 _OWN_ARGS = {
@@ -200,6 +201,12 @@ def _claude_argument(text: str) -> str:
     return _argument(text)
 
 
+def _codex_arguments(args: tuple[str, ...]) -> tuple[str, ...]:
+    for said, cure in codex_args.refusals(args):
+        raise RefusedError(f"{shown(said)} can't be among `args`", cure)
+    return args
+
+
 def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
     seen: set[Item] = set()
     for item in items:
@@ -264,6 +271,7 @@ Line = Annotated[str, AfterValidator(_one_line), _text_schema(r"^[^-]")]
 Command = Annotated[str, AfterValidator(_command), _text_schema()]
 Argument = Annotated[str, AfterValidator(_argument)]
 ClaudeArgument = Annotated[str, AfterValidator(_claude_argument)]
+CodexArguments = Annotated[tuple[Argument, ...], AfterValidator(_codex_arguments)]
 RunCommand = Annotated[
     tuple[Argument, ...],
     BeforeValidator(_run),

@@ -22,6 +22,7 @@ from pydantic import (
 
 from runner.tasks.fields import (
     ClaudeArgument,
+    CodexArguments,
     Command,
     Cpus,
     Directory,
@@ -151,6 +152,25 @@ class ClaudePart(Part):
     """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
 
 
+class CodexPart(Part):
+    """A profile of Codex."""
+
+    cli: Literal["codex"]
+    """Which agent CLI: `codex`."""
+    model: Line
+    """The model's full name."""
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"] | None = None
+    """How hard it thinks; the CLI's own default if left out. Which levels there are, the model decides."""
+    verbosity: Literal["low", "medium", "high"] | None = None
+    """How much it says; the CLI's own default if left out."""
+    args: CodexArguments = ()
+    """More arguments for the CLI."""
+    env: Env = Field(default_factory=dict)
+    """More environment variables in the box; never keys."""
+    upstream: UpstreamText | None = None
+    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+
+
 class CommandPart(Part):
     """A profile that runs any command."""
 
@@ -170,7 +190,7 @@ class CommandPart(Part):
         return self
 
 
-AgentPart = Annotated[ClaudePart | CommandPart, Discriminator("cli")]
+AgentPart = Annotated[ClaudePart | CodexPart | CommandPart, Discriminator("cli")]
 
 
 class NetworkPart(Part):
@@ -320,6 +340,7 @@ def parts() -> dict[str, type[Part]]:
         "": TaskFile,
         "agents": ClaudePart,
         "claude": ClaudePart,
+        "codex": CodexPart,
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,

@@ -118,6 +118,17 @@ class ClaudeSettings(Value):
     env: dict[str, str] = Field(default_factory=dict)
 
 
+class CodexSettings(Value):
+    """Everything that makes one Codex profile differ from another."""
+
+    cli: Literal["codex"] = "codex"
+    model: str
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+
+
 class CommandSettings(Value):
     """A profile that runs any command; a string is run by `sh -c`, a list as it is."""
 
@@ -126,14 +137,14 @@ class CommandSettings(Value):
     env: dict[str, str] = Field(default_factory=dict)
 
 
-Settings = Annotated[ClaudeSettings | CommandSettings, Field(discriminator="cli")]
+Settings = Annotated[ClaudeSettings | CodexSettings | CommandSettings, Field(discriminator="cli")]
 
 
 class Upstream(Value):
     """Which service answers a profile's model calls.
 
-    `service`: the provider's own (or `ANTHROPIC_BASE_URL`). `script`: the scripted model, which plays
-    the transcripts under `script`, an absolute path of a directory or a file.
+    `service`: the provider's own (or what `ANTHROPIC_BASE_URL` or `OPENAI_BASE_URL` names). `script`: the
+    scripted model, which plays the transcripts under `script`, an absolute path of a directory or a file.
     """
 
     kind: Literal["service", "script"] = "service"
@@ -151,7 +162,7 @@ class Profile(Value):
     @property
     def asks_a_model(self) -> bool:
         """Whether its attempts can ask a model."""
-        return isinstance(self.settings, ClaudeSettings) or self.upstream.kind == "script"
+        return self.settings.cli != "command" or self.upstream.kind == "script"
 
 
 USUAL_PORTS = (443, 80)

@@ -16,11 +16,12 @@ from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks.graph import topological
 from runner.tasks.hosts import allowed_host
-from runner.tasks.models import AgentPart, ClaudePart, ImagePart, TaskFile, TaskPart
+from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
     Budget,
     ClaudeSettings,
+    CodexSettings,
     CommandSettings,
     ImageSpec,
     Limits,
@@ -187,6 +188,14 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
 def _settings(agent: AgentPart) -> Settings:
     if isinstance(agent, ClaudePart):
         return ClaudeSettings(model=agent.model, effort=agent.effort, args=agent.args, env=agent.env)
+    if isinstance(agent, CodexPart):
+        return CodexSettings(
+            model=agent.model,
+            effort=agent.effort,
+            verbosity=agent.verbosity,
+            args=agent.args,
+            env=agent.env,
+        )
     return CommandSettings(run=agent.run, env=agent.env)
 
 

@@ -103,7 +103,7 @@ def _prompts(names: Outline, document: Document) -> Iterator[Problem]:
     for task in names.tasks:
         clis = {(names.agents or {}).get(name) for name in names.runs(task)}
         # An agent that is unknown, or has no known `cli`, is a problem of its own.
-        if not task.has_prompt and "claude" in clis:
+        if not task.has_prompt and clis & {"claude", "codex"}:
             yield Problem(
                 f"{_called(task)} has no prompt",
                 document.line((*task.place, "prompt")),

@@ -34,10 +34,12 @@ limits: {cpus: 2, memory: 4GiB, pids: 512, disk: 10GiB, time: 45min, idle: 10min
 # No key at hand? Transcripts can play the model: a file, or a directory of PROFILE/TASK.yaml.
 #upstream: script:transcripts
 
-# Who does the work. Keys are read from your environment (ANTHROPIC_API_KEY, …) and never enter a box.
+# Who does the work. Keys are read from your environment (ANTHROPIC_API_KEY,
+# OPENAI_API_KEY, …) and never enter a box.
 agents:
   opus: {cli: claude, model: claude-opus-5-5, effort: high}
   #opus-low: {cli: claude, model: claude-opus-5-5, effort: low}
+  #codex: {cli: codex, model: gpt-5.5, effort: high}
   #lint: {cli: command, run: [ruff, check, --fix, .]}
 
 # Who does the tasks that name no agent: one, or several side by side, each so often.

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from runner.supervisor.forecast import Forecast
-from runner.tasks.plan import AllowedHost, ClaudeSettings, ImageSpec, Limits, Plan, Profile
+from runner.tasks.plan import AllowedHost, CommandSettings, ImageSpec, Limits, Plan, Profile
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
@@ -131,11 +131,11 @@ def settings_words(profile: Profile) -> str:
     upstream = (
         f"; a script plays the model ({profile.upstream.script})" if profile.upstream.kind == "script" else ""
     )
-    if isinstance(settings, ClaudeSettings):
-        effort = f", effort {settings.effort}" if settings.effort else ""
-        words = " ".join(("claude,", settings.model, *settings.args))
-        return f"{words}{effort}{upstream}"
-    return f"command {' '.join(settings.run)}"
+    if isinstance(settings, CommandSettings):
+        return f"command {' '.join(settings.run)}"
+    told = {"effort": settings.effort, "verbosity": getattr(settings, "verbosity", None)}
+    more = "".join(f", {name} {value}" for name, value in told.items() if value)
+    return f"{' '.join((f'{settings.cli},', settings.model, *settings.args))}{more}{upstream}"
 
 
 def image_words(image: ImageSpec) -> str:

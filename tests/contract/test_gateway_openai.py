@@ -138,9 +138,9 @@ def test_a_conversation_of_responses_goes_on_turn_by_turn(played: openai.OpenAI)
     with pytest.raises(openai.BadRequestError, match="turn 2 of the transcript does not fit"):
         played.responses.create(model="m", input=asked, tools=TOOLS)
     asked += [*second.output, *GO]
-    with pytest.raises(openai.APIStatusError, match="the budget is spent") as spent:
+    with pytest.raises(openai.BadRequestError, match="the budget is spent") as spent:
         played.responses.create(model="m", input=asked, tools=TOOLS)
-    assert spent.value.status_code == 402
+    assert spent.value.code == "insufficient_quota"
     asked += [*second.output, *GO]
     assert played.responses.create(model="m", input=asked, tools=TOOLS).output_text == AFTER_THE_END
     assert played.responses.create(model="m", input="a title?").output_text == WITHOUT_TOOLS

@@ -38,8 +38,8 @@ def test_the_session_is_ours_and_the_same_each_time() -> None:
 
 def test_a_session_that_was_told_is_resumed_under_its_id() -> None:
     session = "0bffbb74-0000-4000-8000-000000000001"
+    assert claude.Reader().session is None
     reader = claude.Reader()
-    assert reader.session is None
     reader.feed(b'{"type":"system","subtype":"init","session_id":"%s"}' % session.encode())
     assert reader.session == session
     argv = catalog.launch(CLAUDE, "go on", "run", "t/p/1.2", resume=reader.session).argv

@@ -40,10 +40,10 @@ def test_engine_versions(version: str, level: str) -> None:
 
 def test_credentials_are_named_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-CANARY")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-CANARY")  # which no profile can use
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-CANARY")
     settings = Settings(home=tmp_path)
     found = doctor._credentials(settings)
-    assert found.found == "ANTHROPIC_API_KEY"
+    assert found.found == "ANTHROPIC_API_KEY, OPENAI_API_KEY"
     assert "CANARY" not in repr(settings)
 
 

@@ -88,6 +88,13 @@ def test_errors_have_the_service_s_form(status: int, kind: str | None, told: tup
     assert (answer.status, said["message"], (said["type"], said["code"])) == (status, "why", told)
 
 
+def test_a_spent_budget_is_told_so_that_clients_do_not_ask_again() -> None:
+    answer = OPENAI.error(402, "the budget of this attempt is spent")
+    said = json.loads(answer.body)["error"]
+    assert (answer.status, said["code"], said["type"]) == (400, "insufficient_quota", "insufficient_quota")
+    assert said["message"] == "the budget of this attempt is spent"
+
+
 def test_only_the_real_credential_goes_out() -> None:
     sent = [(b"Authorization", b"Bearer box"), (b"api-key", b"box"), (b"originator", b"codex_exec")]
     sent += [(b"OpenAI-Organization", b"org-other"), (b"openai_project", b"proj-other")]  # who pays

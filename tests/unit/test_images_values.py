@@ -16,7 +16,7 @@ import pytest
 
 from runner.errors import HostError, ImageError, UsageError
 from runner.sandbox import binaries
-from runner.sandbox.binaries import PINS, Pin, fetch, pin
+from runner.sandbox.binaries import PINS, Pin, Program, fetch, pin
 from runner.sandbox.chain import Choices, steward_chain
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import ImageFacts
@@ -72,8 +72,13 @@ def test_the_archive_that_bootstrapping_chose_is_used_where_the_host_names_none(
 
 
 PROGRAM = b"#!/bin/sh\necho fake\n" * 100_000
-SMALL = Pin(
-    "tool", "1.0", hashlib.sha256(PROGRAM).hexdigest(), ("pkg@1.0", "package/tool"), ("pkg==1", "any", "p/t")
+SHA256 = hashlib.sha256(PROGRAM).hexdigest()
+SMALL = Pin("tool", "1.0", (Program("tool", SHA256, "package/tool", "p/t"),), "pkg@1.0", ("pkg==1", "any"))
+SEVERAL = Pin(
+    "parts",
+    "2.0",
+    (Program("bin/one", SHA256, "package/v/bin/one"), Program("path/two", SHA256, "package/v/path/two")),
+    "pkg@2.0",
 )
 
 
@@ -99,11 +104,12 @@ def client(folder: Path, name: str, made: Path | None, flag: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def npm_package(folder: Path, member: str = "package/tool", content: bytes = PROGRAM) -> Path:
+def npm_package(folder: Path, *members: str, content: bytes = PROGRAM) -> Path:
     source = folder / "source"
     source.write_bytes(content)
     with tarfile.open(folder / "pkg.tgz", "w:gz") as made:
-        made.add(source, member)
+        for member in members or ("package/tool",):
+            made.add(source, member)
     return folder / "pkg.tgz"
 
 
@@ -120,7 +126,7 @@ def calls(folder: Path) -> list[str]:
 def test_a_program_comes_from_npm_once(clients: Path, tmp_path: Path) -> None:
     client(clients, "npm", npm_package(tmp_path), "--pack-destination")
     for _ in range(2):
-        program = fetch(SMALL, tmp_path / "cache")
+        program = fetch(SMALL, tmp_path / "cache") / "tool"
     assert program.read_bytes() == PROGRAM
     assert stat.S_IMODE(program.stat().st_mode) == 0o755
     assert len(calls(clients)) == 1
@@ -134,7 +140,7 @@ def test_where_npm_does_not_give_it_pip_does(clients: Path, tmp_path: Path, npm:
         client(clients, "npm", package, "--pack-destination")
     client(clients, "python", wheel(tmp_path), "--dest")
     said: list[str] = []
-    assert fetch(SMALL, tmp_path / "cache", said.append).read_bytes() == PROGRAM
+    assert (fetch(SMALL, tmp_path / "cache", said.append) / "tool").read_bytes() == PROGRAM
     assert any("with npm: " in line or line.startswith("with npm") for line in said)
 
 
@@ -153,16 +159,51 @@ def test_another_program_under_the_same_name_is_never_kept(clients: Path, tmp_pa
     assert list((tmp_path / "cache" / "tool-1.0").iterdir()) == []
 
 
+def test_a_cli_of_several_programs_comes_whole_and_each_in_its_place(clients: Path, tmp_path: Path) -> None:
+    members = ("package/v/bin/one", "package/v/other", "package/v/path/two")
+    client(clients, "npm", npm_package(tmp_path, *members), "--pack-destination")
+    place = fetch(SEVERAL, tmp_path / "cache")
+    assert sorted(str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()) == [
+        "bin/one",
+        "path/two",
+    ]
+    (place / "path" / "two").write_bytes(b"another")
+    assert fetch(SEVERAL, tmp_path / "cache") == place
+    assert (place / "path" / "two").read_bytes() == PROGRAM
+    assert len(calls(clients)) == 2
+
+
+@pytest.mark.parametrize(
+    ("members", "content", "said"),
+    [
+        (("package/v/bin/one",), PROGRAM, "could not be downloaded"),
+        (("package/v/bin/one", "package/v/path/two"), PROGRAM + b"x", "checksum"),
+    ],
+)
+def test_of_a_cli_that_is_not_whole_nothing_is_kept(
+    clients: Path, tmp_path: Path, members: tuple[str, ...], content: bytes, said: str
+) -> None:
+    client(clients, "npm", npm_package(tmp_path, *members, content=content), "--pack-destination")
+    with pytest.raises(ImageError, match=said) as caught:
+        fetch(SEVERAL, tmp_path / "cache")
+    assert "pip" not in str(caught.value)  # there is no wheel of it
+    assert [file for file in (tmp_path / "cache").rglob("*") if file.is_file()] == [
+        tmp_path / "cache" / "parts-2.0.lock"
+    ]
+
+
 def test_pins_name_whole_checksums_and_one_version() -> None:
-    for (cli, _), entry in PINS.items():
+    for (cli, platform), entry in PINS.items():
         assert entry.cli == cli
-        assert len(bytes.fromhex(entry.sha256)) == 32
-        assert entry.npm[0].endswith(f"@{entry.version}")
+        assert all(len(bytes.fromhex(program.sha256)) == 32 for program in entry.programs)
+        assert entry.version in entry.npm
+        assert platform in entry.npm
+    assert len({entry.checksum for entry in PINS.values()}) == len(PINS)
 
 
 def test_what_is_not_pinned_is_said_with_what_is() -> None:
-    with pytest.raises(ImageError, match="linux-arm64") as caught:
-        pin("claude", "linux-arm64")
+    with pytest.raises(ImageError, match="linux-riscv64") as caught:
+        pin("claude", "linux-riscv64")
     assert "claude on linux-x64" in str(caught.value)
 
 

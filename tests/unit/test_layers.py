@@ -87,6 +87,13 @@ def test_the_default_chain() -> None:
     assert all(re.fullmatch(r"corral-[a-z-]+:[0-9a-f]{16}", layer.tag) for layer in wanted.layers)
 
 
+def test_two_agents_stand_on_the_same_images() -> None:
+    claude, codex = made(cli="claude", setup=("true",)), made(cli="codex", setup=("true",))
+    assert claude.layers[:-1] == codex.layers[:-1]
+    assert (codex.layers[-1].name, codex.layers[-1].agent) == ("agent-codex", "codex")
+    assert claude.layers[-1].key != codex.layers[-1].key
+
+
 def test_nothing_is_added_that_nobody_asked_for() -> None:
     assert names(made()) == ["base", "dev", "tools"]
     assert names(steward_chain(CHOICES)) == ["base", "steward"]
@@ -144,7 +151,7 @@ def test_setup_is_made_again_for_its_inputs_only() -> None:
 
 
 def test_an_agent_that_is_not_pinned_here_is_said() -> None:
-    for cli, platform in (("claude", "linux-arm64"), ("nobody", "linux-x64")):
+    for cli, platform in (("claude", "linux-riscv64"), ("nobody", "linux-x64")):
         with pytest.raises(ImageError, match=f"{cli}.*{platform}"):
             chain(source(), cli, Files(), Choices(recipe, 1, platform), lambda _: None)
 

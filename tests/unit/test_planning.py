@@ -195,6 +195,18 @@ def test_the_hash_covers_all_settings_and_nothing_else() -> None:
         hashed("cli: command, run: [m]"),
     }
     assert len(variants) == 9
+    codex = {
+        hashed(f"cli: codex, model: m{more}")
+        for more in (
+            "",
+            ", effort: low",
+            ", verbosity: low",
+            ", args: [--trust]",
+            ", args: [--ignore-rules]",
+            ", env: {A: b}",
+        )
+    }
+    assert len(codex | variants) == 9 + 6
     assert hashed("cli: claude, model: m", top="upstream: script:x\n") in variants
 
 

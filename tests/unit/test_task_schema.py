@@ -76,7 +76,7 @@ def test_the_starter_loads_and_validates(devcontainer: bool) -> None:
 
 def test_everything_that_the_starter_offers_can_be_switched_on() -> None:
     text = starter()
-    assert len(re.findall(r"^ *#(?! )", text, re.MULTILINE)) == 15
+    assert len(re.findall(r"^ *#(?! )", text, re.MULTILINE)) == 16
     # Of the images one can be chosen, and `compare` takes the place of `default_agent`.
     for image in ("devcontainer", "name", "build"):
         offered = re.sub(rf"^#image: {{(?!{image}).*$", "", text, flags=re.MULTILINE)

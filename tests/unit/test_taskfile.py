@@ -57,11 +57,11 @@ def test_the_example() -> None:
 
 def test_what_this_version_does_not_do_is_refused_and_not_ignored() -> None:
     text = EXAMPLE.replace("effort: high", "effort: max")
-    text = text.replace("repeats: 3", "repeats: 3, retry: true").replace("cli: command", "cli: codex")
+    text = text.replace("repeats: 3", "repeats: 3, retry: true").replace("cli: command", "cli: cursor")
     found = problems(text)
     assert [line for line, _, _ in found] == [10, 22]
-    assert "cli 'codex' is not supported by this version" in found[0][1]
-    assert "claude" in found[0][2]
+    assert "cli 'cursor' is not supported by this version" in found[0][1]
+    assert "`claude`, `codex` or `command`" in found[0][2]
     assert all(
         "not enforced by this version" in message and "remove it" in cure for _, message, cure in found[1:]
     )

@@ -40,6 +40,9 @@ _ERRORS = {
 }
 """The service's words, type and code, for an error of that HTTP status."""
 
+SPENT = 402
+"""What the gateway says when a budget is spent, and the service never does."""
+
 RUN_BY_THE_AGENT = ("function", "custom", "local_shell", "apply_patch", "computer", "computer_use_preview")
 """Types of tools that the agent's own CLI runs, whatever else the request says of them."""
 
@@ -73,7 +76,14 @@ class OpenAI:
         return _FORWARDED.get((method, path))
 
     def error(self, status: int, message: str, kind: str | None = None) -> Answer:
-        """See `Dialect`. A kind is told as type and as code: clients look at either."""
+        """See `Dialect`. A kind is told as type and as code: clients look at either.
+
+        A spent budget is told as a bad request, with the code that the service uses where an account has no
+        money left. Codex takes that for the end and shows the words; 402 it asks for six times in 7 s, and at
+        429 with that code it shows words of its own, which blame the account.
+        """
+        if status == SPENT:
+            return self.error(400, message, kind or "insufficient_quota")
         usual = "server_error" if status >= 500 else "invalid_request_error"
         of_status, code = _ERRORS.get(status, (usual, None))
         said = {"message": message, "type": kind or of_status, "param": None, "code": kind or code}
