@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from runner.agents import catalog
 from runner.gateway.grants import Access, DialectName, Outlook, Service, Window
+from runner.gateway.pace import family as family_of
 from runner.supervisor.events import Shut
 from runner.tasks.plan import OnLimit, Profile
 
@@ -43,7 +45,8 @@ class Closed:
 
 def asks_of(profile: Profile, accesses: Iterable[Access], on_limit: OnLimit) -> Asks | None:
     """Whom a profile's attempts ask; None for one of which nobody knows that it asks a model."""
-    services = [access for access in accesses if isinstance(access, Service)]
+    spoken = catalog.dialect(profile.settings)
+    services = [one for one in accesses if isinstance(one, Service) and spoken in {None, one.dialect}]
     if not profile.asks_a_model or not services:
         return None
     accounts = dict.fromkeys((service.dialect, service.account) for service in services)
@@ -104,7 +107,7 @@ def _closed(
     found = [
         closed
         for outlook in outlooks
-        if (outlook.dialect, outlook.account) == account and _concerns(outlook.family, model)
+        if (outlook.dialect, outlook.account) == account and _concerns(outlook.dialect, outlook.family, model)
         for closed in _of(outlook, now, closing=closing)
     ]
     return max(found, key=lambda one: one.until, default=None)
@@ -125,9 +128,9 @@ def _used(window: Window) -> float:
     return window.used or 0.0
 
 
-def _concerns(family: str, model: str) -> bool:
+def _concerns(dialect: DialectName, family: str, model: str) -> bool:
     """Whether a family of models holds a model; the empty one holds all, and who names none may mean any."""
-    return not family or not model or family in model
+    return family in ("", family_of(dialect, model)) if model else True
 
 
 def words(window: str, outlook: Outlook) -> str:
