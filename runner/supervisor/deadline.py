@@ -75,9 +75,14 @@ def countdown(until: float | None, now: float) -> str:
     """Until when something lasts, and how long that is: `until 04:22 (in 2h)`; empty if nobody knows."""
     if until is None:
         return ""
-    left = until - now
-    if left <= 0:
+    if until <= now:
         return "any moment now"
-    if left < 60:
-        return f"for {max(1, round(left))} s more"
-    return f"until {at(until, now)} (in {format_duration(60 * round(left / 60))})"
+    if until - now < 60:
+        return f"for {left(until, now)} more"
+    return f"until {at(until, now)} (in {left(until, now)})"
+
+
+def left(until: float, now: float) -> str:
+    """For how long that is from now: in seconds, from a minute on in minutes."""
+    seconds = max(0, round(until - now))
+    return format_duration(seconds if seconds < 60 else 60 * round(seconds / 60))

@@ -14,11 +14,10 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.deadline import at, countdown
+from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.tasks.units import format_duration
 from runner.views import holds, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
@@ -277,7 +276,7 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float) -> Text:
     if state.ended is None and state.over:
         text.append("  its end came", "yellow")
     elif state.ended is None and state.until is not None:
-        text.append(f"  ends {countdown(state.until, now)}", "not bold")
+        text.append(f"  ends {at(state.until, now)} (in {left(state.until, now)})", "not bold")
     if played := summary.who_played(state):
         text.append(f"  {played}", "yellow")
     return text
@@ -327,7 +326,7 @@ def _why(decision: Decision | None, now: float) -> str:
         return ""
     if decision.until is None or decision.until <= now:
         return decision.why
-    return f"{decision.why} (in {format_duration(60 * max(1, round((decision.until - now) / 60)))})"
+    return f"{decision.why} (in {left(decision.until, now)})"
 
 
 def _held(attempt: AttemptState, signs: e.Signs | None, now: float) -> str:

@@ -173,6 +173,6 @@ def test_moments_are_told_as_people_read_them() -> None:
     assert at(NOON + 3600, NOON) == "13:00"
     assert at(NOON + 48 * 3600, NOON) == "Sat 12:00"
     assert countdown(NOON + 7200, NOON) == "until 14:00 (in 2h)"
-    assert countdown(NOON + 20, NOON) == "for 20 s more"
+    assert countdown(NOON + 20, NOON) == "for 20s more"
     assert countdown(NOON - 1, NOON) == "any moment now"
     assert countdown(None, NOON) == ""
