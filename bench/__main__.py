@@ -1,6 +1,6 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--boundary] [--json FILE]
+    python -m bench [--attempts N] [--boundary | --gateway] [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
 container, gathering, branch, cleaning) against `docker run --rm` of the same image and command with the
@@ -24,7 +24,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary
+from bench import boundary, gateway
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -51,11 +51,17 @@ def main() -> None:
     options.add_argument(
         "--boundary", action="store_true", help="what the boundary costs, on large repositories"
     )
+    options.add_argument(
+        "--gateway", action="store_true", help="what the gateway adds to a model's answers, beside LiteLLM"
+    )
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
         if chosen.boundary:
             boundary.show(Path(folder), chosen.attempts)
+            return
+        if chosen.gateway:
+            gateway.show(Path(folder))
             return
         figures = measure(Path(folder), chosen.attempts)
     print(words(figures))

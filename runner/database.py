@@ -22,6 +22,7 @@ _RESERVE = 2 * 1024**2
 """Bytes: a few hundred attempts' worth of events."""
 
 _PAGE = 4096
+_DAMAGED = "if it is damaged, move it out of the way: a new one is begun, which knows nothing of what it held"
 _FULL = "if the disk is full, make room; then `corral resume`"
 
 
@@ -49,7 +50,7 @@ class Database:
             )
             self._prepare()
         except sqlite3.Error as error:
-            raise HostError(f"the {name} {file} can't be opened: {error}") from error
+            raise HostError(f"the {name} {file} can't be opened: {error}", cure=_DAMAGED) from error
 
     def close(self) -> None:
         """Give the file back."""
@@ -87,9 +88,16 @@ class Database:
             raise HostError(f"the {self._name} can't be written: {error}", cure=_FULL) from error
 
     def rows(self, query: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """All rows that a query finds."""
-        with self._lock, closing(self._connection.execute(query, values)) as found:
-            return found.fetchall()
+        """All rows that a query finds.
+
+        Raises:
+            HostError: The file can't be read (it is damaged, for example).
+        """
+        try:
+            with self._lock, closing(self._connection.execute(query, values)) as found:
+                return found.fetchall()
+        except sqlite3.Error as error:
+            raise HostError(f"the {self._name} can't be read: {error}", cure=_DAMAGED) from error
 
     def reserve(self) -> None:
         """Make sure of some room, so that what happens after the disk became full can still be told.

@@ -27,9 +27,14 @@ _PROVIDER = {
     "env_key": "OPENAI_API_KEY",
     "wire_api": "responses",
 }
-_QUIET = ("-c", "features.plugins=false", "-c", "analytics.enabled=false")
-"""Else it asks github.com, chatgpt.com and others at every start, for plugins that nobody chose, and tells of
-its use; a box reaches none of them, unless the task lets it through to one. A profile can switch both on."""
+_QUIET = (
+    *("-c", "features.plugins=false"),
+    *("-c", "analytics.enabled=false"),
+    *("-c", 'web_search="disabled"'),
+)
+"""What a profile can switch on. Plugins and analytics: it asks github.com, chatgpt.com and others at every
+start, for plugins that nobody chose, and tells of its use. The search: the service runs it, and unless the
+task allows that, the gateway refuses every request that names it."""
 
 _ENVIRONMENT = {"OPENAI_API_KEY": PLACEHOLDER_KEY}
 
@@ -67,8 +72,6 @@ def _configuration(settings: CodexSettings) -> Iterator[tuple[str, str]]:
     """What is set besides the arguments, each name with its value; of a name given twice, the last holds."""
     yield "model_provider", PROVIDER
     yield from ((f"model_providers.{PROVIDER}.{name}", value) for name, value in _PROVIDER.items())
-    # The service would run it; the gateway refuses it, and with it the whole request.
-    yield "web_search", "disabled"
     if settings.effort:
         yield "model_reasoning_effort", settings.effort
     if settings.verbosity:

@@ -8,6 +8,8 @@ from runner.tasks.plan import CommandSettings
 _ENVIRONMENT = {
     "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{FORWARD_PORT}",
     "ANTHROPIC_API_KEY": PLACEHOLDER_KEY,
+    "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{FORWARD_PORT}",
+    "GEMINI_API_KEY": PLACEHOLDER_KEY,
     "CORRAL_GATEWAY_SOCKET": SOCKET,
 }
 

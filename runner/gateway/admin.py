@@ -1,7 +1,8 @@
 """What the supervisor can ask of the gateway process, as JSON over its admin socket.
 
 GET    /hello           which protocol and process answers
-PUT    /grants/BOX      {"accesses": […], "hosts": […], "before": usage, "account": account} → the usage
+PUT    /grants/BOX      {"accesses": […], "hosts": […], "hosted": […], "before": usage,
+                        "account": account} → the usage
 GET    /grants          how every grant stands
 GET    /outlook         how every account stands that was asked anything, or whose window is used up
 GET    /grants/BOX      the usage
@@ -19,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import JsonValue, ValidationError
 
-from runner.gateway.grants import ACCESSES, HOSTS, Account, Usage
+from runner.gateway.grants import ACCESSES, HOSTED, HOSTS, Account, Usage
 from runner.gateway.listening import Grants
 from runner.gateway.places import PROTOCOL
 
@@ -82,10 +83,11 @@ class Admin:
         said: dict[str, JsonValue] = await request.json()
         accesses = ACCESSES.validate_python(said["accesses"])
         hosts = HOSTS.validate_python(said["hosts"])
+        hosted = HOSTED.validate_python(said["hosted"])
         before = Usage.model_validate(said["before"])
         account = Account.model_validate(said["account"])
         box = request.match_info["box"]
-        await self._grants.open(box, accesses, before, account, hosts)
+        await self._grants.open(box, accesses, before, account, hosts, hosted)
         return _usage(self._grants.usage(box))
 
     async def _get(self, request: web.Request) -> web.Response:

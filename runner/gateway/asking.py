@@ -130,6 +130,8 @@ class Asker:
                         await response.write(clean)
                 if rest := redactor.finish():
                     await response.write(rest)
+                if reader is not None:
+                    reader.ended = _says_its_length(answer)
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
@@ -193,14 +195,17 @@ def _words(body: bytes, access: Access) -> str:
 
 @contextmanager
 def _settling(entry: Entry | None, status: int, reader: UsageReader | None) -> Iterator[UsageReader | None]:
-    """Enter what an answer used, however it ends; one that told nothing stays at its upper bound."""
+    """Enter what an answer used, however it ends; a whole one that told nothing stays at its upper bound."""
     try:
         yield reader
     finally:
         if entry is not None and status != 200:
             entry.nothing()
-        elif entry is not None and reader is not None and reader.told:
-            entry.settle(reader.tokens, reader.model)
+        elif entry is not None and reader is not None:
+            if reader.told and (reader.final or reader.ended):
+                entry.settle(reader.tokens, reader.model)
+            elif reader.produced is not None:
+                entry.cut(reader.tokens, reader.model, reader.produced)
 
 
 def _base(access: Access) -> str:
@@ -245,6 +250,11 @@ def _unreachable(access: Access, failure: Exception) -> str:
     where = URL(_base(access)).origin()
     log.warning("no answer from %s: %s", where, detail)
     return f"the model service at {where} gave no answer: {detail}"
+
+
+def _says_its_length(answer: aiohttp.ClientResponse) -> bool:
+    """Whether an answer that was cut would have been noticed; one without framing just ends."""
+    return answer.content_length is not None or "transfer-encoding" in answer.headers
 
 
 def _check_passable(answer: aiohttp.ClientResponse) -> None:

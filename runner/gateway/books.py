@@ -47,10 +47,20 @@ class Amount:
         """Whether it is more than at least one cap."""
         return any(cap is not None and spent > cap for spent, cap in self._beside(caps))
 
+    def over(self, caps: Caps) -> Caps:
+        """By how much it is more than each cap; None where it is not."""
+        more = [None if cap is None or spent <= cap else spent - cap for spent, cap in self._beside(caps)]
+        usd, tokens, requests = more
+        return Caps(usd=usd, tokens=_whole(tokens), requests=_whole(requests))
+
     def _beside(self, caps: Caps) -> Iterator[tuple[float, float | None]]:
         yield self.usd, caps.usd
         yield self.tokens, caps.tokens
         yield self.requests, caps.requests
+
+
+def _whole(amount: float | None) -> int | None:
+    return None if amount is None else int(amount)
 
 
 def books_of(account: Account, day: str) -> dict[Spent, Book]:

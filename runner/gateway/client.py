@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue, TypeAdapter
@@ -27,7 +28,7 @@ from runner.gateway import sockets
 from runner.gateway.grants import Access, Account, Outlook, Standing, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
 from runner.locks import locked
-from runner.tasks.plan import AllowedHost
+from runner.tasks.plan import AllowedHost, Hosted
 
 CALL_TIMEOUT = 15.0
 START_TIMEOUT = 25.0
@@ -61,6 +62,14 @@ class _NoGrantError(HostError):
     pass
 
 
+@dataclass(frozen=True)
+class _Granted:
+    accesses: tuple[Access, ...]
+    hosts: tuple[AllowedHost, ...]
+    hosted: tuple[Hosted, ...]
+    account: Account
+
+
 class Gateway:
     """The gateway process of one state directory."""
 
@@ -70,7 +79,7 @@ class Gateway:
         self._environment = {name: environment[name] for name in PASSED_ON if name in environment}
         self._lock = threading.Lock()
         self._order = threading.RLock()  # so that no grant is renewed while it is being revoked
-        self._granted: dict[str, tuple[tuple[Access, ...], tuple[AllowedHost, ...], Account]] = {}
+        self._granted: dict[str, _Granted] = {}
         self._seen: dict[str, Usage] = {}
 
     @classmethod
@@ -96,6 +105,7 @@ class Gateway:
         box: str,
         *accesses: Access,
         hosts: tuple[AllowedHost, ...] = (),
+        hosted: tuple[Hosted, ...] = (),
         account: Account | None = None,
     ) -> Path:
         """Let a box ask these, and through to these hosts.
@@ -106,6 +116,7 @@ class Gateway:
             box: Twelve hex digits.
             accesses: Who answers it, in which dialect.
             hosts: What it is let through to.
+            hosted: What it may have the services do besides answering.
             account: In whose name it asks, and what may be spent; by default in its own, without caps.
 
         Returns:
@@ -113,7 +124,7 @@ class Gateway:
         """
         folder = box_folder(self._home, box)
         with self._lock:
-            self._granted[box] = accesses, hosts, account or Account(attempt=box)
+            self._granted[box] = _Granted(accesses, hosts, hosted, account or Account(attempt=box))
         self._call("PUT", box, self._grant_body(box))
         return folder
 
@@ -230,12 +241,13 @@ class Gateway:
     def _grant_body(self, box: str) -> Json:
         with self._lock:
             before = self._seen.get(box, Usage())
-            accesses, hosts, account = self._granted[box]
+            granted = self._granted[box]
             return {
-                "accesses": [access.wire() for access in accesses],
-                "hosts": [host.model_dump(mode="json") for host in hosts],
+                "accesses": [access.wire() for access in granted.accesses],
+                "hosts": [host.model_dump(mode="json") for host in granted.hosts],
+                "hosted": [*granted.hosted],
                 "before": before.model_dump(mode="json"),
-                "account": account.model_dump(mode="json"),
+                "account": granted.account.model_dump(mode="json"),
             }
 
     def _ask_living(self, method: str, path: str, body: Json | None) -> tuple[int, Json]:

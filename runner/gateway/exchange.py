@@ -17,6 +17,7 @@ from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.patience import Patience
 from runner.gateway.turns import Turns
+from runner.tasks.plan import Hosted
 
 Renewed = Callable[[Service, str], Awaitable[Service | None]]
 """Given a service that refuses a secret: the same with another secret, if there is one by now."""
@@ -33,6 +34,8 @@ class Grant:
     """In whose name it asks."""
     box: str = ""
     """Whose it is: requests of one box wait in one queue."""
+    hosted: tuple[Hosted, ...] = ()
+    """What it may have the services do besides answering."""
     held: int = 0
     """Bytes of request bodies in memory."""
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import nullcontext
 
 from aiohttp import web
 
-from runner.gateway import dialects
+from runner.gateway import dialects, prices
 from runner.gateway.dialects import asked
-from runner.gateway.dialects.dialect import Answer
+from runner.gateway.dialects.dialect import Answer, Reach
 from runner.gateway.exchange import Commons, Exchange, Grant, Refused
 from runner.gateway.grants import Tokens
 from runner.gateway.holding import Holder
 from runner.gateway.ledger import Asked
+from runner.tasks.plan import Hosted
 
 log = logging.getLogger(__name__)
 
@@ -134,18 +136,25 @@ class Forwarder:
             raise Refused(415, "the body is encoded, and this gateway looks into plain ones only")
         try:
             async with self._commons.turn if len(exchange.body) > LARGE else nullcontext():
-                reached = await asyncio.to_thread(_reached, exchange)
+                reached = await asyncio.to_thread(_reached, exchange, self._grant.hosted)
         except asked.UnreadableError as unreadable:
             raise Refused(400, str(unreadable)) from unreadable
         if reached is not None:
-            raise Refused(403, f"this gateway does not let the service use {reached}")
+            raise Refused(403, f"this gateway does not let the service use {_allowable(reached)}")
 
 
-def _reached(exchange: Exchange) -> str | None:
-    """The first thing that a request would have the service reach out for, if any."""
-    said = asked.read(bytes(exchange.body))
+def _allowable(reached: Reach) -> str:
+    """What a request would have the service do, and how that can be allowed, if it can."""
+    cure = f" (`network: {{hosted: [{reached.name}]}}` in the task file allows it)" if reached.name else ""
+    return reached.what + cure
+
+
+def _reached(exchange: Exchange, allowed: Collection[Hosted]) -> Reach | None:
+    """The first thing that a request would have the service reach out for, of what is not allowed."""
+    said, dialect = asked.read(bytes(exchange.body)), exchange.dialect
     exchange.streams = said.get("stream") is True or ":stream" in exchange.forward.target
     if exchange.forward.counts:
-        most = Tokens(input=len(exchange.body), output=asked.most_output(said))
-        exchange.asked = Asked(exchange.dialect.name, asked.model(said), most)
-    return next(exchange.dialect.reaches_out(said), None)
+        path, terms = exchange.forward.target.partition("?")[0], prices.terms_of(said)
+        most = Tokens(input=asked.most_input(said, exchange.body), output=dialect.most_output(said))
+        exchange.asked = Asked(dialect.name, dialect.model(path, said), most, terms, asked.answers(said))
+    return next((one for one in dialect.reaches_out(said) if one.name not in allowed), None)

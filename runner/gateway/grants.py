@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.tasks.plan import AllowedHost, Budget, OnLimit, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, OnLimit, Price, Spent, Value
 
-DialectName = Literal["anthropic", "openai"]
+DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
 
 Priority = Literal["low", "normal", "high"]
@@ -43,7 +43,7 @@ class Service(Value):
     dialect: DialectName = "anthropic"
     base_url: str
     """`http://` or `https://`, with a path prefix if the service has one: OpenAI's has the version in it."""
-    header: Literal["x-api-key", "authorization"] = "x-api-key"
+    header: Literal["x-api-key", "x-goog-api-key", "authorization"] = "x-api-key"
     """In which header the credential goes; in `authorization` it goes as a bearer token."""
     secret: SecretStr = SecretStr("")
     """The credential; empty for a service that asks for none, and then no such header is sent."""
@@ -108,6 +108,9 @@ ACCESSES: TypeAdapter[tuple[Access, ...]] = TypeAdapter(
 HOSTS: TypeAdapter[tuple[AllowedHost, ...]] = TypeAdapter(tuple[AllowedHost, ...])
 """Reads the hosts that a grant lets a box through to."""
 
+HOSTED: TypeAdapter[tuple[Hosted, ...]] = TypeAdapter(tuple[Hosted, ...])
+"""Reads what a grant lets a box have its services do."""
+
 
 class Account(Value):
     """In whose name a box asks: whose books its requests are entered in, and what may be spent there."""
@@ -123,12 +126,15 @@ class Account(Value):
     """What becomes of its requests at a used-up window; only `next-account` uses more accounts than one."""
     priority: Priority = "normal"
     """How much it gets where others wait for the same account."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
 
 
 class Tokens(Value):
     """Tokens as the service counts them; `input` leaves out what was read from or written to its cache.
 
-    `reasoning` is a part of `output`, and 0 where the service does not tell it.
+    `reasoning` is a part of `output`, and `hour_write`, what is to stay in the cache for an hour, of
+    `cache_write`; both are 0 where the service does not tell them.
     """
 
     input: int = 0
@@ -136,6 +142,7 @@ class Tokens(Value):
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    hour_write: int = 0
 
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -144,6 +151,7 @@ class Tokens(Value):
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
             reasoning=self.reasoning + other.reasoning,
+            hour_write=self.hour_write + other.hour_write,
         )
 
 
@@ -242,6 +250,8 @@ class Usage(Value):
     """Whose cap is spent, if a request was refused for it: `attempt`, `task`, `profile`, `run` or `day`."""
     limited: str = ""
     """Which window was used up when a request was refused for it, in words; empty for none."""
+    overshot: Caps = Caps()
+    """By how much more than that cap was spent in the end: requests under way come to their end."""
     held_s: float = 0.0
     """Seconds in which the box had asked and nothing was on its way: it waited for the gateway."""
     held: Held | None = None
@@ -265,3 +275,5 @@ class Standing(Value):
     account: Account
     usage: Usage
     spent: dict[Spent, Sum]
+    overshot: dict[Spent, Caps] = Field(default_factory=dict)
+    """By how much more was spent than a cap, where it was."""

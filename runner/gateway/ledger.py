@@ -11,8 +11,8 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from runner.errors import HostError
 from runner.gateway import prices
 from runner.gateway.books import Amount, Book, Books, books_of, caps_of
 from runner.gateway.grants import Account, Tokens
-from runner.tasks.plan import Spent
+from runner.gateway.reckoning import reckoned
+from runner.tasks.plan import Caps, Price, Spent
 
 FILE = "ledger.db"
 MOST_AT_ONCE = 256
@@ -37,13 +38,16 @@ _SCHEMA = """
     CREATE INDEX of_day ON requests (day)
 """
 """`state` is `open` (its figures are an upper bound), `settled`, `doubt` (open when a process died, or an
-answer that told no usage: its figures stay the upper bound), or `absorbed` (it came to nothing and was asked
-again: it counts nowhere)."""
+answer that broke off or told no usage: its figures are what it can have been at most), or `absorbed` (it
+came to nothing and was asked again: it counts nowhere)."""
 
-_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?)"
+_REASONING = "ALTER TABLE requests ADD COLUMN reasoning INTEGER DEFAULT 0"
+"""A part of `output`, and 0 where the service does not tell it."""
+
+_RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?, 0)"
 _SETTLE = (
     "UPDATE requests SET state = ?, model = ?, input = ?, output = ?, cache_read = ?, cache_write = ?,"
-    " usd = ? WHERE id = ?"
+    " usd = ?, reasoning = ? WHERE id = ?"
 )
 _SUM = (
     "SELECT total(coalesce(usd, 0)), sum(input + output + cache_read + cache_write), count(*),"
@@ -81,6 +85,10 @@ class Asked:
     dialect: str
     model: str
     most: Tokens
+    terms: prices.Terms = ()
+    """What it asks for that has a price of its own."""
+    answers: int = 1
+    """How many answers at once."""
 
 
 @dataclass
@@ -91,38 +99,47 @@ class Entry:
     number: int
     most: Amount
     """What it costs at most."""
+    own: Mapping[str, Price] = field(default_factory=dict)
+    """The user's own prices."""
     in_money: bool = False
     """Whether a cap in money applies to it."""
     model: str | None = None
     used: Tokens | None = None
     usd: float | None = None
-    counts: bool = True
+    state: str = "doubt"
+    began: float = field(default_factory=time.monotonic)
 
     def settle(self, tokens: Tokens, model: str | None) -> None:
         """It used these tokens, of the model that the answer names.
 
         Where money is capped, an answer of a model without a price costs what it could have cost at most.
         """
-        self.used, self.model, self.counts = tokens, model or self.asked.model, True
-        self.usd = prices.usd(self.asked.dialect, self.model, tokens)
+        self.used, self.model, self.state = tokens, model or self.asked.model, "settled"
+        self.usd = prices.usd(self.asked.dialect, self.model, tokens, self.own, self.asked.terms)
         if self.usd is None and self.in_money:
             self.usd = self.most.usd
 
+    def cut(self, told: Tokens, model: str | None, produced: int) -> None:
+        """Its answer broke off, or told no usage: so much was told, and so many bytes came, until now."""
+        seconds = time.monotonic() - self.began
+        self.settle(reckoned(self.asked.most, told, produced, seconds * self.asked.answers), model)
+        self.state = "doubt"
+
     def nothing(self) -> None:
         """It was not answered as a model answers, and is not paid for."""
-        self.used, self.model, self.usd, self.counts = Tokens(), self.asked.model, 0.0, True
+        self.used, self.model, self.usd, self.state = Tokens(), self.asked.model, 0.0, "settled"
 
     def absorbed(self) -> None:
         """It came to nothing and is asked again, in an entry of its own: it stays in the table, uncounted."""
         self.nothing()
-        self.counts = False
+        self.state = "absorbed"
 
     @property
     def cost(self) -> Amount:
         """What it costs, as far as is known."""
         if self.used is None:
             return self.most
-        return _amount(self.used, self.usd) if self.counts else Amount()
+        return Amount() if self.state == "absorbed" else _amount(self.used, self.usd)
 
 
 @dataclass
@@ -141,13 +158,14 @@ class Ledger:
     books: Books = field(default_factory=Books)
 
     def __post_init__(self) -> None:
-        self._database = Database(self.file, (_SCHEMA,), "ledger")
+        self._database = Database(self.file, (_SCHEMA, _REASONING), "ledger")
         self._database.write("UPDATE requests SET state = 'doubt' WHERE state = 'open'")
         ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM requests")
         self._last = int(last or 0)
         self._known: set[Book] = set()
         self._changed = asyncio.Event()
         self._pending: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._late: list[Statement] = []  # settlements that could not be written: the disk was full
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
 
@@ -155,6 +173,7 @@ class Ledger:
         """Write what is pending, and give the file back."""
         self._pending.put(None)
         self._writer.join()
+        self._write_late()
         self._database.close()
 
     @asynccontextmanager
@@ -167,14 +186,14 @@ class Ledger:
             UnpricedError: A cap of the account is in money, and the model has no known price.
             HostError: It can't be written down, so it may not be sent.
         """
-        day, most = time.strftime("%Y-%m-%d"), _most(asked)
+        day, most = time.strftime("%Y-%m-%d"), _most(asked, account.prices)
         in_money = any(caps.usd is not None for caps in caps_of(account, day).values())
         if in_money and most.unpriced:
             raise UnpricedError(_unpriced(asked.model))
         await self._admitted(account, day, most, waits=waits)
         self.books.reserve(account, day, most)  # nothing else runs between the last look and this
         self._last += 1
-        entry = Entry(asked, self._last, most, in_money)
+        entry = Entry(asked, self._last, most, account.prices, in_money)
         try:
             try:
                 await self._written(_reserving(entry, account, day))
@@ -194,13 +213,19 @@ class Ledger:
         self._load(books.values())
         return {kind: self.books.spent[book] for kind, book in books.items()}
 
+    def overshot(self, account: Account) -> dict[Spent, Caps]:
+        """By how much each cap of an account that was overshot was, until now."""
+        spent, caps = self.spent(account), account.budget.caps()
+        over = {kind: amount.over(caps[kind]) for kind, amount in spent.items() if kind in caps}
+        return {kind: more for kind, more in over.items() if more != Caps()}
+
     async def room(self, account: Account, asked: Asked) -> None:
         """Wait until a request could be entered.
 
         Raises:
             OverBudgetError: A cap of the account is spent.
         """
-        await self._admitted(account, time.strftime("%Y-%m-%d"), _most(asked), waits=True)
+        await self._admitted(account, time.strftime("%Y-%m-%d"), _most(asked, account.prices), waits=True)
 
     async def _admitted(self, account: Account, day: str, most: Amount, *, waits: bool) -> None:
         self._load(books_of(account, day).values())
@@ -241,12 +266,21 @@ class Ledger:
             if last:
                 return
 
+    def _write_late(self) -> None:
+        """Write what could not be written before; until it is, its requests stay open, at their bound."""
+        with suppress(HostError):
+            self._database.write_all(self._late)
+            self._late.clear()
+
     def _write_all(self, batch: list[_Pending]) -> None:
         fault: HostError | None = None
         try:
             self._database.write_all([pending.statement for pending in batch])
         except HostError as error:
             fault = error
+            self._late += [pending.statement for pending in batch if pending.done is None]
+        else:
+            self._write_late()
         for done in (pending.done for pending in batch):
             if done is not None:
                 done.get_loop().call_soon_threadsafe(_resolve, done, fault)
@@ -261,8 +295,8 @@ def _resolve(done: asyncio.Future[None], fault: HostError | None) -> None:
         done.set_exception(fault)
 
 
-def _most(asked: Asked) -> Amount:
-    return _amount(asked.most, prices.usd(asked.dialect, asked.model, asked.most))
+def _most(asked: Asked, own: Mapping[str, Price]) -> Amount:
+    return _amount(asked.most, prices.most_usd(asked.dialect, asked.model, asked.most, own, asked.terms))
 
 
 def _amount(tokens: Tokens, usd: float | None) -> Amount:
@@ -274,7 +308,7 @@ def _unpriced(model: str) -> str:
     named = f"the price of the model {model!r} is not known" if model else "the request names no model"
     return (
         f"{named}, so the budget in dollars can't hold for it: use a model whose price is known, "
-        "or have the budget cap tokens or requests instead"
+        "say its price under `prices:` in the task file, or have the budget cap tokens instead"
     )
 
 
@@ -289,9 +323,9 @@ def _settling(entry: Entry) -> Statement:
     used, asked = entry.used, entry.asked
     if used is None:
         bound = (asked.most.input, asked.most.output, 0, 0, _dollars(entry.most))
-        return _SETTLE, ("doubt", asked.model, *bound, entry.number)
+        return _SETTLE, ("doubt", asked.model, *bound, 0, entry.number)
     figures = (used.input, used.output, used.cache_read, used.cache_write, entry.usd)
-    return _SETTLE, ("settled" if entry.counts else "absorbed", entry.model, *figures, entry.number)
+    return _SETTLE, (entry.state, entry.model, *figures, used.reasoning, entry.number)
 
 
 def _dollars(amount: Amount) -> float | None:

@@ -20,6 +20,7 @@ from runner.gateway.egress import Egress
 from runner.gateway.exchange import Commons, Grant, Renewed, no_other
 from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Outlook, Script, Standing, Sum, Usage
+from runner.gateway.handover import later
 from runner.gateway.holding import Holder
 from runner.gateway.ledger import Ledger
 from runner.gateway.meter import Meter
@@ -27,7 +28,7 @@ from runner.gateway.outside import Outside
 from runner.gateway.patience import Patience
 from runner.gateway.places import SOCKET, box_folder
 from runner.gateway.turns import Turns
-from runner.tasks.plan import AllowedHost
+from runner.tasks.plan import AllowedHost, Caps, Hosted
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ class Grants:
         turns: Turns | None = None,
         patience: Patience | None = None,
         renewed: Renewed = no_other,
+        left: dict[str, Usage] | None = None,
     ) -> None:
         self._home = home
         self._client_for = client_for
@@ -139,6 +141,7 @@ class Grants:
         self._commons = Commons(ledger, turns or Turns(), patience or Patience(), renewed)
         self._outside = outside
         self._open: dict[str, _Open] = {}
+        self._left = left or {}  # of boxes whose grant is not renewed yet
 
     def __len__(self) -> int:
         return len(self._open)
@@ -163,6 +166,7 @@ class Grants:
                     kind: Sum(**asdict(amount))
                     for kind, amount in self._commons.ledger.spent(found.grant.account).items()
                 },
+                overshot=self._commons.ledger.overshot(found.grant.account),
             )
             for box, found in sorted(self._open.items())
         ]
@@ -172,8 +176,11 @@ class Grants:
         return self._commons.turns.outlooks()
 
     def _usage(self, found: _Open) -> Usage:
-        spent = self._commons.ledger.spent(found.grant.account)["attempt"]
-        return found.usage.model_copy(update={"usd": spent.usd, "unpriced": spent.unpriced})
+        ledger, usage = self._commons.ledger, found.usage
+        spent = ledger.spent(found.grant.account)["attempt"]
+        over = ledger.overshot(found.grant.account).get(usage.over_budget, Caps())
+        more = {"usd": spent.usd, "unpriced": spent.unpriced, "overshot": over}
+        return usage.model_copy(update=more)
 
     async def open(
         self,
@@ -182,6 +189,7 @@ class Grants:
         before: Usage,
         account: Account,
         hosts: tuple[AllowedHost, ...] = (),
+        hosted: tuple[Hosted, ...] = (),
     ) -> None:
         """Listen for a box; a box that holds a grant keeps its counters and gets the new accesses and hosts.
 
@@ -191,6 +199,7 @@ class Grants:
             before: What it had used when an earlier gateway process died.
             account: In whose name it asks.
             hosts: What it is let through to.
+            hosted: What it may have the services do besides answering.
 
         Raises:
             ValueError: `box` is not a box id, or the grant is for nothing.
@@ -203,11 +212,13 @@ class Grants:
         account = account.model_copy(update={"scripted": scripted})
         if box in self._open:
             grant = self._open[box].grant
-            grant.accesses, grant.account = accesses, account
+            grant.accesses, grant.account, grant.hosted = accesses, account, hosted
             grant.meter.scripted |= scripted  # from now on some figures are invented
             self._open[box].egress.hosts = hosts
             return
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, box)
+        before = later(before, self._left.pop(box, before))
+        meter = Meter.continuing(before, scripted=scripted)
+        grant = Grant(accesses, meter, account, box, hosted)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
         holder = Holder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
         forwarder = Forwarder(grant, self._commons, holder)
@@ -222,16 +233,38 @@ class Grants:
     async def close(self, box: str) -> Usage | None:
         """Take a box's grant away: stop listening, drop its connections, remove its directory."""
         found = self._open.pop(box, None)
+        left = self._left.pop(box, None)
         if found is not None:
             await _stop(found)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
-        return None if found is None else self._usage(found)
+        return left if found is None else self._usage(found)
 
-    async def close_all(self) -> None:
-        """Drop every connection; the directories stay, since living boxes have them mounted."""
+    async def finish(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Take no more requests, and let those under way end, for so long at most, or until told to hurry.
+
+        Boxes find nobody listening meanwhile, as between two processes; their agents try again.
+        """
+        for found in self._open.values():
+            found.listener.close()
+            found.server.pre_shutdown()
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(found.grant.meter.in_flight for found in self._open.values()):
+            if hurry.is_set() or asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(0.02)
+
+    async def close_all(self) -> dict[str, Usage]:
+        """Drop every connection; the directories stay, since living boxes have them mounted.
+
+        Returns:
+            What each box had used.
+        """
         for box in self.boxes():
-            await _stop(self._open.pop(box))
+            found = self._open.pop(box)
+            await _stop(found)
+            self._left[box] = self._usage(found)
+        return self._left
 
 
 def _said(access: Access) -> str:

@@ -16,6 +16,7 @@ SCRIPT_SOCKET = "script.sock"
 LOCK = "gateway.lock"
 START_LOCK = "start.lock"
 LOG = "gateway.log"
+LEFT = "left.json"
 EGRESS_LOG = "egress.log"
 
 _BOX = re.compile(r"[0-9a-f]{12}")

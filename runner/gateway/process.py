@@ -17,21 +17,27 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from aiohttp import web
 
-from runner.gateway import script_app, sockets
+from runner.gateway import handover, script_app, sockets
 from runner.gateway.admin import Admin
 from runner.gateway.grants import Access, Script
 from runner.gateway.ledger import FILE, Ledger
 from runner.gateway.listening import Grants, listen
 from runner.gateway.outside import outside
-from runner.gateway.places import ADMIN_SOCKET, LOCK, SCRIPT_SOCKET, own_folder
+from runner.gateway.places import ADMIN_SOCKET, LEFT, LOCK, SCRIPT_SOCKET, own_folder
 from runner.gateway.turns import Turns
 from runner.gateway.windows import FILE as WINDOWS
 from runner.gateway.windows import Windows
 
 log = logging.getLogger(__name__)
 
-LOCK_PATIENCE = 10.0
-"""Seconds that a new process waits for an old one that is just leaving."""
+LAST_ANSWERS = 10.0
+"""Seconds in which answers under way may come to their end once the process was asked to end (SIGTERM).
+
+What is cut then is counted with what it can have used; its agent asks again.
+"""
+
+LOCK_PATIENCE = LAST_ANSWERS + 8.0
+"""Seconds that a new process waits for an old one that is just leaving; its starter waits a little longer."""
 
 
 @contextmanager
@@ -69,23 +75,34 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         idle: Seconds.
         ready: Called once everything listens.
     """
-    leaving = asyncio.Event()
+    leaving, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, leaving.set)
+
+    def asked_to_end() -> None:  # once, it lets answers end; again, it cuts them
+        (hurry if leaving.is_set() else leaving).set()
+
+    loop.add_signal_handler(signal.SIGTERM, asked_to_end)
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(_clients(home))
         ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))
         world = await stack.enter_async_context(outside(home))
         windows = stack.enter_context(closing(Windows(own_folder(home) / WINDOWS)))
-        grants = Grants(home, ledger, clients, _proxy_for(), world, turns=Turns(windows))
-        stack.push_async_callback(grants.close_all)
+        left = handover.take(own_folder(home) / LEFT)
+        grants = Grants(home, ledger, clients, _proxy_for(), world, turns=Turns(windows), left=left)
+        stack.push_async_callback(_end, grants, own_folder(home) / LEFT)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))
         await stack.enter_async_context(_serving(admin.app(), own_folder(home), ADMIN_SOCKET))
         log.info("listening, process %d", os.getpid())
         ready()
         await _until_left(leaving, admin, grants, idle)
+        await grants.finish(LAST_ANSWERS, hurry)
     log.info("left")
+
+
+async def _end(grants: Grants, file: Path) -> None:
+    if used := await grants.close_all():
+        handover.leave(file, used)
 
 
 async def _until_left(leaving: asyncio.Event, admin: Admin, grants: Grants, idle: float) -> None:

@@ -18,8 +18,8 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from runner.errors import TaskFileError
-from runner.gateway import script, script_openai
-from runner.gateway.dialects import ANTHROPIC, OPENAI
+from runner.gateway import script, script_gemini, script_openai
+from runner.gateway.dialects import ANTHROPIC, GEMINI, OPENAI
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.dialects.headers import TRANSCRIPT_HEADER
 from runner.gateway.forward import MAX_REQUEST
@@ -36,10 +36,15 @@ class Form:
     """The answer's message, as the service streams it; the request comes second."""
 
 
+_GEMINI = "/{version:v1|v1beta}/models/{model}"
+_BY_PATH = Form(GEMINI, script_gemini.answer, script_gemini.events)
+
 FORMS = {
     "/v1/messages": Form(ANTHROPIC, script.answer, lambda message, _: script.events(message)),
     "/v1/responses": Form(OPENAI, script_openai.response, script_openai.response_events),
     "/v1/chat/completions": Form(OPENAI, script_openai.completion, script_openai.completion_events),
+    f"{_GEMINI}:generateContent": _BY_PATH,
+    f"{_GEMINI}:streamGenerateContent": _BY_PATH,
 }
 
 
@@ -49,6 +54,7 @@ def app() -> web.Application:
     for path, form in FORMS.items():
         made.router.add_post(path, _handler(form))
     made.router.add_post("/v1/messages/count_tokens", _count)
+    made.router.add_post(f"{_GEMINI}:countTokens", _count_gemini)
     made.router.add_get("/v1/models", _models)
     return made
 
@@ -56,7 +62,7 @@ def app() -> web.Application:
 def _handler(form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            asked = _asked(await request.read())
+            asked = _asked(await request.read()) | _asked_by_path(request)
             reply = form.answer(_transcript(request), asked)
         except (script.UnfitError, TaskFileError) as wrong:
             return _error(form.dialect, 400, str(wrong))
@@ -65,13 +71,16 @@ def _handler(form: Form) -> Callable[[web.Request], Awaitable[web.StreamResponse
             return _error(form.dialect, reply.error.status, reply.error.message, reply.error.type or None)
         if not asked.get("stream"):
             return web.json_response(reply.message)
-        return await _stream(request, form.events(reply.message, asked), reply.pause)
+        kind = "application/json" if asked["stream"] == "array" else "text/event-stream"
+        return await _stream(request, form.events(reply.message, asked), reply.pause, kind)
 
     return handle
 
 
-async def _stream(request: web.Request, events: Iterator[bytes], pause: float) -> web.StreamResponse:
-    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+async def _stream(
+    request: web.Request, events: Iterator[bytes], pause: float, kind: str
+) -> web.StreamResponse:
+    headers = {"content-type": f"{kind}; charset=utf-8", "cache-control": "no-cache"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     for event in events:
@@ -83,6 +92,10 @@ async def _stream(request: web.Request, events: Iterator[bytes], pause: float) -
 
 async def _count(request: web.Request) -> web.Response:
     return web.json_response({"input_tokens": script.estimate_tokens(await request.read())})
+
+
+async def _count_gemini(request: web.Request) -> web.Response:
+    return web.json_response({"totalTokens": script.estimate_tokens(await request.read())})
 
 
 async def _models(_request: web.Request) -> web.Response:
@@ -98,6 +111,16 @@ def _asked(body: bytes) -> script.Json:
     if not isinstance(asked, dict):
         raise script.UnfitError("the request is not a JSON object")
     return asked
+
+
+def _asked_by_path(request: web.Request) -> script.Json:
+    """What a request of the Gemini API says in its path: which model, and whether and how it is streamed."""
+    if "model" not in request.match_info:
+        return {}
+    if not request.path.endswith(":streamGenerateContent"):
+        return {"model": request.match_info["model"], "stream": False}
+    form = "events" if request.query.get("alt") == "sse" else "array"
+    return {"model": request.match_info["model"], "stream": form}
 
 
 def _transcript(request: web.Request) -> Transcript:

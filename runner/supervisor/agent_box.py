@@ -138,7 +138,10 @@ class AgentBox:
         spec, gateway = self._spec, self._rooms.gateway
         if not spec.has_grant or gateway is None:
             return None
-        return gateway.grant(spec.box, *spec.accesses, hosts=spec.task.network, account=spec.account)
+        task = spec.task
+        return gateway.grant(
+            spec.box, *spec.accesses, hosts=task.network, hosted=task.hosted, account=spec.account
+        )
 
     def revoke(self) -> Usage | None:
         """Take back what was granted; returns what it was used for, if there was anything."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
-from runner.tasks.plan import Plan, Spent, Value
+from runner.tasks.plan import Caps, Plan, Spent, Value
 
 
 def _writable(words: object) -> object:
@@ -181,6 +181,8 @@ class AttemptEnded(OfAttempt):
     """What its model calls cost; None where that is not known."""
     spent: Spent = ""
     """Whose budget was spent, if that ended it."""
+    overshot: Caps = Caps()
+    """By how much more than that."""
     flags: tuple[Words, ...] = ()
 
 

@@ -300,6 +300,7 @@ class Night:
                 attempt=str(key),
                 budget=plan.budget,
                 on_limit=plan.on_limit,
+                prices=plan.prices,
             ),
             include=read_includes(source),
         )

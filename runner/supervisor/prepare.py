@@ -90,11 +90,12 @@ def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:
     for profile in draft.profiles:
         settings = profile.settings
         dialect = catalog.dialect(settings)
-        if settings.cli == "command" or dialect is None or prices.is_known(dialect, settings.model):
+        if settings.cli == "command" or dialect is None:
             continue
-        said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
-        cure = f"cap `tokens` or `requests`, or let {profile.name} use a model whose price is known"
-        raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])
+        if not prices.is_known(dialect, settings.model, draft.prices):
+            said = f"the price of {settings.model!r} is not known, so a budget in `usd` can't hold for it"
+            cure = f"say under `prices:` what {settings.model!r} costs, or cap `tokens` instead of `usd`"
+            raise TaskFileError(file, [Problem(said, tasks.line("budget"), cure)])
 
 
 def _makeable_images(draft: Plan, tasks: TaskFile, file: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
-from runner.tasks.plan import Plan, PlannedAttempt, Spent
+from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
 
 Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
 
@@ -55,6 +55,7 @@ class AttemptState:
     tokens: int | None = None
     usd: float | None = None
     spent: Spent = ""
+    overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
 
 
@@ -286,6 +287,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         tokens=sum(known) if known else None,
         usd=event.usd,
         spent=event.spent,
+        overshot=event.overshot,
         flags=event.flags,
     )
 

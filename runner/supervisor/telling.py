@@ -6,7 +6,7 @@ from runner.supervisor import events as e
 from runner.supervisor.spec import AttemptSpec
 from runner.supervisor.verdict import Ended
 from runner.supervisor.watch import Watched
-from runner.tasks.plan import Limits, Spent
+from runner.tasks.plan import Caps, Limits, Spent
 from runner.tasks.units import format_duration, format_size
 
 
@@ -38,6 +38,7 @@ def ended_event(
         cache_write_tokens=told.cache_write if told else None,
         usd=seen.usd if model else None,
         spent=spent(seen) if ended == "over-budget" else "",
+        overshot=model.overshot if model and ended == "over-budget" else Caps(),
         flags=flags,
     )
 

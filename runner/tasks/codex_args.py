@@ -48,9 +48,7 @@ _SETTINGS = {
         ("approval_policy", "sandbox_mode", "sandbox_workspace_write", "sandbox_permissions"), _BOX
     ),
     **dict.fromkeys(("profile", "profiles"), "write single settings as `-c NAME=VALUE`"),
-    "web_search": "remove it: the service would run it, and the gateway lets no such request through",
 }
-_SEARCHES = re.compile(r"tools(\.web_search.*)?|features(\.(web_search|search).*)?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -87,5 +85,3 @@ def _configured(option: str, value: str) -> Iterator[tuple[str, str]]:
             yield f"{option} {value[:40]}", "write it like `-c NAME=VALUE`, the name without quotes"
         elif cure := _SETTINGS.get(name.partition(".")[0]):
             yield f"{option} {name}", cure
-        elif _SEARCHES.fullmatch(name):
-            yield f"{option} {name}", _SETTINGS["web_search"]

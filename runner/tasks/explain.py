@@ -31,6 +31,7 @@ _EXAMPLES = {
     "limits": "write it like `limits: {memory: 4GiB, time: 45min}`",
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",
     "network": "write it like `network: {allow: [docs.example.org]}`",
+    "prices": "write it like `prices: {my-model: {input: 0.5, output: 2}}`",
     "upstream": "write `service`, or `script:PATH` for transcripts to play",
 }
 
@@ -135,6 +136,8 @@ def _container(loc: tuple[str | int, ...]) -> dict[str, str]:
     """The keys that are known where the last part of `loc` stands."""
     known = parts()
     names = [part for part in loc[:-1] if isinstance(part, str)]
+    if loc[0] == "prices" and len(loc) > 1:  # below it stand the names of models
+        names = names[:1]
     return keys_of(known.get(names[-1] if names else "", known[""]))
 
 

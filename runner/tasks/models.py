@@ -51,7 +51,7 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.hosts import MOST_HOSTS
-from runner.tasks.plan import Limits, OnLimit
+from runner.tasks.plan import Hosted, Limits, OnLimit
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -198,6 +198,8 @@ class NetworkPart(Part):
 
     allow: Annotated[tuple[HostText, ...], Field(max_length=MOST_HOSTS), Distinct] = ()
     """Hosts: `NAME` at the ports 443 and 80, `NAME:PORT`, and `*.NAME` for all below a name."""
+    hosted: Annotated[tuple[Hosted, ...], Distinct] = ()
+    """What the model's service may do for the agent: `web_search`, `web_fetch`, `code_execution`."""
 
 
 class TaskPart(Part):
@@ -274,6 +276,19 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class PricePart(Part):
+    """What a model costs you, for a million tokens of each kind."""
+
+    input: Usd
+    """For a million tokens of input, in US dollars."""
+    output: Usd
+    """For a million tokens of output, reasoning included."""
+    cache_read: Usd | None = None
+    """For a million tokens read from the service's cache; as `input` by default."""
+    cache_write: Usd | None = None
+    """For a million tokens written to the service's cache; as `input` by default."""
+
+
 class TaskFile(Part):
     """A task file: what to do, who does it, and within which limits."""
 
@@ -299,6 +314,8 @@ class TaskFile(Part):
     """What may be spent by an attempt, a run and a day."""
     on_limit: OnLimit = "wait"
     """While a provider's window is used up: `wait` for its reset, `stop`, or ask the `next-account`."""
+    prices: dict[Line, PricePart] = {}
+    """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
     upstream: UpstreamText | None = None
@@ -349,6 +366,7 @@ def parts() -> dict[str, type[Part]]:
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
+        "prices": PricePart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

@@ -64,6 +64,17 @@ class Budget(Value):
         return {name: caps for name, caps in parts.items() if caps != Caps()}
 
 
+class Price(Value):
+    """What a user says that a model costs: US dollars for a million tokens of each kind."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    """As `input` where it is not said."""
+    cache_write: float | None = None
+    """As `input` where it is not said."""
+
+
 class Limits(Value):
     """What one attempt may use. `time` counts working time; `idle` is time without a sign of life."""
 
@@ -189,6 +200,10 @@ class AllowedHost(Value):
         return f"{'*.' if self.subdomains else ''}{self.name}{port}"
 
 
+Hosted = Literal["web_search", "web_fetch", "code_execution"]
+"""What a model's service can do besides answering, by the name under which a task file allows it."""
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
 
@@ -206,6 +221,8 @@ class Task(Value):
     """The engine's runtime for the boxes of agents and checks; None for the engine's own choice."""
     network: tuple[AllowedHost, ...] = ()
     """What its agents' boxes may reach besides the model; checks reach nothing."""
+    hosted: tuple[Hosted, ...] = ()
+    """What its agents may have the model's service do besides answering."""
 
 
 class PlannedAttempt(Value):
@@ -245,6 +262,8 @@ class Plan(Value):
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """The user's own prices, by model."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

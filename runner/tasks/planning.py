@@ -27,6 +27,7 @@ from runner.tasks.plan import (
     Limits,
     Plan,
     PlannedAttempt,
+    Price,
     Profile,
     Settings,
     Source,
@@ -93,6 +94,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         on_limit=taskfile.on_limit,
+        prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         notes=(*notes, *_unused(taskfile)),
     )
 
@@ -208,6 +210,7 @@ def _hash(settings: Settings, upstream: str) -> str:
 
 def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
     limits = taskfile.limits.model_dump(exclude_none=True)
+    network = task.network or taskfile.network
     if task.limits is not None:
         limits |= task.limits.model_dump(exclude_none=True)
     return Task(
@@ -221,7 +224,8 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
         runtime=taskfile.runtime,
-        network=tuple(allowed_host(text) for text in (task.network or taskfile.network).allow),
+        network=tuple(allowed_host(text) for text in network.allow),
+        hosted=network.hosted,
     )
 
 

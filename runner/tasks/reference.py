@@ -16,6 +16,7 @@ from runner.tasks.models import (
     LimitsPart,
     NetworkPart,
     Part,
+    PricePart,
     TaskFile,
     TaskPart,
     keys_of,
@@ -35,6 +36,7 @@ limits: {cpus: 2, memory: 4GiB, time: 45min, idle: 10min}
 agents:
   opus-high: {cli: claude, model: claude-opus-5-5, effort: high}
   opus-low:  {cli: claude, model: claude-opus-5-5, effort: low}
+  codex:     {cli: codex, model: gpt-5.5, effort: high}
   lint:      {cli: command, run: [ruff, check, --fix, .]}
 tasks:
   - id: fix-parser
@@ -44,7 +46,7 @@ tasks:
   - id: lint-it
     needs: [fix-parser]
     agent: lint
-compare: {agents: [opus-high, opus-low], repeats: 3}
+compare: {agents: [opus-high, opus-low, codex], repeats: 3}
 ```
 
 Sizes are binary: `512m` and `512MiB` are the same. Times need a unit: `90s`, `45min`, `1h30min`. Ids are
@@ -66,7 +68,17 @@ budget: {attempt: {usd: 3}, task: {requests: 500}, run: {usd: 60, tokens: 40M}, 
 The first cap that is reached ends the attempt as `over-budget`: what it is being answered comes to its end,
 further requests are refused, its work comes home, and what was not started of that task, profile or run is
 held. Caps hold over a restart, and for any number of requests at once; one is overshot by what one request
-costs at most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside.
+costs at most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside: the
+day on which a request is sent, by the host's clock and its own time zone (`TZ` is not looked at).
+
+A cap in dollars needs prices. Where a model has none that is known, or you pay another, say what a million
+tokens cost you; what is said here goes before what is known:
+
+```yaml
+prices:
+  my-model: {input: 0.5, output: 2}
+  claude-opus-5-5: {input: 3, output: 15, cache_read: 0.15, cache_write: 4}
+```
 
 Nothing else leaves a box, unless `network:` names hosts, for the file or for one task:
 
@@ -81,6 +93,23 @@ at a port that you name yourself TLS for that host, or anything else, unseen. Th
 connects to public addresses only, and writes each attempt, allowed or not, to `g/egress.log` below
 `CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be reached can be told
 things: see [security](security.md).
+
+Nor does the model's service do anything for an agent besides answering, unless `hosted:` names it:
+
+```yaml
+network: {hosted: [web_search, code_execution]}
+```
+
+- `web_search`: Anthropic's `web_search_…`; OpenAI's `web_search`, `web_search_preview`, `web_search_options`
+  and models that search by themselves; Gemini's `googleSearch` and `googleSearchRetrieval`.
+- `web_fetch`: Anthropic's `web_fetch_…`; images, documents and files by their URL; Gemini's `urlContext`.
+- `code_execution`: Anthropic's `code_execution_…`; OpenAI's `code_interpreter` and `shell`, in a new
+  container without files, skills and network; Gemini's `codeExecution`.
+
+Whatever is named, these stay refused: MCP servers and connectors, what a service keeps (files, containers,
+conversations, caches, stores), batch and administration. What a hosted tool brings in counts as tokens once
+the answer has ended, and is not in what is set aside for a request before; the fees that services take for
+its use are counted in no budget.
 """
 
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -92,6 +121,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`limits`", LimitsPart),
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
+    ("A price, of one model of `prices`", PricePart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
     ("`compare`", ComparePart),

@@ -144,7 +144,9 @@ def _budgets(grants: tuple[Standing, ...]) -> Iterator[Text]:
         for kind, caps in account.budget.caps().items():
             if kind in one.spent:
                 whose = f"{kind} {names.get(kind, account.run if kind == 'run' else '')}".rstrip()
-                told[f"budget of {whose}: {', '.join(_caps(caps, one.spent[kind]))}"] = None
+                over = wording.caps(one.overshot.get(kind, Caps()))
+                more = f"; overshot by {over}" if over else ""
+                told[f"budget of {whose}: {', '.join(_caps(caps, one.spent[kind]))}{more}"] = None
     yield from (Text(line(words, 300)) for words in told)
 
 

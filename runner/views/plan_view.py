@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from runner.supervisor.forecast import Forecast
-from runner.tasks.plan import AllowedHost, CommandSettings, ImageSpec, Limits, Plan, Profile
+from runner.tasks.plan import AllowedHost, CommandSettings, Hosted, ImageSpec, Limits, Plan, Profile
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
@@ -44,7 +44,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
         yield Text("runtime of boxes: ", "dim") + Text(runtime)
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
-    yield from _hosts(plan)
+    yield from _ways_out(plan)
     yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
     left = (forecast.left,) if forecast.left else ()
     for note in (*plan.notes, *forecast.weaker, *left):
@@ -96,16 +96,26 @@ def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
         yield cell(f"{profile.name}: {settings_words(profile)}").append_text(cell(outlet))
 
 
-def _hosts(plan: Plan) -> Iterator[Text]:
+def _ways_out(plan: Plan) -> Iterator[Text]:
     """What else may leave, once where it is the same for all."""
     by_hosts: dict[tuple[AllowedHost, ...], list[str]] = {}
+    by_hosted: dict[tuple[Hosted, ...], list[str]] = {}
     for task in plan.tasks:
         by_hosts.setdefault(task.network, []).append(task.id)
+        by_hosted.setdefault(task.hosted, []).append(task.id)
     for hosts, tasks in by_hosts.items():
-        whose = "each attempt" if len(by_hosts) == 1 else ", ".join(tasks)
         if hosts:
             words = ", ".join(f"{host} ({' and '.join(map(str, host.ports))})" for host in hosts)
-            yield Text(f"hosts that {whose} may reach: ", "dim") + cell(words)
+            yield Text(f"hosts that {_whose(by_hosts, tasks)} may reach: ", "dim") + cell(words)
+    for hosted, tasks in by_hosted.items():
+        if hosted:
+            words = f"{', '.join(hosted)}; fees for their use are counted in no budget"
+            whose = f"what {_whose(by_hosted, tasks)} may have the model's service do: "
+            yield Text(whose, "dim") + cell(words)
+
+
+def _whose(groups: Sized, tasks: list[str]) -> str:
+    return "each attempt" if len(groups) == 1 else ", ".join(tasks)
 
 
 def _at_once(plan: Plan, jobs: int) -> str:

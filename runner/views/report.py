@@ -87,6 +87,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "cpu", wording.duration(one.cpu_seconds) if one.cpu_seconds is not None else ""
     yield "tokens", wording.tokens(one.tokens) if one.tokens is not None else ""
     yield "cost", wording.usd(one.usd) if one.tokens is not None else ""
+    yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
     yield from (("noticed", flag) for flag in one.flags)
 

@@ -65,6 +65,7 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "scripted": attempt.key.profile in scripted(state),
         "tokens": attempt.tokens,
         "requests": attempt.requests,
+        "overshot": attempt.overshot.model_dump(mode="json") if attempt.spent else None,
         "seconds": attempt.seconds,
         "held_s": attempt.held_s,
         "held": None if held is None else held.model_dump(mode="json"),

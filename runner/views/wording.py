@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.supervisor.state import AttemptState
+from runner.tasks.plan import Caps
 from runner.tasks.units import format_duration, format_size
 
 COLOURS = {
@@ -54,6 +55,14 @@ def tokens(count: int | None) -> str:
 def usd(amount: float | None) -> str:
     """US dollars; unknown is said."""
     return UNKNOWN if amount is None else f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.3f}"
+
+
+def caps(caps: Caps) -> str:
+    """Amounts in the units in which there are any: `$0.12, 300 tokens`."""
+    amounts = [] if caps.usd is None else [usd(caps.usd)]
+    amounts += [] if caps.tokens is None else [f"{tokens(caps.tokens)} tokens"]
+    amounts += [] if caps.requests is None else [many(caps.requests, "request")]
+    return ", ".join(amounts)
 
 
 def diff_stat(attempt: AttemptState) -> str:

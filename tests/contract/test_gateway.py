@@ -276,13 +276,18 @@ def test_asked_to_end_it_ends_and_the_next_call_starts_it(
     gateway: Gateway, home: Path, script: Script
 ) -> None:
     folder = gateway.grant(BOX, script)
+    with client(folder / "gw.sock") as sdk:
+        ask(sdk)
     (process,) = processes(home)
     process.send_signal(signal.SIGTERM)
     assert eventually(lambda: not processes(home))
     assert folder.is_dir()
     with client(folder / "gw.sock") as sdk:
-        assert gateway.usage(BOX).requests == 0
+        used = gateway.usage(BOX)
+        assert (used.requests, used.input) == (1, 100), "nobody had asked the process that ended"
         ask(sdk)
+    assert gateway.usage(BOX).requests == 2
+    assert not (home / "g" / "left.json").exists()
     assert "Traceback" not in (home / "g" / "gateway.log").read_text()
 
 
@@ -311,6 +316,17 @@ def test_an_idle_gateway_leaves_by_itself_but_not_while_it_has_a_grant(home: Pat
     assert gateway.revoke(BOX).requests == 0
     assert eventually(lambda: not processes(home))
     assert gateway.leave()
+
+
+def test_figures_handed_over_that_make_no_sense_are_not_taken(home: Path, script: Script) -> None:
+    (home / "g").mkdir(parents=True)
+    (home / "g" / "left.json").write_text('{"0123456789ab": {"requests": "many"}}')
+    gateway = Gateway.ensure(home, idle=30)
+    gateway.grant(BOX, script)
+    assert gateway.revoke(BOX).requests == 0
+    assert gateway.leave()
+    assert eventually(lambda: not processes(home))
+    assert "figures of the process before are not known" in (home / "g" / "gateway.log").read_text()
 
 
 def test_a_long_state_directory_works(tmp_path: Path, script: Script) -> None:
@@ -383,7 +399,22 @@ def test_a_spent_budget_ends_requests_as_the_official_sdk_understands(
 ) -> None:
     assert asked(gateway, home, capped(**{kind: Caps(requests=2)}), 4) == [200, 200, 402, 402]
     usage = gateway.usage(BOX)
-    assert (usage.over_budget, usage.requests) == (kind, 2)
+    assert (usage.over_budget, usage.requests, usage.overshot) == (kind, 2, Caps())
+
+
+def test_by_how_much_a_cap_was_overshot_is_said(
+    gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked(gateway, home, capped(run=Caps(tokens=200), attempt=Caps(usd=9)), 3) == [200, 200, 402]
+    found = Gateway.look(home)
+    assert found is not None
+    assert found[1][0].overshot == {"run": Caps(tokens=2 * 177 - 200)}
+    monkeypatch.setenv("CORRAL_HOME", str(home))
+    said = CliRunner().invoke(cli.app, ["gateway", "status"]).stdout
+    assert "budget of run r: 354 of 200 tokens; overshot by 154 tokens" in said
+    (one,) = json.loads(CliRunner().invoke(cli.app, ["gateway", "status", "--json"]).stdout)["grants"]
+    assert one["overshot"] == {"run": {"usd": None, "tokens": 154, "requests": None}}
+    assert gateway.revoke(BOX).overshot == Caps(tokens=154)
 
 
 def test_money_is_counted_by_the_models_price(gateway: Gateway, home: Path) -> None:

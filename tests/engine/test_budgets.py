@@ -69,6 +69,9 @@ def test_a_spent_budget_ends_the_attempt_and_its_work_comes_home(corral: Corral,
     assert row["reason"] == "the budget of its attempt is spent"
     assert git(repo, "show", f"{row['branch']}:made") == "made"
     assert (row["requests"], row["tokens"]) == (2, 1000)
+    assert row["overshot"] == {"usd": None, "tokens": 400, "requests": None}
+    assert done.attempt("b")["overshot"] is None
+    assert "overshot by  400 tokens" in " ".join(corral("show", "a").out.split(" "))
     assert row["usd"] == pytest.approx(2 * done.attempt("b")["usd"])
     assert row["usd"] > 0
 
@@ -103,4 +106,6 @@ def test_a_budget_in_money_needs_a_price(corral: Corral, repo: Path) -> None:
     done = corral("plan", file)
     assert done.code == 2
     assert f"{file}:2: the price of 'nobody-1' is not known" in done.err
-    assert "cap `tokens` or `requests`" in done.err
+    assert "say under `prices:` what 'nobody-1' costs, or cap `tokens` instead of `usd`" in done.err
+    file.write_text(file.read_text() + "prices: {nobody-1: {input: 1, output: 2}}\n")
+    assert corral("plan", file).code == 0

@@ -67,7 +67,9 @@ def test_a_way_out_is_found_in_every_spelling_and_never_leads_to_the_model() -> 
     not_proxied = ways["no_proxy"].split(",")
     assert ways["NO_PROXY"] == ways["no_proxy"]
     for launch in (catalog.launch(CLAUDE, "x", "r", "t/p/1"), catalog.launch(COMMAND, "x", "r", "t/p/1")):
-        assert urlsplit(launch.env["ANTHROPIC_BASE_URL"]).hostname in not_proxied
+        for name in {"ANTHROPIC_BASE_URL", "GOOGLE_GEMINI_BASE_URL"} & launch.env.keys():
+            assert urlsplit(launch.env[name]).hostname in not_proxied
+    assert catalog.launch(COMMAND, "x", "r", "t/p/1").env["GOOGLE_GEMINI_BASE_URL"].startswith("http://")
 
 
 @pytest.mark.parametrize(("size", "there"), [(64 * 1024, True), (64 * 1024 + 1, False)])

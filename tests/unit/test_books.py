@@ -83,6 +83,20 @@ def test_what_is_spent(caps: Caps, spent: Amount, refused: bool) -> None:
     assert (books.refusal(who, DAY) == "run") is refused
 
 
+@pytest.mark.parametrize(
+    ("caps", "spent", "over"),
+    [
+        (Caps(usd=1), Amount(usd=1.25), Caps(usd=0.25)),
+        (Caps(usd=1), Amount(usd=1), Caps()),
+        (Caps(tokens=10, requests=5), Amount(tokens=12, requests=5), Caps(tokens=2)),
+        (Caps(requests=1), Amount(usd=9, tokens=9, requests=3), Caps(requests=2)),
+        (Caps(), Amount(usd=9, tokens=9, requests=3), Caps()),
+    ],
+)
+def test_by_how_much_a_cap_is_overshot(caps: Caps, spent: Amount, over: Caps) -> None:
+    assert spent.over(caps) == over
+
+
 def test_a_large_request_goes_alone_and_small_ones_go_beside_each_other() -> None:
     books, who = Books(), account(run=Caps(tokens=100))
     assert not books.must_wait(who, DAY, tokens(1000)), "alone it may go, whatever it may cost"

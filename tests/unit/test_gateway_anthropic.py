@@ -195,6 +195,23 @@ def test_a_stream_that_is_cut_counts_what_was_seen() -> None:
     assert reader.tokens.input == 7
 
 
+def test_what_is_final_and_how_much_came() -> None:
+    """The figures are final where the service says why it stopped; what came is known at any cut."""
+    events = STREAM.split("\n\n")
+    for number in range(len(events)):
+        reader = anthropic.StreamUsage()
+        reader.feed("\n\n".join(events[:number]).encode())
+        reader.finish()
+        assert reader.produced == (0 if number < 4 else len("usage \\u00e4 ä") + 1)
+        assert not reader.final
+    for reason, final in (("null", False), ('"end_turn"', True)):
+        reader = anthropic.StreamUsage()
+        reader.feed(
+            f'data: {{"type":"message_delta","delta":{{"stop_reason":{reason}}},"usage":{{}}}}\n\n'.encode()
+        )
+        assert reader.final == final
+
+
 @given(noise=st.binary(max_size=300))
 def test_noise_never_breaks_a_reader(noise: bytes) -> None:
     for reader in (anthropic.StreamUsage(), anthropic.BodyUsage()):

@@ -19,7 +19,7 @@ INLINE = {"type": "image", "source": {"type": "base64", "media_type": "image/png
 
 
 def reaches_out(body: bytes) -> str | None:
-    return next(ANTHROPIC.reaches_out(asked.read(body)), None)
+    return next((one.what for one in ANTHROPIC.reaches_out(asked.read(body))), None)
 
 
 def message(*content: Any) -> dict[str, Any]:
@@ -63,6 +63,29 @@ def test_what_would_reach_out_is_named(request_: dict[str, Any]) -> None:
 )
 def test_what_the_model_answers_alone_passes(request_: dict[str, Any]) -> None:
     assert reaches_out(json.dumps(request_).encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "web_search"),
+        ({"tools": [{"type": "web_fetch_20260318"}]}, "web_fetch"),
+        ({"tools": [{"type": "code_execution_20260521"}]}, "code_execution"),
+        (message(IMAGE), "web_fetch"),
+        ({"tools": [{"type": "web_search"}]}, None),
+        ({"tools": [{"type": "web_search_latest"}]}, None),
+        ({"tools": [{"type": "mcp_toolset"}]}, None),
+        ({"mcp_servers": [{"url": "https://elsewhere.invalid"}]}, None),
+        ({"container": "container_1"}, None),
+        (message({"type": "container_upload", "file_id": "file_1"}), None),
+        (message({"type": "document", "source": {"type": "file", "file_id": "file_1"}}), None),
+        (message({"type": "image", "source": {"type": "file", "file_id": "file_1"}}), None),
+    ],
+)
+def test_what_can_be_allowed_has_its_name_and_nothing_else_has_one(
+    request_: dict[str, Any], name: str | None
+) -> None:
+    assert {one.name for one in ANTHROPIC.reaches_out(request_)} == {name}
 
 
 @pytest.mark.parametrize(

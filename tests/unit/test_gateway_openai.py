@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway.dialects import ANTHROPIC, OPENAI, decide, granted, headers
+from runner.gateway.dialects import ANTHROPIC, GEMINI, OPENAI, decide, granted, headers
 from runner.gateway.dialects.dialect import Answer, Forward
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Script, Service, Tokens
@@ -66,7 +66,8 @@ def test_a_websocket_is_refused_at_once() -> None:
 
 def test_where_both_are_granted_each_gets_its_own_and_the_list_of_models_is_anthropic_s() -> None:
     both = granted((SERVICE, Service(base_url="https://other.example")))
-    assert both == (ANTHROPIC, OPENAI) == granted((Script(transcript="/t.yaml"),))
+    assert both == (ANTHROPIC, OPENAI)
+    assert granted((Script(transcript="/t.yaml"),)) == (ANTHROPIC, OPENAI, GEMINI)
     for path, dialect in {"/v1/messages": ANTHROPIC, RESPONSES: OPENAI, CHAT: OPENAI}.items():
         assert decide(both, "POST", path, upgrade=False) == (dialect, Forward(path, counts=True))
     assert decide(both, "GET", "/v1/models", upgrade=False)[0] is ANTHROPIC
@@ -192,6 +193,19 @@ def test_a_usage_that_was_not_told_is_unknown_and_not_none(path: str, stream: by
     usage = meter.usage()
     assert (usage.untold, usage.tokens is None) == (not told, not told)
     assert Meter.continuing(usage, scripted=False).usage() == usage
+
+
+@pytest.mark.parametrize(("path", "text"), STREAMS)
+def test_what_is_final_and_how_much_came(path: str, text: str) -> None:
+    """The figures are final with the last event alone; what came is known at any cut."""
+    events = text.split("\n\n")
+    first, size = (1, len("usage ä") + 1) if path == CHAT else (2, len("usage \\u00e4 ä") + 1)
+    told = next(number for number, event in enumerate(events) if '_tokens"' in event)
+    for number in range(len(events)):
+        reader = reader_of(path, "\n\n".join(events[:number]).encode())
+        assert reader.final == (number > told)
+        assert reader.produced == (0 if number < first else size)
+    assert reader_of(path, b"{}", kind="application/json").produced is None
 
 
 def test_the_event_that_repeats_the_whole_answer_is_read_and_each_byte_once() -> None:

@@ -17,7 +17,12 @@ FETCHED = "https://elsewhere.invalid/?secret"
 
 
 def reaches_out(request: dict[str, Any]) -> str | None:
-    return next(OPENAI.reaches_out(asked.read(json.dumps(request).encode())), None)
+    return next((one.what for one in OPENAI.reaches_out(asked.read(json.dumps(request).encode()))), None)
+
+
+def names(request: dict[str, Any]) -> set[str | None]:
+    """Under which names what a request reaches can be allowed; None for what never is."""
+    return {one.name for one in OPENAI.reaches_out(request)}
 
 
 def item(**part: Any) -> dict[str, Any]:
@@ -156,6 +161,53 @@ def test_what_would_reach_out_is_named(request_: dict[str, Any]) -> None:
 )
 def test_what_the_model_answers_alone_passes(request_: dict[str, Any]) -> None:
     assert reaches_out(request_) is None
+
+
+SHELL: dict[str, Any] = {"type": "shell", "environment": {"type": "container_auto"}}
+CLOSED = {"type": "shell", "environment": SHELL["environment"] | {"network_policy": {"type": "disabled"}}}
+INTERPRETER = {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        ({"tools": [{"type": "web_search", "filters": {}}, OWN[0]]}, "web_search"),
+        ({"tools": [{"type": "web_search_preview_2025_03_11"}]}, "web_search"),
+        ({"tool_choice": {"type": "web_search_preview"}}, "web_search"),
+        ({"web_search_options": {}, "model": "gpt-4o-search-preview"}, "web_search"),
+        ({"tools": [INTERPRETER, SHELL]}, "code_execution"),
+        ({"tools": [CLOSED]}, "code_execution"),
+        (item(**IMAGE), "web_fetch"),
+        (message(type="image_url", image_url=FETCHED), "web_fetch"),
+    ],
+    ids=lambda value: json.dumps(value)[:50],
+)
+def test_what_can_be_allowed_has_its_name(request_: dict[str, Any], name: str) -> None:
+    assert names(request_) == {name}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"tools": [{**INTERPRETER, "container": "cntr_1"}]},
+        {"tools": [{"type": "code_interpreter"}, {"type": "shell"}]},
+        {"tools": [{**INTERPRETER, "container": {"type": "auto", "file_ids": ["file-1"]}}]},
+        {"tools": [{**INTERPRETER, "container": {"type": "auto", "network_policy": {"type": "allowlist"}}}]},
+        {"tools": [{**INTERPRETER, "container": {"type": "auto", "of_tomorrow": 1}}]},
+        {"tools": [{**SHELL, "environment": {"type": "container_reference", "container_id": "c"}}]},
+        {"tools": [{**SHELL, "environment": {"type": "container_auto", "skills": [{"skill_id": "s"}]}}]},
+        {"tools": [{"type": "mcp", "server_label": "x", "server_url": FETCHED}]},
+        {"tools": [{"type": "file_search", "vector_store_ids": ["vs"]}]},
+        {"tools": [{"type": "web_search_of_the_future"}]},
+        {"previous_response_id": "resp_1"},
+        {"background": True},
+        item(type="input_file", file_id="file-1"),
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+    ],
+    ids=lambda request_: json.dumps(request_)[:60],
+)
+def test_what_the_service_keeps_or_opens_further_has_no_name(request_: dict[str, Any]) -> None:
+    assert names(request_) == {None}
 
 
 KEYS = ("type", "tools", "content", "output", "file", "image_url", "input", "environment", "execution")

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.database import Database
 from runner.errors import HostError
+from runner.gateway import ledger as ledger_module
 from runner.gateway import prices
 from runner.gateway.books import Amount
 from runner.gateway.grants import Account, Tokens
@@ -193,7 +195,7 @@ def test_an_answer_of_a_model_without_a_price(ledger: Ledger, capped: bool) -> N
 
     asyncio.run(answered())
     spent = ledger.spent(WHO)["run"]
-    most = prices.usd("anthropic", "claude-opus-5-5", ASKED.most)
+    most = prices.most_usd("anthropic", "claude-opus-5-5", ASKED.most)
     assert (spent.tokens, spent.usd, spent.unpriced) == ((10, most, 0) if capped else (10, 0, 1))
 
 
@@ -212,3 +214,46 @@ def test_what_was_absorbed_counts_nowhere_and_stays_in_the_table(tmp_path: Path)
                 asyncio.run(retried(ledger))
             assert (ledger.spent(who)["run"].requests, ledger.spent(who)["run"].tokens) == (1, 7)
     assert [row[0] for row in rows(tmp_path / "l.db")] == ["absorbed"] * 3 + ["settled"]
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_settlement_that_cannot_be_written_is_written_later(tmp_path: Path, later: bool) -> None:
+    """With the next request, or at the end."""
+
+    async def story(ledger: Ledger) -> None:
+        async with ledger.entry(WHO, ASKED) as entry:
+            ledger._database.write("ALTER TABLE requests RENAME TO away")
+            entry.settle(Tokens(input=3), None)
+        with pytest.raises(HostError, match="can't be written"):
+            await ask(ledger, WHO, None)
+        ledger._database.write("ALTER TABLE away RENAME TO requests")
+        if later:
+            await ask(ledger, WHO, Tokens(input=4))
+
+    with closing(Ledger(tmp_path / "l.db")) as ledger:
+        asyncio.run(story(ledger))
+        assert ledger.spent(WHO)["run"].tokens == (7 if later else 3)
+    expected = [("settled", 3), ("settled", 4)]
+    assert [(row[0], row[2]) for row in rows(tmp_path / "l.db")] == expected[: 1 + later]
+
+
+def test_a_ledger_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "l.db")) as ledger:
+        ledger._database.write("DROP TABLE requests")
+        with pytest.raises(HostError, match="the ledger can't be read") as failed:
+            asyncio.run(ask(ledger, WHO, None))
+        assert "out of the way" in str(failed.value.cure)
+
+
+def test_a_ledger_of_an_earlier_format_goes_on(tmp_path: Path) -> None:
+    earlier = ledger_module._SCHEMA
+    with closing(Database(tmp_path / "l.db", (earlier,), "ledger")) as database:
+        database.write(
+            "INSERT INTO requests VALUES (1, 0, '2026-01-01', 'r', 't', 'p', 't/p/1', 0, 'anthropic',"
+            " 'claude-opus-5-5', 'settled', 5, 6, 0, 0, 0.5)"
+        )
+    with closing(Ledger(tmp_path / "l.db")) as ledger:
+        asyncio.run(ask(ledger, WHO, Tokens(input=1, output=3, reasoning=2)))
+        assert (ledger.spent(WHO)["run"].tokens, ledger.spent(WHO)["run"].requests) == (15, 2)
+    with closing(sqlite3.connect(tmp_path / "l.db")) as database_:
+        assert database_.execute("SELECT reasoning FROM requests").fetchall() == [(0,), (2,)]

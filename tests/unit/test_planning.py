@@ -249,6 +249,16 @@ def test_hosts_are_those_of_the_task_or_else_of_the_file() -> None:
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
+def test_what_services_may_do_is_that_of_the_task_or_else_of_the_file() -> None:
+    plan = planned(
+        PROFILES + "default_agent: own\nnetwork: {hosted: [web_search, code_execution]}\n"
+        "tasks:\n  - {id: a}\n  - {id: b, network: {hosted: [web_fetch]}}\n"
+        "  - {id: c, network: {allow: [docs.example.org]}}\n"
+    )
+    assert [task.hosted for task in plan.tasks] == [("web_search", "code_execution"), ("web_fetch",), ()]
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
 def test_profiles_do_not_differ_by_hosts() -> None:
     text = PROFILES + "default_agent: own\ntasks: [{id: a}]\n"
     assert planned(text).profiles == planned(text + "network: {allow: [docs.example.org]}\n").profiles

@@ -52,6 +52,19 @@ REFUSALS = [
     (task("prompt: p\n    limits: {pids: 1}"), 5, "1 is out of range", "from 2 to 4194304"),
     (task("prompt: p\n    limits: {pids: 2.5}"), 5, "2.5 is not a number of processes", ""),
     (task("prompt: p\n    limits: {cpu: 1}"), 5, "unknown key 'cpu' in task 't': limits", "'cpus'"),
+    # prices
+    (task("prompt: p") + "prices: {m: {input: 1}}\n", 5, "prices.m lacks `output:`", "million tokens"),
+    (task("prompt: p") + "prices:\n  m: {input: -1, output: 1}\n", 6, "-1 is out of range", "from 0"),
+    (task("prompt: p") + "prices: {m: {input: a lot, output: 1}}\n", 5, "is not an amount of US", ""),
+    (
+        task("prompt: p") + "prices: {m: {input: 1, output: 1, cache: 1}}\n",
+        5,
+        "unknown key 'cache'",
+        "'cache_read'",
+    ),
+    (task("prompt: p") + "prices: {m: 3}\n", 5, "prices.m must be a mapping", ""),
+    (task("prompt: p") + "prices: [m]\n", 5, "prices must be a mapping", "prices: {my-model"),
+    (task("prompt: p") + "prices: {'': {input: 1, output: 1}}\n", 5, "prices", ""),
     # names
     (ONE + "tasks:\n  - {id: ../x, prompt: p}\n", 3, "'../x' is not usable as a name", "lower-case"),
     (ONE + 'tasks:\n  - {id: "x\\ny", prompt: p}\n', 3, "'x\\ny' is not usable as a name", ""),
@@ -143,6 +156,9 @@ REFUSALS = [
     # hosts
     ("network: [a.example]\n" + task("prompt: p"), 1, "network must be a mapping", "network: {allow:"),
     ("network: {allow: a.example}\n" + task("prompt: p"), 1, "must be a list", "write [a.example]"),
+    ("network: {hosted: [web_serach]}\n" + task("prompt: p"), 1, "hosted", "web_search"),
+    ("network: {hosted: [mcp]}\n" + task("prompt: p"), 1, "hosted", "code_execution"),
+    ("network: {hosted: [web_search, web_search]}\n" + task("prompt: p"), 1, "web_search", "name it once"),
     ("network: {allow: ['*']}\n" + task("prompt: p"), 1, "'*' means every host", "*.example.org"),
     ("network: {allow: [10.0.0.1]}\n" + task("prompt: p"), 1, "'10.0.0.1' is an address", "host's name"),
     (task("prompt: p\n    network: {allow: [a.example.]}"), 5, "ends with a dot", "write a.example"),
@@ -216,8 +232,6 @@ REFUSALS = [
             ("[-c, ' model_reasoning_effort = low']", "'-c model_reasoning_effort'", "`effort:`"),
             ("[-c, model_verbosity=low]", "'-c model_verbosity'", "`verbosity:`"),
             ("[-c, '\"model\"=x']", "model", "without quotes"),
-            ("[-c, web_search=live]", "'-c web_search'", "the gateway lets no such request through"),
-            ("[-c, tools.web_search=true]", "'-c tools.web_search'", "the gateway"),
             ("[-c, sandbox_mode=read-only]", "'-c sandbox_mode'", "the box is the sandbox"),
             ("[-c]", "'-c' can't be", "its value"),
             ("[--sandbox, read-only]", "'--sandbox'", "the box is the sandbox"),

@@ -271,3 +271,17 @@ def test_the_gateway_at_a_glance() -> None:
         assert words in shown
     assert gateway_view.as_json(look)["accounts"]
     assert "no gateway runs" in drawn(gateway_view.terminal(gateway_view.Look(None), NOON), 80)
+
+
+def test_a_plan_says_what_the_model_s_service_may_do_besides_answering() -> None:
+    made = make_plan(LONG, OTHER)
+    forecast = Forecast(
+        jobs=1, outlets={"steady": "nothing", "q": "nothing"}, images={}, weaker=(), broken=()
+    )
+    open_task = made.tasks[0].model_copy(update={"hosted": ("web_search", "code_execution")})
+    said = drawn(
+        plan_view.terminal(made.model_copy(update={"tasks": (open_task, made.tasks[1])}), forecast), 200
+    )
+    words = "web_search, code_execution; fees for their use are counted in no budget"
+    assert f"what {LONG.task} may have the model's service do: {words}\n" in said
+    assert "may have" not in drawn(plan_view.terminal(made, forecast), 120)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from runner.gateway.dialects.anthropic import Anthropic
 from runner.gateway.dialects.dialect import Answer, Dialect, Forward
+from runner.gateway.dialects.gemini import Gemini
 from runner.gateway.dialects.openai import OpenAI
 from runner.gateway.grants import Access, Script
 
 ANTHROPIC = Anthropic()
 OPENAI = OpenAI()
+GEMINI = Gemini()
 
-DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, OPENAI)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, OPENAI, GEMINI)
 """In the order in which they are asked whether a request is theirs."""
 
 
@@ -47,7 +49,7 @@ def decide(
 
     What is nobody's is refused in the first of the dialects that are allowed, of which there is one at least.
     """
-    path, mark, query = target.partition("?")
+    path, _, query = target.partition("?")
     dialect = next((one for one in allowed if one.route(method, path) is not None), allowed[0])
     if method == "CONNECT" or upgrade:
         return dialect, dialect.error(
@@ -57,6 +59,7 @@ def decide(
     if method == "HEAD":
         return dialect, Answer(200)
     counts = dialect.route(method, path)
-    if counts is None or _QUERY.fullmatch(query) is None:
+    passed = None if _QUERY.fullmatch(query) is None else dialect.query(query)
+    if counts is None or passed is None:
         return dialect, dialect.error(403, f"this gateway does not forward {method[:16]} {target[:200]}")
-    return dialect, Forward(path + mark + query, counts)
+    return dialect, Forward(f"{path}?{passed}" if passed else path, counts)

@@ -6,11 +6,12 @@ The facts come from the public API reference and from what Claude Code was seen 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from runner.gateway.dialects.asked import objects
-from runner.gateway.dialects.dialect import Answer
+from runner.gateway.dialects.asked import model, most_output, objects
+from runner.gateway.dialects.dialect import Answer, Reach
 from runner.gateway.dialects.headers import Headers, key
 from runner.gateway.dialects.reading import (
     BodyReader,
@@ -21,6 +22,7 @@ from runner.gateway.dialects.reading import (
     model_name,
 )
 from runner.gateway.grants import DialectName, Service, Tokens
+from runner.tasks.plan import Hosted
 
 OAUTH_BETA = "oauth-2025-04-20"
 """The beta flag without which the service refuses a `CLAUDE_CODE_OAUTH_TOKEN`."""
@@ -47,6 +49,15 @@ RUN_BY_THE_AGENT = ("custom", "bash_", "text_editor_", "computer_", "memory_", "
 """Types, or how they begin, of tools that reach nothing by themselves. Source: the Messages API's reference,
 "Tool use": client tools; `tool_search_tool_…` looks in the request's own list of tools."""
 
+HOSTED: dict[str, Hosted] = {
+    "web_search": "web_search",
+    "web_fetch": "web_fetch",
+    "code_execution": "code_execution",
+}
+"""Tools that the service runs, by their type without its version (`web_search_20250305`)."""
+
+_VERSIONED = re.compile(r"([a-z_]+)_[0-9]{8}", re.ASCII)
+
 REACHING = ("mcp_servers", "container")
 """Keys of a request that connect it with something besides the model."""
 
@@ -66,6 +77,10 @@ class Anthropic:
         """See `Dialect`."""
         return _FORWARDED.get((method, path))
 
+    def query(self, query: str) -> str | None:
+        """See `Dialect`."""
+        return query
+
     def error(self, status: int, message: str, kind: str | None = None) -> Answer:
         """See `Dialect`."""
         said = {"type": "error", "error": {"type": kind or error_type(status), "message": message}}
@@ -79,29 +94,45 @@ class Anthropic:
         """See `Dialect`."""
         return StreamUsage() if content_type.lower().startswith("text/event-stream") else BodyUsage()
 
-    def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[str]:
+    def model(self, path: str, asked: Mapping[str, Any]) -> str:  # noqa: ARG002 - it stands in the body
+        """See `Dialect`."""
+        return model(asked)
+
+    def most_output(self, asked: Mapping[str, Any]) -> int:
+        """See `Dialect`."""
+        return most_output(asked)
+
+    def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[Reach]:
         """See `Dialect`. Kinds of tools that the agent's own CLI runs are known by name.
 
         Any other is refused, so that a new one is closed until it is looked at.
         """
-        yield from (key for key in REACHING if asked.get(key))
+        yield from (Reach(key) for key in REACHING if asked.get(key))
         for tool in objects(asked.get("tools")):
             kind = tool.get("type") or "custom"
             if not isinstance(kind, str) or not kind.startswith(RUN_BY_THE_AGENT):
-                yield f"the tool {str(kind)[:60]!r}"
+                yield Reach(f"the tool {str(kind)[:60]!r}", _hosted(kind))
         yield from _fetched(
             [asked.get("system"), *(m.get("content") for m in objects(asked.get("messages")))]
         )
 
 
-def _fetched(contents: Iterable[object]) -> Iterator[str]:
-    """Images and documents that the service would fetch."""
+def _hosted(kind: object) -> Hosted | None:
+    """The name of a tool that the service runs, whichever version of it is asked for."""
+    versioned = _VERSIONED.fullmatch(kind) if isinstance(kind, str) else None
+    return HOSTED.get(versioned[1]) if versioned else None
+
+
+def _fetched(contents: Iterable[object]) -> Iterator[Reach]:
+    """Images and documents that the service would fetch, or that it keeps."""
     pending = list(contents)
     while pending:
         for block in objects(pending.pop()):
             source = block.get("source")
             if isinstance(source, dict) and "url" in {source.get("type"), *source}:
-                yield f"a {str(block.get('type'))[:20]} by its URL"
+                yield Reach(f"a {str(block.get('type'))[:20]} by its URL", "web_fetch")
+            if block.get("file_id") or mapping(source).get("file_id"):
+                yield Reach("an uploaded file")
             pending.extend((block.get("content"), [source] if isinstance(source, dict) else None))
 
 
@@ -130,8 +161,8 @@ class StreamUsage(StreamReader):
     """Reads the usage of an answer that is a stream.
 
     `message_start` carries input and cache tokens. Each `message_delta` carries the output so far:
-    the last one holds. Servers that only know the input at the end say 0 at first, so a later
-    figure replaces an earlier one unless it is 0.
+    the last one holds, and says why it stopped. Servers that only know the input at the end say 0 at
+    first, so a later figure replaces an earlier one unless it is 0.
     """
 
     telling = b"usage"
@@ -144,6 +175,7 @@ class StreamUsage(StreamReader):
             self._merge(message.get("usage"))
         elif event.get("type") == "message_delta":
             self._merge(event.get("usage"))
+            self.final |= mapping(event.get("delta")).get("stop_reason") is not None
 
     def _merge(self, usage: object) -> None:
         self.told |= isinstance(usage, dict)
@@ -159,4 +191,6 @@ def _merged(before: Tokens, usage: object) -> Tokens:
         output=before.output if output is None else output,
         cache_read=count(usage.get("cache_read_input_tokens")) or before.cache_read,
         cache_write=count(usage.get("cache_creation_input_tokens")) or before.cache_write,
+        hour_write=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+        or before.hour_write,
     )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from runner.gateway.dialects.headers import Headers
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import DialectName, Service
+from runner.tasks.plan import Hosted
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Answer:
     body: bytes = b""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Something that a request would have the service do besides answering: what, in words.
+
+    `name` is under which name a task file can allow it; None for what is never allowed.
+    """
+
+    what: str
+    name: Hosted | None = None
+
+
 class Dialect(Protocol):
     """One provider's way of speaking."""
 
@@ -41,6 +53,9 @@ class Dialect(Protocol):
     def route(self, method: str, path: str) -> bool | None:
         """Whether the usage of what is asked there counts; None where it is not passed on."""
 
+    def query(self, query: str) -> str | None:
+        """What of a URL's query passes, without the `?`; None where it is not passed on."""
+
     def error(self, status: int, message: str, kind: str | None = None) -> Answer:
         """An error in the form in which the service itself gives errors."""
 
@@ -50,5 +65,11 @@ class Dialect(Protocol):
     def usage_reader(self, path: str, content_type: str) -> UsageReader:
         """The reader for an answer of that content type to what was asked at that path."""
 
-    def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[str]:
+    def model(self, path: str, asked: Mapping[str, Any]) -> str:
+        """The model that is asked at that path with that body; empty where none is named."""
+
+    def most_output(self, asked: Mapping[str, Any]) -> int:
+        """How many tokens the answer may have at most."""
+
+    def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[Reach]:
         """What a request asks for that is not the model's own answer."""

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner.gateway.dialects.asked import objects
-from runner.gateway.dialects.dialect import Answer
+from runner.gateway.dialects.asked import model, most_output, objects
+from runner.gateway.dialects.dialect import Answer, Reach
 from runner.gateway.dialects.headers import Headers, key
 from runner.gateway.dialects.reading import (
     MAX_BODY,
@@ -23,6 +23,7 @@ from runner.gateway.dialects.reading import (
     model_name,
 )
 from runner.gateway.grants import DialectName, Service, Tokens
+from runner.tasks.plan import Hosted
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -46,6 +47,19 @@ SPENT = 402
 RUN_BY_THE_AGENT = ("function", "custom", "local_shell", "apply_patch", "computer", "computer_use_preview")
 """Types of tools that the agent's own CLI runs, whatever else the request says of them."""
 
+HOSTED: dict[str, Hosted] = {
+    "web_search": "web_search",
+    "web_search_2025_08_26": "web_search",
+    "web_search_preview": "web_search",
+    "web_search_preview_2025_03_11": "web_search",
+    "code_interpreter": "code_execution",
+    "shell": "code_execution",
+}
+"""Types of tools that the service runs, by the name under which they can be allowed."""
+
+_CONTAINERS = {"code_interpreter": "container", "shell": "environment"}
+"""Under which key such a tool says where its code runs."""
+
 RESUMING = ("program", "mcp_approval_response")
 """Types of parts of a conversation at which the service goes on with what it runs itself."""
 
@@ -61,6 +75,9 @@ PAYERS = ("openai-organization", "openai-project")
 _HOLDING = ("content", "output", "file", "audio")
 """Keys under which parts of a conversation hold further parts."""
 
+_LAST = ("response.completed", "response.incomplete", "response.failed")
+"""The last events of a stream of the Responses API."""
+
 LONGEST_EVENT = MAX_BODY
 """`response.completed` repeats in one line the whole answer and much of the request, with the usage in it."""
 
@@ -74,6 +91,10 @@ class OpenAI:
     def route(self, method: str, path: str) -> bool | None:
         """See `Dialect`."""
         return _FORWARDED.get((method, path))
+
+    def query(self, query: str) -> str | None:
+        """See `Dialect`."""
+        return query
 
     def error(self, status: int, message: str, kind: str | None = None) -> Answer:
         """See `Dialect`. A kind is told as type and as code: clients look at either.
@@ -99,7 +120,15 @@ class OpenAI:
             return BodyUsage()
         return ChatStream() if path == CHAT else ResponsesStream()
 
-    def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[str]:
+    def model(self, path: str, asked: Mapping[str, Any]) -> str:  # noqa: ARG002 - it stands in the body
+        """See `Dialect`."""
+        return model(asked)
+
+    def most_output(self, asked: Mapping[str, Any]) -> int:
+        """See `Dialect`."""
+        return most_output(asked)
+
+    def reaches_out(self, asked: Mapping[str, Any]) -> Iterator[Reach]:
         """See `Dialect`. Kinds of tools that the agent's own CLI runs are known by name.
 
         Any other is refused, so that a new one is closed until it is looked at. So is what the service keeps
@@ -111,20 +140,20 @@ class OpenAI:
         yield from _parts([asked.get("input"), asked.get("messages"), asked.get("instructions")])
 
 
-def _settings(asked: Mapping[str, Any]) -> Iterator[str]:
+def _settings(asked: Mapping[str, Any]) -> Iterator[Reach]:
     if asked.get("background"):
-        yield "background work"
-    yield from (f"what it keeps: {kept}" for kept in KEPT if asked.get(kept))
+        yield Reach("background work")
+    yield from (Reach(f"what it keeps: {kept}") for kept in KEPT if asked.get(kept))
     if asked.get("web_search_options") is not None:  # an empty object switches it on
-        yield "its web search"
+        yield Reach("its web search", "web_search")
     if any(word in f"{asked.get('model')}-".lower() for word in SEARCHING):
-        yield f"the web, as the model {str(asked.get('model'))[:60]!r} does"
+        yield Reach(f"the web, as the model {str(asked.get('model'))[:60]!r} does", "web_search")
     choice = mapping(asked.get("tool_choice")).get("type", "function")
     if choice not in ("allowed_tools", "shell", *RUN_BY_THE_AGENT):
-        yield f"the tool {str(choice)[:60]!r}"
+        yield Reach(f"the tool {str(choice)[:60]!r}", _name(choice))
 
 
-def _tools(holder: Mapping[str, Any]) -> Iterator[str]:
+def _tools(holder: Mapping[str, Any]) -> Iterator[Reach]:
     """Tools that the service runs, of a request or a part of one, and of the namespaces among them."""
     pending = _objects(holder.get("tools"))
     while pending:
@@ -133,7 +162,25 @@ def _tools(holder: Mapping[str, Any]) -> Iterator[str]:
         if kind == "namespace":
             pending += _objects(tool.get("tools"))
         elif not _is_run_by_the_agent(kind, tool):
-            yield f"the tool {str(kind)[:60]!r}"
+            yield Reach(f"the tool {str(kind)[:60]!r}", _name(kind) if _is_bounded(tool) else None)
+
+
+def _name(kind: object) -> Hosted | None:
+    return HOSTED.get(kind) if isinstance(kind, str) else None
+
+
+def _is_bounded(tool: Mapping[str, Any]) -> bool:
+    """Whether what a tool runs is run in a new container without files, skills or network, if in any."""
+    holder = _CONTAINERS.get(str(tool.get("type")))
+    if holder is None:
+        return True
+    container = tool.get(holder)
+    return (
+        isinstance(container, dict)  # a text is the id of one that the service keeps
+        and not container.keys() - {"type", "memory_limit", "network_policy"}
+        and container.get("type") in ("auto", "container_auto")
+        and container.get("network_policy") in (None, {"type": "disabled"})
+    )
 
 
 def _is_run_by_the_agent(kind: object, tool: Mapping[str, Any]) -> bool:
@@ -144,20 +191,20 @@ def _is_run_by_the_agent(kind: object, tool: Mapping[str, Any]) -> bool:
     return kind in RUN_BY_THE_AGENT
 
 
-def _parts(pending: list[object]) -> Iterator[str]:
+def _parts(pending: list[object]) -> Iterator[Reach]:
     """What the parts of a conversation bring with them from elsewhere, or have the service do."""
     while pending:
         for part in _objects(pending.pop()):
             kind = part.get("type")
             yield from _tools(part)  # `additional_tools`, `tool_search_output`
             if kind in RESUMING:
-                yield f"a {kind} to go on with"
+                yield Reach(f"a {kind} to go on with")
             if _is_reference(kind, part):
-                yield "what it keeps: a part of another conversation"
+                yield Reach("what it keeps: a part of another conversation")
             if part.get("file_id") or part.get("file_ids"):
-                yield "an uploaded file"
+                yield Reach("an uploaded file")
             if any(name.endswith("_url") and _is_elsewhere(url) for name, url in part.items()):
-                yield f"a {str(kind)[:20]} by its URL"
+                yield Reach(f"a {str(kind)[:20]} by its URL", "web_fetch")
             pending.extend(part.get(name) for name in _HOLDING)
 
 
@@ -203,6 +250,7 @@ class ResponsesStream(StreamReader):
         response = mapping(event.get("response"))
         self.model = model_name(response.get("model")) or self.model
         _note(self, response.get("usage"))
+        self.final |= self.told and event.get("type") in _LAST
 
 
 class ChatStream(StreamReader):
@@ -219,6 +267,7 @@ class ChatStream(StreamReader):
         """See `StreamReader`."""
         self.model = model_name(event.get("model")) or self.model
         _note(self, event.get("usage"))
+        self.final |= self.told and event.get("choices") == []
 
 
 def _note(reader: UsageReader, usage: object) -> None:

@@ -15,6 +15,12 @@ MAX_LINE = 1024 * 1024
 MAX_DATA_LINES = 64
 """More `data:` lines than this in one event are ignored; services send one."""
 
+PIECE = b'"delta"'
+"""The key under which a piece of the output stands, in Anthropic's and both of OpenAI's APIs."""
+
+_TEXT = re.compile(rb'(?<!"type"):\s*"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+"""A text that is the value of a key, any but `type`."""
+
 MAX_BODY = 16 * 1024 * 1024
 """A JSON answer beyond this many bytes is passed on but not read for its usage."""
 
@@ -22,11 +28,16 @@ MAX_BODY = 16 * 1024 * 1024
 class UsageReader(Protocol):
     """Reads on the way what an answer has used; right at any moment, also when the answer is cut.
 
-    `told` is whether the answer has said so at all: until then its tokens are unknown, not none.
+    `told` is whether the answer has said so at all: until then its tokens are unknown, not none. `final` is
+    whether it has said its last word of that, `ended` whether all of its bytes came: who passes them sets it.
+    `produced` counts the bytes of output that came piece by piece, as text; None where it comes at once.
     """
 
     tokens: Tokens
     told: bool
+    final: bool
+    ended: bool
+    produced: int | None
     model: str | None
 
     def feed(self, piece: bytes) -> None:
@@ -42,6 +53,9 @@ class BodyReader(ABC):
     def __init__(self) -> None:
         self.tokens = Tokens()
         self.told = False
+        self.final = False
+        self.ended = False
+        self.produced: int | None = None
         self.model: str | None = None
         self._body = bytearray()
 
@@ -55,6 +69,7 @@ class BodyReader(ABC):
         document = json_object(bytes(self._body))
         self._body.clear()
         self.take(document)
+        self.final = self.told
 
     @abstractmethod
     def take(self, document: dict[str, object]) -> None:
@@ -76,6 +91,9 @@ class StreamReader(ABC):
     def __init__(self) -> None:
         self.tokens = Tokens()
         self.told = False
+        self.final = False
+        self.ended = False
+        self.produced: int | None = 0
         self.model: str | None = None
         self._line = bytearray()
         self._skipping = False
@@ -119,12 +137,23 @@ class StreamReader(ABC):
             self._data.append(line[5:].removeprefix(b" "))
         elif not line:
             data, self._data = b"\n".join(self._data), []
+            self.produced = (self.produced or 0) + text_in(data)
             if self.telling in data:
                 self.event(json_object(data))
 
     @abstractmethod
     def event(self, event: dict[str, object]) -> None:
         """Note what an event says of tokens and model; `{}` where it was no JSON object."""
+
+
+def text_in(data: bytes) -> int:
+    """The bytes of the texts that an event brings: all that stand behind its first `"delta"`, types aside.
+
+    No token is of less than one byte, so there are no more tokens than that. As escaped, a text has no fewer
+    bytes than it has otherwise. The event is not parsed: there may be a thousand a second.
+    """
+    start = data.find(PIECE)
+    return 0 if start < 0 else sum(map(len, _TEXT.findall(data, start)))
 
 
 def json_object(text: bytes) -> dict[str, object]:
