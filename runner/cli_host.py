@@ -31,7 +31,7 @@ from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.standing import Post
 from runner.selfcheck import full
 from runner.supervisor import doctor as doctoring
-from runner.supervisor import prepare
+from runner.supervisor import keys, login, prepare
 from runner.supervisor import reap as reaping
 from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import images_unbuilt, standing
@@ -50,7 +50,8 @@ image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_
 
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has, what is weaker or missing, and the cure."""
-    findings = doctoring.examine(configuration.load(), configuration.environment())
+    settings, environment = configuration.load(), configuration.environment()
+    findings = [*doctoring.examine(settings, environment), *keys.examine(settings, environment)]
     if as_json:
         print_json(selfcheck_view.as_json(tuple(findings)))
     else:
@@ -154,6 +155,26 @@ def _follow(home: Path) -> None:
                 shown = cell(error.message, "yellow")
             screen.update(shown, refresh=True)
             time.sleep(EVERY)
+
+
+@gateway_app.command("login")
+def gateway_login(
+    account: Annotated[str, typer.Argument(help="An account of the configuration file.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A file with the login; standard input, by default.")
+    ] = None,
+) -> None:
+    """Take in a login made for Corral: a refresh token, or JSON with one. The gateway keeps it fresh."""
+    settings = configuration.load()
+    file = login.take_in(settings, account, source, _asked)
+    out.print(
+        f"the login of {account} lies in {file}, and is the gateway's alone from now on", soft_wrap=True
+    )
+
+
+def _asked() -> str:
+    """What a person gives at a terminal, unseen."""
+    return str(typer.prompt("refresh token", hide_input=True, err=True))
 
 
 @gateway_app.command("stop")

@@ -1,16 +1,28 @@
-"""The only reader of the environment: Corral's own settings, and the credentials people already set."""
+"""The only reader of environment and configuration: Corral's settings, and the accounts people set up."""
 
 from __future__ import annotations
 
 import os
+import stat
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from runner import config_file
+from runner.accounts import HEADERS, PROVIDERS, FromEnvironment, Provider, ProviderAccount
+from runner.config_file import ConfigFile
 from runner.errors import UsageError
 
 BOX_UID = 59_999
@@ -22,8 +34,22 @@ def _default_home() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "corral"
 
 
+def _default_config() -> Path:
+    config = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(config) if config else Path.home() / ".config") / "corral" / "config.toml"
+
+
+class _Variables(EnvSettingsSource):
+    """The environment, for all settings but those that stand in the configuration file."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        if field_name == "accounts":
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
+
+
 class Settings(BaseSettings):
-    """Corral's settings; each is a `CORRAL_*` variable."""
+    """Corral's settings: each a variable of the environment, `CORRAL_*` where it is Corral's own."""
 
     model_config = SettingsConfigDict(
         env_prefix="CORRAL_", extra="ignore", frozen=True, env_ignore_empty=True
@@ -58,12 +84,32 @@ class Settings(BaseSettings):
     )
     openai_base_url: str = Field(default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
-
     gemini_base_url: str = Field(
         default="https://generativelanguage.googleapis.com", validation_alias="GOOGLE_GEMINI_BASE_URL"
     )
     gemini_api_key: SecretStr | None = Field(default=None, validation_alias="GEMINI_API_KEY")
-    """As `openai_api_key`."""
+
+    config: Path = Field(default_factory=_default_config)
+    """The configuration file, which need not be there unless it was named."""
+    accounts: tuple[ProviderAccount, ...] = ()
+    """The accounts that stand in it, in its order."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - these come by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, then the environment; see `load` for the configuration file."""
+        return init_settings, _Variables(settings_cls)
+
+    @field_validator("config")
+    @classmethod
+    def _config_absolute(cls, config: Path) -> Path:
+        return config.expanduser().absolute()
 
     @field_validator("home")
     @classmethod
@@ -75,30 +121,114 @@ class Settings(BaseSettings):
             raise ValueError(f"{place!a} is not UTF-8, and the engine takes no other paths") from error
         return place
 
+    def accounts_of(self, provider: Provider) -> tuple[ProviderAccount, ...]:
+        """A provider's accounts, in the order in which they are to be used.
+
+        Where the configuration file has any, the environment's variables for that provider count for
+        nothing, unless the file names them.
+        """
+        listed = tuple(account for account in self.accounts if account.provider == provider)
+        if listed:
+            return listed
+        usual = self._usual(provider)
+        return () if usual is None else (usual,)
+
     @property
-    def credentials_found(self) -> tuple[str, ...]:
-        """The names, never the values, of the credentials that are set."""
-        found = {
-            "ANTHROPIC_API_KEY": self.anthropic_api_key,
-            "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
-            "CLAUDE_CODE_OAUTH_TOKEN": self.claude_code_oauth_token,
-            "OPENAI_API_KEY": self.openai_api_key,
-        }
-        return tuple(name for name, value in found.items() if value is not None and value.get_secret_value())
+    def unused_variables(self) -> tuple[str, ...]:
+        """The variables that hold a credential and count for nothing."""
+        return tuple(
+            name
+            for provider in PROVIDERS
+            for name, secret in self._variables(provider).items()
+            if secret is not None
+            and all(one.source != FromEnvironment(name=name) for one in self.accounts_of(provider))
+        )
+
+    def _usual(self, provider: Provider) -> ProviderAccount | None:
+        """The account that a provider's variables stand for."""
+        for name, secret in self._variables(provider).items():
+            if secret is not None and secret.get_secret_value():
+                bearer = name in ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+                return ProviderAccount(
+                    provider=provider,
+                    base_url=self._address(provider),
+                    header="authorization" if bearer else HEADERS[provider],
+                    subscription=name == "CLAUDE_CODE_OAUTH_TOKEN",
+                    source=FromEnvironment(name=name),
+                    secret=secret,
+                )
+        return None
+
+    def _variables(self, provider: Provider) -> dict[str, SecretStr | None]:
+        """In the order in which they count."""
+        if provider == "anthropic":
+            return {
+                "ANTHROPIC_API_KEY": self.anthropic_api_key,
+                "ANTHROPIC_AUTH_TOKEN": self.anthropic_auth_token,
+                "CLAUDE_CODE_OAUTH_TOKEN": self.claude_code_oauth_token,
+            }
+        if provider == "openai":
+            return {"OPENAI_API_KEY": self.openai_api_key}
+        return {"GEMINI_API_KEY": self.gemini_api_key}
+
+    def _address(self, provider: Provider) -> str:
+        return {
+            "anthropic": self.anthropic_base_url,
+            "openai": self.openai_base_url,
+            "gemini": self.gemini_base_url,
+        }[provider]
 
 
 def load() -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and the accounts from the configuration file.
 
     Raises:
-        UsageError: A variable has a value that can't be used.
+        UsageError: A variable, or a key of the file, has a value that can't be used.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         raise UsageError(
             "; ".join(_wrong(one) for one in error.errors()), cure="correct or unset it"
-        ) from error
+        ) from None
+    return settings.model_copy(update={"accounts": _accounts(settings.config)})
+
+
+MAX_CONFIG = 1024 * 1024
+"""Bytes of the configuration file."""
+
+
+def _accounts(file: Path) -> tuple[ProviderAccount, ...]:
+    text = _config_text(file)
+    cure = f"correct {file}; docs/gateway.md shows what may stand in it"
+    try:
+        config = ConfigFile.model_validate(tomllib.loads(text))
+        return config_file.resolve(config, file.parent, Path.home(), os.environ)
+    except ValidationError as error:
+        words = "".join(f"\n  {problem}" for problem in config_file.problems(error))
+        raise UsageError(f"{file} can't be used:{words}", cure=cure) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not TOML: {error}", cure=cure) from None
+    except ValueError as error:
+        raise UsageError(f"{file} can't be used: {error}", cure=cure) from None
+
+
+def _config_text(file: Path) -> str:
+    """The file's text; none if it is not there, and was not asked for by name."""
+    try:
+        with file.open("rb") as opened:
+            if stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & stat.S_IWOTH and file.is_file():
+                raise UsageError(f"anybody may write {file}, and it names commands", cure=f"chmod o-w {file}")
+            return opened.read(MAX_CONFIG).decode()
+    except FileNotFoundError as error:
+        if os.environ.get("CORRAL_CONFIG"):
+            raise UsageError(f"there is no file {file}", cure="correct or unset CORRAL_CONFIG") from error
+        return ""
+    except OSError as error:
+        cure = "make it readable, or let CORRAL_CONFIG name another"
+        raise UsageError(f"{file} can't be read: {error.strerror}", cure=cure) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8", cure="save it as UTF-8") from error
 
 
 _PLAIN = {"int_parsing": "it is not a whole number", "path_type": "it is not a path"}

@@ -123,8 +123,9 @@ class Corral:
     @property
     def environment(self) -> dict[str, str]:
         """The environment that the command gets: no credential of the machine's."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "CLAUDE_", "OPENAI_"))}
-        return {**kept, "CORRAL_HOME": str(self.home), **self.env}
+        ours = ("ANTHROPIC_", "CLAUDE_", "OPENAI_", "GEMINI_", "GOOGLE_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        return {**kept, "CORRAL_HOME": str(self.home), "CORRAL_CONFIG": os.devnull, **self.env}
 
     def __call__(self, *arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> Done:
         """Run the command to its end."""

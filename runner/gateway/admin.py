@@ -6,6 +6,7 @@ PUT    /grants/BOX      {"accesses": […], "hosts": […], "hosted": […], "be
 GET    /grants          how every grant stands
 GET    /outlook         how every account stands that was asked anything, or whose window is used up
 GET    /grants/BOX      the usage
+GET    /credentials     how each credential that was asked for stands
 DELETE /grants/BOX      the last usage; the box is cut off
 POST   /leave           {"leaving": whether it does, "grants": how many are left}
 """
@@ -44,6 +45,7 @@ class Admin:
         app.router.add_get("/hello", self._hello)
         app.router.add_get("/grants", self._all)
         app.router.add_get("/outlook", self._outlook)
+        app.router.add_get("/credentials", self._credentials)
         app.router.add_put("/grants/{box}", self._put)
         app.router.add_get("/grants/{box}", self._get)
         app.router.add_delete("/grants/{box}", self._delete)
@@ -78,6 +80,9 @@ class Admin:
     async def _outlook(self, _request: web.Request) -> web.Response:
         outlooks = [one.model_dump(mode="json") for one in self._grants.outlooks()]
         return web.json_response({"pid": os.getpid(), "outlooks": outlooks})
+
+    async def _credentials(self, _request: web.Request) -> web.Response:
+        return web.json_response([one.model_dump(mode="json") for one in self._grants.credentials()])
 
     async def _put(self, request: web.Request) -> web.Response:
         said: dict[str, JsonValue] = await request.json()

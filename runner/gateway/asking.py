@@ -19,12 +19,14 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from runner.gateway.credentials import Credentials, ProxyFor
 from runner.gateway.dialects import headers
 from runner.gateway.dialects.reading import UsageReader, json_object, mapping
 from runner.gateway.exchange import Exchange, Fault, Grant, Refused, Try
 from runner.gateway.grants import Access, Script, Service
 from runner.gateway.ledger import Entry
 from runner.gateway.redact import Redactor
+from runner.gateway.sources import CredentialError
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +44,20 @@ ERROR_TIMEOUT = 15.0
 
 FAILED_AT_ONCE = b"event: error"
 """How a stream begins of a service that has too much to do, and says so behind a 200."""
+NO_CREDENTIAL = "the gateway has no credential for this service just now; its log says why"
+"""All that a box is told of it."""
 
 ClientFor = Callable[[Access], aiohttp.ClientSession]
-ProxyFor = Callable[[str], str | None]
 
 
 class Asker:
     """Asks the services that one grant names."""
 
-    def __init__(self, grant: Grant, client_for: ClientFor, proxy_for: ProxyFor) -> None:
+    def __init__(
+        self, grant: Grant, credentials: Credentials, client_for: ClientFor, proxy_for: ProxyFor
+    ) -> None:
         self._grant = grant
+        self._credentials = credentials
         self._client_for = client_for
         self._proxy_for = proxy_for
 
@@ -66,6 +72,7 @@ class Asker:
         Raises:
             Refused: There was no answer, or none that can be passed on.
         """
+        access = await self._with_secret(exchange, access, entry)
         self._grant.meter.requests += 1
         try:
             answer = await self._send(exchange, access)
@@ -74,18 +81,20 @@ class Asker:
                 entry.absorbed()  # it was not sent
             return _no_answer(exchange, access, failure, trying)
         async with answer:
+            if answer.status == 401 and isinstance(access, Service):
+                self._credentials.refused(access)
             with _settling(entry, answer.status, exchange.reader(answer)) as reader:
                 try:
                     first = await _first(exchange, answer, trying)
                 except (aiohttp.ClientError, TimeoutError, OSError) as failure:
                     return _no_answer(exchange, access, failure, trying)
                 if trying is not None:
-                    fault = await _judged(trying, answer, first, access)
+                    fault = await _judged(exchange, trying, answer, first)
                     if fault is not None:
                         if entry is not None:
                             entry.absorbed()
                         return fault
-                return await self._pass_back(exchange, answer, access, reader, first, trying)
+                return await self._pass_back(exchange, answer, reader, first, trying)
 
     async def _send(self, exchange: Exchange, access: Access) -> aiohttp.ClientResponse:
         request = exchange.request
@@ -100,21 +109,34 @@ class Asker:
             skip_auto_headers=("user-agent", "accept", "content-type"),
         )
 
+    async def _with_secret(self, exchange: Exchange, access: Access, entry: Entry | None) -> Access:
+        if isinstance(access, Script):
+            return access
+        try:
+            service = await self._credentials.with_secret(access)
+        except CredentialError as lacking:
+            if entry is not None:
+                entry.absorbed()  # it was not sent
+            where = f"{access.dialect} account {access.account}, {access.credential}"
+            log.warning("not asked for want of a credential: %s: %s", where, lacking)
+            raise Refused(401, NO_CREDENTIAL) from None
+        exchange.shown.append(service.secret.get_secret_value().encode())
+        return service
+
     async def _pass_back(
         self,
         exchange: Exchange,
         answer: aiohttp.ClientResponse,
-        access: Access,
         told: UsageReader | None,
         first: bytes,
         trying: Try | None,
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
-        redactor = Redactor(_secret(access))
+        redactor = Redactor(*exchange.shown)
         begun = None if trying is None else await trying.begun()
         if begun is not None and not _is_stream(answer):
-            raise Refused(answer.status if answer.status >= 400 else 502, _words(first, access))
+            raise Refused(answer.status if answer.status >= 400 else 502, _words(exchange, first))
         meter = self._grant.meter
         meter.last_status = answer.status
         response = begun or _prepared(answer, redactor, bounded=trying is not None)
@@ -150,14 +172,16 @@ async def _first(exchange: Exchange, answer: aiohttp.ClientResponse, trying: Try
     return await answer.content.readany() if exchange.forward.counts else b""
 
 
-async def _judged(trying: Try, answer: aiohttp.ClientResponse, first: bytes, access: Access) -> Fault | None:
+async def _judged(
+    exchange: Exchange, trying: Try, answer: aiohttp.ClientResponse, first: bytes
+) -> Fault | None:
     told: dict[str, str] = {}
     for name, value in answer.headers.items():
         told.setdefault(name.lower(), value)
     status = answer.status
     if status == 200 and first.startswith(FAILED_AT_ONCE):
         status = 529
-    said = _words(first, access) if status >= 400 else ""
+    said = _words(exchange, first) if status >= 400 else ""
     return await trying.judge(status, told, first if answer.status >= 400 else b"", said)
 
 
@@ -177,20 +201,20 @@ def _no_answer(exchange: Exchange, access: Access, failure: Exception, trying: T
     if _hung_up(exchange.request):
         raise failure
     if trying is None:
-        raise Refused(502, _unreachable(access, failure)) from failure
-    return Fault("unreachable", _unreachable(access, failure))
+        raise Refused(502, _unreachable(exchange, access, failure)) from failure
+    return Fault("unreachable", _unreachable(exchange, access, failure))
 
 
 def _is_stream(answer: aiohttp.ClientResponse) -> bool:
     return answer.status == 200 and answer.content_type.lower() == "text/event-stream"
 
 
-def _words(body: bytes, access: Access) -> str:
+def _words(exchange: Exchange, body: bytes) -> str:
     """What an error says, in words, without the secret."""
     said = json_object(body.partition(b"data:")[2] if body.startswith(FAILED_AT_ONCE) else body)
     message = mapping(said.get("error")).get("message")
     text = message if isinstance(message, str) else "no words"
-    return Redactor(_secret(access)).whole(text)[:500]
+    return Redactor(*exchange.shown).whole(text)[:500]
 
 
 @contextmanager
@@ -199,9 +223,11 @@ def _settling(entry: Entry | None, status: int, reader: UsageReader | None) -> I
     try:
         yield reader
     finally:
-        if entry is not None and status != 200:
+        if entry is None or entry.used is not None:
+            pass  # it was absorbed
+        elif status != 200:
             entry.nothing()
-        elif entry is not None and reader is not None:
+        elif reader is not None:
             if reader.told and (reader.final or reader.ended):
                 entry.settle(reader.tokens, reader.model)
             elif reader.produced is not None:
@@ -217,10 +243,6 @@ def _address(access: Access, exchange: Exchange) -> str:
     return _base(access) + (
         target if isinstance(access, Script) else target.removeprefix(exchange.dialect.root)
     )
-
-
-def _secret(access: Access) -> bytes:
-    return access.secret.get_secret_value().encode() if isinstance(access, Service) else b""
 
 
 def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
@@ -244,9 +266,9 @@ def _cut(request: web.BaseRequest, failure: Exception) -> None:
         request.transport.close()
 
 
-def _unreachable(access: Access, failure: Exception) -> str:
+def _unreachable(exchange: Exchange, access: Access, failure: Exception) -> str:
     kind = "timed out" if isinstance(failure, TimeoutError) else type(failure).__name__
-    detail = Redactor(_secret(access)).whole(str(failure)) or kind
+    detail = Redactor(*exchange.shown).whole(str(failure)) or kind
     where = URL(_base(access)).origin()
     log.warning("no answer from %s: %s", where, detail)
     return f"the model service at {where} gave no answer: {detail}"

@@ -23,10 +23,12 @@ from pathlib import Path
 from pydantic import JsonValue, TypeAdapter
 
 import runner
+from runner.accounts import Shown
 from runner.errors import CorralError, HostError
 from runner.gateway import sockets
 from runner.gateway.grants import Access, Account, Outlook, Standing, Usage
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
+from runner.gateway.sources import ENVIRONMENT
 from runner.locks import locked
 from runner.tasks.plan import AllowedHost, Hosted
 
@@ -37,12 +39,15 @@ START_TIMEOUT = 25.0
 PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR",
+    *ENVIRONMENT,
 )  # fmt: skip
-"""The only variables that the gateway process gets: how to reach the model services."""
+"""The only variables that the gateway process gets: how to reach the model services, and what the programs
+need that give it credentials."""
 
 Json = dict[str, JsonValue]
 STANDING: TypeAdapter[list[Standing]] = TypeAdapter(list[Standing])
 OUTLOOKS: TypeAdapter[list[Outlook]] = TypeAdapter(list[Outlook])
+SHOWN: TypeAdapter[list[Shown]] = TypeAdapter(list[Shown])
 
 
 class _Connection(http.client.HTTPConnection):
@@ -183,6 +188,16 @@ class Gateway:
         if status != 200:
             raise HostError("a gateway of another version of Corral runs", cure="wait for its runs to end")
         return OUTLOOKS.validate_python(said["outlooks"])
+
+    @classmethod
+    def credentials(cls, home: Path) -> list[Shown]:
+        """How the credentials stand that the process of a state directory was asked for."""
+        try:
+            gateway = cls(home.absolute(), 0, {})
+            status, said = gateway._ask("GET", "/credentials", None)
+        except _Gone:
+            return []
+        return SHOWN.validate_python(said) if status == 200 else []
 
     @classmethod
     def stop(cls, home: Path) -> bool:

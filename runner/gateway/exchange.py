@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import aiohttp
 from aiohttp import web
 
+from runner.gateway.credentials import Credentials
 from runner.gateway.dialects.dialect import Dialect, Forward
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Access, Account, Service
+from runner.gateway.grants import Access, Account
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.patience import Patience
 from runner.gateway.turns import Turns
 from runner.tasks.plan import Hosted
-
-Renewed = Callable[[Service, str], Awaitable[Service | None]]
-"""Given a service that refuses a secret: the same with another secret, if there is one by now."""
 
 
 @dataclass
@@ -32,17 +30,12 @@ class Grant:
     meter: Meter
     account: Account
     """In whose name it asks."""
-    box: str = ""
-    """Whose it is: requests of one box wait in one queue."""
     hosted: tuple[Hosted, ...] = ()
     """What it may have the services do besides answering."""
+    box: str = ""
+    """Whose it is: requests of one box wait in one queue."""
     held: int = 0
     """Bytes of request bodies in memory."""
-
-
-async def no_other(_service: Service, _refused: str) -> Service | None:
-    """There is no other credential than the one that was refused."""
-    return None
 
 
 @dataclass
@@ -50,10 +43,9 @@ class Commons:
     """What all grants of the process share."""
 
     ledger: Ledger
+    credentials: Credentials
     turns: Turns = field(default_factory=Turns)
     patience: Patience = field(default_factory=Patience)
-    renewed: Renewed = no_other
-    """Asked when a service refuses a credential."""
     held: int = 0
     """Bytes of request bodies in memory."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -72,6 +64,8 @@ class Exchange:
     """What it asks for, once that was looked at; None where it asks for nothing that counts."""
     streams: bool = False
     """Whether it asks for a stream."""
+    shown: list[bytes] = field(default_factory=list)
+    """Every credential that a service was shown with it, none of which its box may ever see."""
 
     def reader(self, answer: aiohttp.ClientResponse) -> UsageReader | None:
         """What reads the usage of that answer, where it counts."""

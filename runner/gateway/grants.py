@@ -7,10 +7,10 @@ change which grant it is counted on.
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
+from runner.accounts import Header, Source, one_word, service_address
 from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, OnLimit, Price, Spent, Value
 
 DialectName = Literal["anthropic", "openai", "gemini"]
@@ -43,10 +43,12 @@ class Service(Value):
     dialect: DialectName = "anthropic"
     base_url: str
     """`http://` or `https://`, with a path prefix if the service has one: OpenAI's has the version in it."""
-    header: Literal["x-api-key", "x-goog-api-key", "authorization"] = "x-api-key"
+    header: Header = "x-api-key"
     """In which header the credential goes; in `authorization` it goes as a bearer token."""
     secret: SecretStr = SecretStr("")
     """The credential; empty for a service that asks for none, and then no such header is sent."""
+    credential: Source | None = None
+    """Where the gateway gets the secret from before each request; None where `secret` is all there is."""
     oauth: bool = False
     """Whether the credential is a `CLAUDE_CODE_OAUTH_TOKEN`, which needs a beta flag of its own."""
     account: str = "default"
@@ -57,20 +59,12 @@ class Service(Value):
     @field_validator("base_url")
     @classmethod
     def _plain_url(cls, text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the service's address must start with http:// or https:// and name a host")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("the service's address may not hold a user name, a query or a fragment")
-        return text.rstrip("/")
+        return service_address(text)
 
     @field_validator("secret")
     @classmethod
     def _one_word(cls, secret: SecretStr) -> SecretStr:
-        text = secret.get_secret_value().strip()  # a key read from a file often ends in a line end
-        if not all("!" <= letter <= "~" for letter in text):
-            raise ValueError("the credential holds a space, a line end or another sign that no key has")
-        return SecretStr(text)
+        return SecretStr(one_word(secret.get_secret_value()))
 
     def wire(self) -> dict[str, JsonValue]:
         """The value with its secret readable, for the admin socket and nothing else."""

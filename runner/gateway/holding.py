@@ -189,6 +189,9 @@ class Holder:
         try:
             with _told(self._grant, exchange):
                 async with entered as trying.entry:
+                    if self._turns.closed(trying.place) is not None:  # while it was written down
+                        trying.entry.absorbed()
+                        return Fault("overload", "a window was used up meanwhile")
                     return await self._asker.ask(exchange, trying.service, trying.entry, trying)
         except BusyError:
             return None
@@ -203,7 +206,7 @@ class Holder:
         fault = fault_of(status, told, str(place.whose), said)
         if fault is None:
             place.lane.went_well()
-        elif status == 403 and not await self._renewed(trying.service):
+        elif status == 403 and not await self._renewed(trying):
             return None  # the key is known, and may not
         elif fault.kind == "overload":
             place.lane.turned_away(ticket, fault.retry_at, self._turns.now())
@@ -253,20 +256,17 @@ class Holder:
         until = self._turns.now() + self._patience.credential - for_so_long
         held = Held(kind="credential", why=fault.why, since=self._turns.now(), until=until)
         with self._grant.meter.holding(hold, hold.waits_for(held)):
-            while not await self._renewed(trying.service) and self._turns.now() < until:
+            while not await self._renewed(trying) and self._turns.now() < until:
                 await asyncio.sleep(min(self._patience.credential_poll, self._silence_left(hold)))
 
-    async def _renewed(self, refused: Service) -> bool:
-        """Whether there is another credential for an account by now than the one that was refused."""
-        whose, secret = Whose.of(refused), refused.secret
-        if any(Whose.of(one) == whose and one.secret != secret for one in _services(self._grant.accesses)):
-            return True
-        other = await self._commons.renewed(refused, secret.get_secret_value())
-        if other is None or other.secret == secret:
-            return False
-        renewed = (other if one == refused else one for one in self._grant.accesses)
-        self._grant.accesses = tuple(renewed)
-        return True
+    async def _renewed(self, trying: Trying) -> bool:
+        """Whether there is another credential for the account by now than the one that was shown."""
+        service, shown = trying.service, trying.hold.exchange.shown
+        refused = shown[-1].decode() if shown else ""
+        if service.credential is not None:
+            return await self._commons.credentials.renewed(service, refused) is not None
+        granted = (one for one in _services(self._grant.accesses) if Whose.of(one) == Whose.of(service))
+        return any(one.credential or one.secret.get_secret_value() != refused for one in granted)
 
 
 @dataclass

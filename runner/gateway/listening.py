@@ -12,12 +12,15 @@ from pathlib import Path
 
 from aiohttp import web
 
+from runner import settings
+from runner.accounts import Shown
 from runner.gateway import dialects, sockets
-from runner.gateway.asking import Asker, ClientFor, ProxyFor
+from runner.gateway.asking import Asker, ClientFor
+from runner.gateway.credentials import Credentials, ProxyFor
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.door import Door
 from runner.gateway.egress import Egress
-from runner.gateway.exchange import Commons, Grant, Renewed, no_other
+from runner.gateway.exchange import Commons, Grant
 from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Outlook, Script, Standing, Sum, Usage
 from runner.gateway.handover import later
@@ -129,16 +132,16 @@ class Grants:
         client_for: ClientFor,
         proxy_for: ProxyFor,
         outside: Outside,
+        left: dict[str, Usage] | None = None,
         *,
         turns: Turns | None = None,
         patience: Patience | None = None,
-        renewed: Renewed = no_other,
-        left: dict[str, Usage] | None = None,
     ) -> None:
         self._home = home
         self._client_for = client_for
         self._proxy_for = proxy_for
-        self._commons = Commons(ledger, turns or Turns(), patience or Patience(), renewed)
+        credentials = Credentials(home, proxy_for, settings.environment())
+        self._commons = Commons(ledger, credentials, turns or Turns(), patience or Patience())
         self._outside = outside
         self._open: dict[str, _Open] = {}
         self._left = left or {}  # of boxes whose grant is not renewed yet
@@ -154,6 +157,10 @@ class Grants:
         """What a box has used, or None if it holds no grant."""
         found = self._open.get(box)
         return None if found is None else self._usage(found)
+
+    def credentials(self) -> list[Shown]:
+        """How the credentials stand that were asked for so far."""
+        return self._commons.credentials.shown()
 
     def standing(self) -> list[Standing]:
         """How every grant stands."""
@@ -217,11 +224,10 @@ class Grants:
             self._open[box].egress.hosts = hosts
             return
         before = later(before, self._left.pop(box, before))
-        meter = Meter.continuing(before, scripted=scripted)
-        grant = Grant(accesses, meter, account, box, hosted)
+        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, hosted, box)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
-        holder = Holder(grant, self._commons, Asker(grant, self._client_for, self._proxy_for))
-        forwarder = Forwarder(grant, self._commons, holder)
+        asker = Asker(grant, self._commons.credentials, self._client_for, self._proxy_for)
+        forwarder = Forwarder(grant, self._commons, Holder(grant, self._commons, asker))
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)  # on the host nobody else may reach the sockets
@@ -264,6 +270,7 @@ class Grants:
             found = self._open.pop(box)
             await _stop(found)
             self._left[box] = self._usage(found)
+        await self._commons.credentials.finish()  # a login that is being renewed is written down
         return self._left
 
 

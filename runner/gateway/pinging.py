@@ -57,17 +57,20 @@ class Hold:
             self._pinger = asyncio.create_task(self._ping())
         try:
             yield
-        finally:
-            if self._pinger is not None and not self._enough.is_set():
+        except asyncio.CancelledError:  # the box has hung up
+            if self._pinger is not None:
                 self._pinger.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._pinger
+            raise
+        finally:
+            with suppress(asyncio.CancelledError):
+                await self.begun()
 
     async def begun(self) -> web.StreamResponse | None:
         """The answer, if it is begun; from now on nothing is said but by the caller."""
         self._enough.set()
-        if self._pinger is not None:
-            await self._pinger
+        pinger, self._pinger = self._pinger, None
+        if pinger is not None:
+            await pinger
         return self._response
 
     async def end(self, response: web.StreamResponse, error: bytes) -> web.StreamResponse:

@@ -88,7 +88,7 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         world = await stack.enter_async_context(outside(home))
         windows = stack.enter_context(closing(Windows(own_folder(home) / WINDOWS)))
         left = handover.take(own_folder(home) / LEFT)
-        grants = Grants(home, ledger, clients, _proxy_for(), world, turns=Turns(windows), left=left)
+        grants = Grants(home, ledger, clients, _proxy_for(), world, left, turns=Turns(windows))
         stack.push_async_callback(_end, grants, own_folder(home) / LEFT)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))

@@ -132,6 +132,9 @@ def with_canaries(settings: Settings, stakes: Stakes) -> Settings:
             "claude_code_oauth_token": None,
             "openai_api_key": None,
             "openai_base_url": NOBODY,
+            "gemini_api_key": None,
+            "gemini_base_url": NOBODY,
+            "accounts": (),
         }
     )
 

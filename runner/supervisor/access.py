@@ -1,60 +1,109 @@
-"""Who answers an attempt's model calls: from its profile and the credentials on the host."""
+"""Who answers an attempt's model calls: from its profile and the accounts on this host."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from runner.accounts import (
+    PROVIDERS,
+    VARIABLES,
+    FromEnvironment,
+    FromLogin,
+    Provider,
+    ProviderAccount,
+)
 from runner.agents import catalog
 from runner.errors import UsageError
-from runner.gateway.grants import Access, DialectName, Script, Service
+from runner.gateway import logins, sources
+from runner.gateway.grants import Access, Script, Service
+from runner.gateway.sources import CredentialError
 from runner.gateway.transcript import load as load_transcript
 from runner.settings import Settings
 from runner.tasks.plan import Plan, Profile
-
-NO_CREDENTIAL = {
-    "anthropic": "set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN, "
-    "or give `upstream: script:PATH`",
-    "openai": "set OPENAI_API_KEY, or give `upstream: script:PATH`",
-}
-"""What is to be done where a model is asked in a dialect, and the host has no credential for it."""
 
 
 class NoCredentialError(UsageError):
     """An agent calls a model, and the host has no credential for it."""
 
 
-def accesses_for(profile: Profile, task: str, settings: Settings) -> tuple[Access, ...]:
-    """Who answers, one for each dialect; nobody for a command without any credential on the host.
+def accesses_for(
+    profile: Profile, task: str, settings: Settings, *, every_account: bool = False
+) -> tuple[Access, ...]:
+    """Who answers: of each provider that the agent may ask, the first account; or a script.
+
+    Nobody answers a command without any account on the host.
+
+    Args:
+        profile: Who asks.
+        task: For which task, where each has a transcript of its own.
+        settings: The settings.
+        every_account: Whether further accounts may follow where the first is used up. They come in the
+            order in which they are to be used.
 
     Raises:
         NoCredentialError: The agent needs a model, and there is no credential for it.
-        UsageError: A variable for the service has a value that can't be used.
+        UsageError: An account has a value that can't be used.
     """
     if profile.upstream.kind == "script":
         return (Script(transcript=str(transcript(profile, task))),)
-    dialect = catalog.dialect(profile.settings)
-    service = _service(settings, dialect or "anthropic")
-    if service is None and dialect is not None:
+    spoken = catalog.dialect(profile.settings)
+    found: list[Access] = []
+    for provider in PROVIDERS if spoken is None else (spoken,):
+        accounts = settings.accounts_of(provider)
+        found += [_service(account) for account in (accounts if every_account else accounts[:1])]
+    if not found and spoken is not None:
         raise NoCredentialError(
             f"the profile {profile.name!r} calls a model, and no credential is set for it",
-            cure=NO_CREDENTIAL[dialect],
+            cure=no_credential(spoken, settings),
         )
-    return () if service is None else (service,)
+    return tuple(found)
+
+
+def no_credential(provider: Provider, settings: Settings) -> str:
+    """What to do where a provider has no account."""
+    *others, last = VARIABLES[provider]
+    variables = f"{', '.join(others)} or {last}" if others else last
+    return f"set {variables}, list an account in {settings.config}, or give `upstream: script:PATH`"
 
 
 def check_access(plan: Plan, settings: Settings) -> None:
     """See that every attempt of a plan has who answers it.
 
     Raises:
-        UsageError: As `accesses_for`, and where a transcript is missing or can't be played.
+        UsageError: As `accesses_for`; and where an agent's transcript is missing or can't be played, or its
+            credential can be seen not to be there. Programs are not run for that, and no keyring is opened.
     """
     for planned in plan.attempts:
         profile = plan.profile(planned.profile)
         for access in accesses_for(profile, planned.task, settings):
-            if isinstance(access, Script) and catalog.layer(profile.settings) is not None:
+            if catalog.layer(profile.settings) is None:
+                continue  # a command may well ask nobody
+            if isinstance(access, Service):
+                _check_credential(access, settings)
+            else:
                 load_transcript(Path(access.transcript))
+
+
+def _check_credential(service: Service, settings: Settings) -> None:
+    try:
+        look(service, settings.home)
+    except CredentialError as lacking:
+        words = f"account {service.account} of {service.dialect}: {lacking}"
+        raise NoCredentialError(words, cure=lacking.cure) from lacking
+
+
+def look(service: Service, home: Path) -> None:
+    """See whether the credential of a service is where it should be, running and asking nobody.
+
+    Raises:
+        CredentialError: It is not.
+    """
+    sources.look(service.credential)
+    if isinstance(service.credential, FromLogin):
+        logins.load(home, service.credential.account)
 
 
 def needs_gateway(plan: Plan, settings: Settings) -> bool:
@@ -75,33 +124,34 @@ def transcript(profile: Profile, task: str) -> Path:
     return place / profile.name / f"{task}.yaml" if place.is_dir() else place
 
 
-def _service(settings: Settings, dialect: DialectName) -> Service | None:
+def services(settings: Settings) -> Iterator[tuple[ProviderAccount, Service | UsageError]]:
+    """Every account on this host, each with how it is asked, or why it can't be."""
+    for provider in PROVIDERS:
+        for account in settings.accounts_of(provider):
+            try:
+                yield account, _service(account)
+            except UsageError as error:
+                yield account, error
+
+
+def _service(account: ProviderAccount) -> Service:
+    source = account.source
+    if isinstance(source, FromEnvironment) and account.secret is None:
+        raise NoCredentialError(
+            f"the account {account.name} of {account.provider} has its key from {source}, which is not set",
+            cure=f"set {source}, where you run Corral",
+        )
     try:
-        return _openai(settings) if dialect == "openai" else _anthropic(settings)
+        return Service(
+            dialect=account.provider,
+            base_url=account.base_url,
+            header=account.header,
+            secret=account.secret or SecretStr(""),
+            credential=None if isinstance(source, FromEnvironment) else source,
+            oauth=account.subscription,
+            account=account.name,
+        )
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        cure = f"look at the {dialect.upper()}_* variables"
+        cure = f"look at the {account.provider.upper()}_* variables"
         raise UsageError(f"the model service can't be used: {why}", cure=cure) from error
-
-
-def _openai(settings: Settings) -> Service | None:
-    if settings.openai_api_key is None:
-        return None
-    return Service(
-        dialect="openai",
-        base_url=settings.openai_base_url,
-        header="authorization",
-        secret=settings.openai_api_key,
-    )
-
-
-def _anthropic(settings: Settings) -> Service | None:
-    url = settings.anthropic_base_url
-    if settings.anthropic_api_key is not None:
-        return Service(base_url=url, secret=settings.anthropic_api_key)
-    if settings.anthropic_auth_token is not None:
-        return Service(base_url=url, header="authorization", secret=settings.anthropic_auth_token)
-    if settings.claude_code_oauth_token is not None:
-        token = settings.claude_code_oauth_token
-        return Service(base_url=url, header="authorization", secret=token, oauth=True)
-    return None

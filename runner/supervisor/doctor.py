@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from runner.accounts import PROVIDERS, ProviderAccount
 from runner.errors import CorralError, HostError
 from runner.sandbox import disks
 from runner.sandbox.engine import Engine, EngineFacts
@@ -235,15 +236,25 @@ def kernel_features(proc: Path, release: str) -> dict[str, bool]:
 
 
 def _credentials(settings: Settings) -> Finding:
-    found = settings.credentials_found
-    if found:
-        return Finding("credentials", "ok", ", ".join(found))
-    return Finding(
-        "credentials",
-        "ok",
-        "none is set: only scripts can play the model",
-        "set ANTHROPIC_API_KEY or OPENAI_API_KEY",
-    )
+    """The accounts by name; `corral doctor` also says of each whether its key can be had."""
+    found = {provider: settings.accounts_of(provider) for provider in PROVIDERS}
+    words = [
+        f"{provider}: {', '.join(f'{one.name} ({_source(one)})' for one in accounts)}"
+        for provider, accounts in found.items()
+        if accounts
+    ]
+    if not words:
+        none = "none is set: only scripts can play the model"
+        return Finding(
+            "credentials", "ok", none, f"set ANTHROPIC_API_KEY, or list accounts in {settings.config}"
+        )
+    unused = settings.unused_variables
+    note = f"; {' and '.join(unused)} not used, since {settings.config} lists accounts" if unused else ""
+    return Finding("credentials", "ok", "; ".join(words) + note)
+
+
+def _source(account: ProviderAccount) -> str:
+    return "no credential" if account.source is None else str(account.source)
 
 
 def _certificates(settings: Settings) -> Finding:

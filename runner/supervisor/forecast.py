@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from runner.errors import CorralError, HostError, UsageError
-from runner.gateway.grants import Service
+from runner.gateway.grants import Access, Service
+from runner.gateway.sources import CredentialError
 from runner.sandbox.engine import Engine
 from runner.settings import Settings
 from runner.supervisor import doctor, host
-from runner.supervisor.access import NoCredentialError, accesses_for
+from runner.supervisor.access import NoCredentialError, accesses_for, look
 from runner.supervisor.means import images_unbuilt
 from runner.supervisor.schedule import images_of
 from runner.tasks.plan import Plan
@@ -73,6 +75,7 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
 def _outlet(plan: Plan, name: str, settings: Settings) -> str:
     try:
         accesses = accesses_for(plan.profile(name), "", settings)
+        lacking = next((why for why in map(partial(_lacking, settings), accesses) if why), "")
     except NoCredentialError as error:
         return f"nothing yet: {error.message}; {error.cure}"
     if not accesses:
@@ -80,10 +83,23 @@ def _outlet(plan: Plan, name: str, settings: Settings) -> str:
             plan.task(planned.task).network for planned in plan.attempts if planned.profile == name
         )
         return "no model calls" if lets_through else "nothing"
-    services = [access.base_url for access in accesses if isinstance(access, Service)]
+    services = [
+        f"{access.base_url} (account {access.account})" for access in accesses if isinstance(access, Service)
+    ]
     if not services:
         return "the scripted model, on this host"
-    return f"model calls to {' and '.join(services)}, through the gateway"
+    return f"model calls to {' and '.join(services)}, through the gateway{lacking}"
+
+
+def _lacking(settings: Settings, access: Access) -> str:
+    """What is wrong with an account's credential, as far as it can be told without running anything."""
+    if not isinstance(access, Service):
+        return ""
+    try:
+        look(access, settings.home)
+    except CredentialError as lacking:
+        return f"; but account {access.account}: {lacking}; {lacking.cure}"
+    return ""
 
 
 def _images(

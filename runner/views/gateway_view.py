@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from runner.accounts import Shown
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Outlook, Standing, Sum, Window
 from runner.supervisor.deadline import at
@@ -42,11 +44,12 @@ _ACCOUNTS = (
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of a gateway: its process, None if none runs; its grants; how the accounts stand."""
+    """What was seen of a gateway: its process, None if none runs; its grants, accounts and credentials."""
 
     pid: int | None
     grants: tuple[Standing, ...] = ()
     outlooks: tuple[Outlook, ...] = ()
+    credentials: tuple[Shown, ...] = ()
 
 
 def look(home: Path) -> Look:
@@ -58,7 +61,8 @@ def look(home: Path) -> Look:
     found = Gateway.look(home)
     if found is None:
         return Look(None)
-    return Look(found[0], tuple(found[1]), tuple(Gateway.look_ahead(home) or ()))
+    outlooks, credentials = Gateway.look_ahead(home), Gateway.credentials(home)
+    return Look(found[0], tuple(found[1]), tuple(outlooks or ()), tuple(credentials))
 
 
 def terminal(seen: Look, now: float) -> RenderableType:
@@ -71,7 +75,7 @@ def terminal(seen: Look, now: float) -> RenderableType:
         parts.append(Fitting(_HEAD, [_row(one, now) for one in seen.grants]))
     if seen.outlooks:
         parts += [Text(), Fitting(_ACCOUNTS, [_account(one, now) for one in seen.outlooks])]
-    return Group(*parts, *_budgets(seen.grants))
+    return Group(*parts, *_budgets(seen.grants), *_credentials(seen.credentials))
 
 
 def as_json(seen: Look) -> Json:
@@ -82,6 +86,7 @@ def as_json(seen: Look) -> Json:
         "pid": seen.pid,
         "grants": [one.model_dump(mode="json") for one in seen.grants],
         "accounts": [one.model_dump(mode="json") for one in seen.outlooks],
+        "credentials": [one.model_dump(mode="json") for one in seen.credentials],
     }
 
 
@@ -119,6 +124,17 @@ def _account(one: Outlook, now: float) -> tuple[Text, ...]:
         Text(rate if limit is None else f"{rate} of {wording.tokens(limit)}"),
         cell("; ".join(limits), "yellow" if is_closed else ""),
     )
+
+
+def _credentials(credentials: tuple[Shown, ...]) -> Iterator[Text]:
+    """How each credential stands that was asked for."""
+    for one in credentials:
+        words = f"account {one.account} of {one.provider}: {one.source}"
+        if one.expires_at is not None:
+            words += f", until {datetime.fromtimestamp(one.expires_at).astimezone():%Y-%m-%d %H:%M}"
+        yield Text(
+            line(f"{words}; {one.problem}" if one.problem else words, 300), "yellow" if one.problem else ""
+        )
 
 
 def _window(window: Window, now: float) -> str:

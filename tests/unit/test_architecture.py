@@ -25,6 +25,8 @@ LEVELS: tuple[set[str], ...] = (
     {"gather"},
     {"sandbox", "gateway"},
     {"git", "agents", "compare", "settings"},
+    {"config_file"},
+    {"accounts"},
     {"tasks"},
     {"locks", "database", "interruptions"},
     {"guarded", "names"},
@@ -42,6 +44,7 @@ OWNERS: dict[str, set[str]] = {
     "aiohttp": {"gateway/"},
     "http": {"gateway/"},
     "socket": {"gateway/"},
+    "keyring": {"gateway/from_keyring.py"},
     "typer": {"cli.py", "cli_host.py", "cli_words.py"},
     "pydantic_settings": {"settings.py"},
 }

@@ -30,7 +30,7 @@ COMMANDS = [
     *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["reap"], ["image"], ["gateway"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
-    *(["gateway", "status"], ["gateway", "stop"]),
+    *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]
 
 
@@ -46,9 +46,9 @@ def repo(tmp_path: Path) -> Path:
 
 def call(home: Path, *arguments: str | Path) -> Result:
     """The command in this process, where no engine answers and no key is set."""
-    ours = ("ANTHROPIC_", "CLAUDE_", "CORRAL_", "OPENAI_")
+    ours = ("ANTHROPIC_", "CLAUDE_", "CORRAL_", "OPENAI_", "GEMINI_", "GOOGLE_")
     keys = {name: None for name in os.environ if name.startswith(ours)}
-    environment = {**keys, **NO_ENGINE, "CORRAL_HOME": str(home)}
+    environment = {**keys, **NO_ENGINE, "CORRAL_HOME": str(home), "CORRAL_CONFIG": os.devnull}
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], env=environment)
 
 

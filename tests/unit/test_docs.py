@@ -12,6 +12,7 @@ import yaml
 from typer.main import get_command
 
 from runner.cli import app
+from runner.config_file import ConfigFile
 from runner.tasks.taskfile import load
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,13 @@ def task_files() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in task_files()])
 def test_shown_task_files_load(text: str) -> None:
     assert load(text, Path("shown.yaml")).tasks
+
+
+def test_shown_configuration_files_load() -> None:
+    shown = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "gateway.md").read_text(), re.DOTALL)
+    assert len(shown) >= 4
+    for text in shown:
+        assert ConfigFile.model_validate(tomllib.loads(text)).accounts
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)

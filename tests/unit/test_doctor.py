@@ -43,7 +43,7 @@ def test_credentials_are_named_and_never_shown(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-CANARY")
     settings = Settings(home=tmp_path)
     found = doctor._credentials(settings)
-    assert found.found == "ANTHROPIC_API_KEY, OPENAI_API_KEY"
+    assert found.found == "anthropic: default (ANTHROPIC_API_KEY); openai: default (OPENAI_API_KEY)"
     assert "CANARY" not in repr(settings)
 
 

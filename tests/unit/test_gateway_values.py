@@ -39,6 +39,24 @@ def test_a_secret_is_blanked_wherever_the_pieces_are_cut(
     assert redacted(secret, pieces) == text.replace(secret, b"*" * len(secret))
 
 
+@given(
+    secrets=st.lists(st.text("ab", min_size=SHORTEST, max_size=SHORTEST + 3).map(str.encode), max_size=3),
+    around=st.lists(st.text("ab*", max_size=20).map(str.encode), min_size=1, max_size=4),
+    cuts=st.lists(st.integers(0, 120), max_size=20),
+)
+def test_of_several_secrets_none_shows(secrets: list[bytes], around: list[bytes], cuts: list[int]) -> None:
+    longer = [secret + b"b" for secret in secrets[:1]]  # one that begins with another
+    text = around[0] + b"".join(a + b for a, b in zip([*secrets, *longer], [*around, *around], strict=False))
+    edges = sorted({0, *[cut for cut in cuts if cut < len(text)], len(text)})
+    redactor = Redactor(*secrets, *longer)
+    pieces = [text[start:end] for start, end in pairwise(edges)]
+    shown = b"".join([*(redactor.feed(piece) for piece in pieces), redactor.finish()])
+    whole = Redactor(*secrets, *longer)
+    assert shown == whole.feed(text) + whole.finish()
+    assert len(shown) == len(text)
+    assert not any(secret in shown for secret in secrets)
+
+
 def test_an_event_that_holds_no_beginning_of_the_secret_is_not_delayed() -> None:
     redactor = Redactor(CANARY.encode())
     assert redactor.feed(b"data: {}\n\n") == b"data: {}\n\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from runner.accounts import VARIABLES, FromFile, ProviderAccount
 from runner.git import closed
 from runner.sandbox.output import KEPT_BYTES
 from runner.selfcheck import bomb, quick
@@ -127,10 +128,12 @@ def test_the_key_is_found_wherever_it_lies(stakes: Stakes, place: str) -> None:
 
 
 def test_none_of_the_user_s_credentials_is_used(stakes: Stakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY")
-    for name in (*names, "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
+    names = [name for names in VARIABLES.values() for name in names]
+    for name in (*names, "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"):
         monkeypatch.setenv(name, "https://of-the-user.example")
-    blank = with_canaries(Settings(), stakes)
+    theirs = FromFile(path="/of-the-user")
+    own = ProviderAccount(provider="openai", base_url=NOBODY, header="authorization", source=theirs)
+    blank = with_canaries(Settings(accounts=(own,)), stakes)
     shown = [one.get_secret_value() if isinstance(one, SecretStr) else str(one) for _, one in blank]
     assert "of-the-user" not in " ".join(shown)
     assert {stakes.key, NOBODY} <= set(shown)
