@@ -38,7 +38,7 @@ def main() -> int:
     print("Preparing real packages with known bugs:", flush=True)
     prepare()
     print(f"\nRunning {NIGHT} (images are built the first time):\n", flush=True)
-    code = subprocess.run([*CORRAL, "run", str(NIGHT)], check=False).returncode
+    code = subprocess.run([*CORRAL, "run", "--record", str(NIGHT)], check=False).returncode
     if code not in {0, 1}:
         return code
     differing = differences(found())
@@ -69,6 +69,8 @@ _LAST_WORDS = """
 Every attempt ended as it should: real bugs were fixed and checked by real
 tests, one profile failed where the other succeeded, and one box ended at its
 memory limit with its work brought home. The branches are in demo/.work/*.
+It was recorded: `corral replay latest xml-int-indent/steady` plays an attempt
+again from what was said, without the script.
 To use the commands above: . .venv/bin/activate
 """
 

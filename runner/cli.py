@@ -43,7 +43,7 @@ from runner.sandbox.output import READY
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
-from runner.supervisor import access, prepare
+from runner.supervisor import access, prepare, replaying
 from runner.supervisor import reap as reaping
 from runner.supervisor.deadline import end_of_run
 from runner.supervisor.forecast import Forecast, forecast
@@ -122,6 +122,9 @@ def run(
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
     until: UntilOption = None,
     lasts: ForOption = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record what agents and models say, for `corral replay`.")
+    ] = False,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -130,7 +133,7 @@ def run(
     end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     taken = run_names(settings)
-    made = prepare.plan(file, taken, name)
+    made = prepare.plan(file, taken, name, record=record)
     access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
     if expected.left:
@@ -145,7 +148,7 @@ def run(
             if name is not None:
                 raise
             taken.append(made.run)  # it began in the same second: the next name is as good
-            made = prepare.plan(file, taken)
+            made = prepare.plan(file, taken, record=record)
         else:
             raise typer.Exit(code)
 
@@ -172,6 +175,30 @@ def resume(
     raise typer.Exit(
         _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name, end))
     )
+
+
+@app.command()
+def replay(
+    name: RunArgument = "latest",
+    attempt: Annotated[str | None, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]; all by default.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End an attempt where it departs from its recording.")
+    ] = False,
+    jobs: JobsOption = None,
+    accept_weaker: AcceptOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recorded run's agents again, against what was recorded: free, offline. Says where they depart."""
+    accepted = check_names(accept_weaker or ())
+    settings = configuration.load()
+    state = find_run(settings, name)
+    only = find_attempt(state, attempt).key if attempt else None
+    made = replaying.replay_of(state, settings.home, only, strict=strict)
+    made = prepare.again(made, f"{state.name}-replay", run_names(settings))
+    access.check_access(made, settings)
+    expected = forecast(made, settings, configuration.environment(), jobs)
+    code = _work(made, settings, expected, accepted, as_json, partial(Night.start, plan=made))
+    raise typer.Exit(replaying.exit_code(find_run(settings, made.run), code))
 
 
 def _work(

@@ -12,7 +12,7 @@ import io
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import aiohttp
 from aiohttp import web
@@ -23,8 +23,9 @@ from runner.gateway.credentials import Credentials, ProxyFor
 from runner.gateway.dialects import headers
 from runner.gateway.dialects.reading import UsageReader, json_object, mapping
 from runner.gateway.exchange import Exchange, Fault, Grant, Refused, Try
-from runner.gateway.grants import Access, Script, Service
+from runner.gateway.grants import Access, Replayed, Script, Service
 from runner.gateway.ledger import Entry
+from runner.gateway.recorder import Recorder, Take
 from runner.gateway.redact import Redactor
 from runner.gateway.sources import CredentialError
 
@@ -54,10 +55,16 @@ class Asker:
     """Asks the services that one grant names."""
 
     def __init__(
-        self, grant: Grant, credentials: Credentials, client_for: ClientFor, proxy_for: ProxyFor
+        self,
+        grant: Grant,
+        credentials: Credentials,
+        recorder: Recorder,
+        client_for: ClientFor,
+        proxy_for: ProxyFor,
     ) -> None:
         self._grant = grant
         self._credentials = credentials
+        self._recorder = recorder
         self._client_for = client_for
         self._proxy_for = proxy_for
 
@@ -74,8 +81,9 @@ class Asker:
         """
         access = await self._with_secret(exchange, access, entry)
         self._grant.meter.requests += 1
+        sent = _headers(exchange, access)
         try:
-            answer = await self._send(exchange, access)
+            answer = await self._send(exchange, access, sent)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             if entry is not None and isinstance(failure, aiohttp.ClientConnectorError):
                 entry.absorbed()  # it was not sent
@@ -94,14 +102,17 @@ class Asker:
                         if entry is not None:
                             entry.absorbed()
                         return fault
-                return await self._pass_back(exchange, answer, reader, first, trying)
+                taking = self._recording(exchange, sent, answer)
+                return await self._pass_back(exchange, answer, access, reader, first, trying, taking)
 
-    async def _send(self, exchange: Exchange, access: Access) -> aiohttp.ClientResponse:
+    async def _send(
+        self, exchange: Exchange, access: Access, sent: CIMultiDict[str]
+    ) -> aiohttp.ClientResponse:
         request = exchange.request
         return await self._client_for(access).request(
             request.method,
             URL(_address(access, exchange), encoded=True),
-            headers=_headers(exchange, access),
+            headers=sent,
             data=io.BytesIO(exchange.body) if request.method == "POST" else None,
             proxy=None if isinstance(access, Script) else self._proxy_for(access.base_url),
             allow_redirects=False,
@@ -127,9 +138,11 @@ class Asker:
         self,
         exchange: Exchange,
         answer: aiohttp.ClientResponse,
+        access: Access,
         told: UsageReader | None,
         first: bytes,
         trying: Try | None,
+        taking: AbstractContextManager[Take | None],
     ) -> web.StreamResponse:
         _check_passable(answer)
         request = exchange.request
@@ -140,7 +153,8 @@ class Asker:
         meter = self._grant.meter
         meter.last_status = answer.status
         response = begun or _prepared(answer, redactor, bounded=trying is not None)
-        with meter.reading(told) as reader:
+        self._note_replay(answer, access)
+        with meter.reading(told) as reader, taking as take:
             if begun is None:
                 await response.prepare(request)
             try:
@@ -149,14 +163,30 @@ class Asker:
                     if reader is not None:
                         reader.feed(piece)
                     if clean := redactor.feed(piece):
-                        await response.write(clean)
+                        await _tell(response, take, clean)
                 if rest := redactor.finish():
-                    await response.write(rest)
+                    await _tell(response, take, rest)
+                if take is not None:
+                    take.is_whole = True
                 if reader is not None:
                     reader.ended = _says_its_length(answer)
             except (aiohttp.ClientError, TimeoutError) as failure:
                 _cut(request, failure)
         return response
+
+    def _note_replay(self, answer: aiohttp.ClientResponse, access: Access) -> None:
+        if isinstance(access, Script) and (said := answer.headers.get(headers.REPLAYED_HEADER)):
+            self._grant.meter.replays(Replayed.model_validate_json(said))
+
+    def _recording(
+        self, exchange: Exchange, told: CIMultiDict[str], answer: aiohttp.ClientResponse
+    ) -> AbstractContextManager[Take | None]:
+        """What records the answer that begins now; see `Recorder.recording`."""
+        if self._grant.tape is None:
+            return nullcontext()
+        asked = (exchange.request.method, exchange.forward.target, [*told.items()], bytes(exchange.body))
+        answered = answer.status, headers.to_box(answer.headers.items())
+        return self._recorder.recording(self._grant.tape, exchange.shown, asked, answered)
 
 
 async def _first(exchange: Exchange, answer: aiohttp.ClientResponse, trying: Try | None) -> bytes:
@@ -251,8 +281,15 @@ def _headers(exchange: Exchange, access: Access) -> CIMultiDict[str]:
     except ValueError as unreadable:
         raise Refused(400, "a header is not valid UTF-8") from unreadable
     if isinstance(access, Script):
-        return CIMultiDict([*passed, *headers.for_script(access.transcript)])
+        return CIMultiDict([*passed, *headers.for_script(access)])
     return CIMultiDict([*exchange.dialect.to_service(passed, access), *headers.credential(access)])
+
+
+async def _tell(response: web.StreamResponse, take: Take | None, clean: bytes) -> None:
+    """Pass bytes on to the box, and to its recording if there is one."""
+    if take is not None:
+        take.add(clean)
+    await response.write(clean)
 
 
 def _hung_up(request: web.BaseRequest) -> bool:

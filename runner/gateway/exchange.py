@@ -17,6 +17,7 @@ from runner.gateway.grants import Access, Account
 from runner.gateway.ledger import Asked, Ledger
 from runner.gateway.meter import Meter
 from runner.gateway.patience import Patience
+from runner.gateway.recorder import Recorder, Tape
 from runner.gateway.turns import Turns
 from runner.tasks.plan import Hosted
 
@@ -30,6 +31,8 @@ class Grant:
     meter: Meter
     account: Account
     """In whose name it asks."""
+    tape: Tape | None = None
+    """Where its traffic is recorded, if it is."""
     hosted: tuple[Hosted, ...] = ()
     """What it may have the services do besides answering."""
     box: str = ""
@@ -44,6 +47,7 @@ class Commons:
 
     ledger: Ledger
     credentials: Credentials
+    recorder: Recorder
     turns: Turns = field(default_factory=Turns)
     patience: Patience = field(default_factory=Patience)
     held: int = 0

@@ -73,10 +73,12 @@ class Service(Value):
 
 
 class Script(Value):
-    """The scripted model, playing one transcript file."""
+    """The scripted model, playing one file: a transcript, or a recording."""
 
     kind: Literal["script"] = "script"
     transcript: str
+    strict: bool = False
+    """Whether what departs from a recording is answered with an error, instead of what was recorded."""
 
     @field_validator("transcript")
     @classmethod
@@ -114,12 +116,14 @@ class Account(Value):
     profile: str = ""
     attempt: str = ""
     scripted: bool = False
-    """Whether a transcript invents the figures."""
+    """Whether a transcript invents the figures, or a recording repeats those of another time."""
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"
     """What becomes of its requests at a used-up window; only `next-account` uses more accounts than one."""
     priority: Priority = "normal"
     """How much it gets where others wait for the same account."""
+    record: bool = False
+    """Whether its traffic is recorded (`places.recording_file`)."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """The user's own prices, by model."""
 
@@ -216,6 +220,40 @@ class Outlook(Value):
     """What was used in the last minute."""
 
 
+class Departure(Value):
+    """Where what an agent asks is not what a recording holds any more."""
+
+    turn: int
+    """Which answer of the model was asked for, from 1; 0 for what is asked beside the conversation."""
+    what: str
+    """What was recorded, and what came instead."""
+
+
+class Replayed(Value):
+    """How far a box has followed the recording that answers it.
+
+    `turns` are those of the recording's main conversation, `reached` those of them that were asked for.
+    """
+
+    turns: int
+    reached: int = 0
+    departed: Departure | None = None
+    """The first departure."""
+
+    def after(self, before: Replayed | None) -> Replayed:
+        """What is known of all, when this is what the latest answer told."""
+        if before is None:
+            return self
+        reached = max(before.reached, self.reached)
+        return Replayed(turns=self.turns, reached=reached, departed=before.departed or self.departed)
+
+    def first_departure(self) -> Departure | None:
+        """Where it departs, once its box has ended: also by asking for less than was recorded."""
+        if self.departed is not None or self.reached >= self.turns:
+            return self.departed
+        return Departure(turn=self.reached + 1, what="it was recorded, and not asked for any more")
+
+
 class Usage(Value):
     """What one grant has used so far, streams that are still running included.
 
@@ -252,6 +290,10 @@ class Usage(Value):
     """What its requests wait for just now, if all of them wait."""
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
+    unrecorded: int = 0
+    """How many of its exchanges are missing from its recording, as a whole or the answer."""
+    replayed: Replayed | None = None
+    """How it follows the recording that answers it, if one does."""
     egress: Traffic = Traffic()
     """What went to and came from other hosts than the model's."""
 

@@ -30,6 +30,7 @@ from runner.gateway.meter import Meter
 from runner.gateway.outside import Outside
 from runner.gateway.patience import Patience
 from runner.gateway.places import SOCKET, box_folder
+from runner.gateway.recorder import Recorder
 from runner.gateway.turns import Turns
 from runner.tasks.plan import AllowedHost, Caps, Hosted
 
@@ -115,7 +116,9 @@ class _Open:
 
     @property
     def usage(self) -> Usage:
-        return self.grant.meter.usage().model_copy(update={"egress": self.egress.traffic()})
+        lost = 0 if self.grant.tape is None else self.grant.tape.lost
+        more = {"egress": self.egress.traffic(), "unrecorded": lost}
+        return self.grant.meter.usage().model_copy(update=more)
 
     @property
     def is_busy(self) -> bool:
@@ -132,6 +135,7 @@ class Grants:
         client_for: ClientFor,
         proxy_for: ProxyFor,
         outside: Outside,
+        recorder: Recorder,
         left: dict[str, Usage] | None = None,
         *,
         turns: Turns | None = None,
@@ -141,7 +145,7 @@ class Grants:
         self._client_for = client_for
         self._proxy_for = proxy_for
         credentials = Credentials(home, proxy_for, settings.environment())
-        self._commons = Commons(ledger, credentials, turns or Turns(), patience or Patience())
+        self._commons = Commons(ledger, credentials, recorder, turns or Turns(), patience or Patience())
         self._outside = outside
         self._open: dict[str, _Open] = {}
         self._left = left or {}  # of boxes whose grant is not renewed yet
@@ -209,7 +213,8 @@ class Grants:
             hosted: What it may have the services do besides answering.
 
         Raises:
-            ValueError: `box` is not a box id, or the grant is for nothing.
+            ValueError: `box` is not a box id, the grant is for nothing, or it is to be recorded and its
+                account does not say under which names.
             OSError: The socket can't be made.
         """
         if not accesses and not hosts:
@@ -224,9 +229,12 @@ class Grants:
             self._open[box].egress.hosts = hosts
             return
         before = later(before, self._left.pop(box, before))
-        grant = Grant(accesses, Meter.continuing(before, scripted=scripted), account, hosted, box)
+        recorder = self._commons.recorder
+        tape = recorder.tape(account.run, account.attempt, before.unrecorded) if account.record else None
+        meter = Meter.continuing(before, scripted=scripted)
+        grant = Grant(accesses, meter, account, tape=tape, hosted=hosted, box=box)
         egress = Egress(box, hosts, self._outside, before.egress, grant.meter.is_alive)
-        asker = Asker(grant, self._commons.credentials, self._client_for, self._proxy_for)
+        asker = Asker(grant, self._commons.credentials, recorder, self._client_for, self._proxy_for)
         forwarder = Forwarder(grant, self._commons, Holder(grant, self._commons, asker))
         server = quiet_server(Door(grant, egress, forwarder), dialects.first_of(accesses))
         folder.mkdir(parents=True, exist_ok=True)
@@ -242,6 +250,8 @@ class Grants:
         left = self._left.pop(box, None)
         if found is not None:
             await _stop(found)
+            if found.grant.tape is not None:
+                await self._commons.recorder.closed(found.grant.tape)
         _remove(box_folder(self._home, box))
         log.info("revoked %s", box)
         return left if found is None else self._usage(found)
@@ -255,7 +265,7 @@ class Grants:
             found.listener.close()
             found.server.pre_shutdown()
         deadline = asyncio.get_running_loop().time() + seconds
-        while any(found.grant.meter.in_flight for found in self._open.values()):
+        while any(found.grant.meter.is_answered for found in self._open.values()):
             if hurry.is_set() or asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(0.02)

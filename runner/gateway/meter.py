@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Held, Tokens, Usage
+from runner.gateway.grants import Held, Replayed, Tokens, Usage
 from runner.tasks.plan import Spent
 
 UNNAMED = "unknown"
@@ -33,6 +33,7 @@ class Meter:
     limited: str = ""
     held_before: float = 0.0
     """Seconds, of stretches that are over."""
+    replayed: Replayed | None = None
     settled: dict[str, Tokens] = field(default_factory=dict)
     running: list[UsageReader] = field(default_factory=list)
     waiting: dict[object, Held] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Meter:
             over_budget=usage.over_budget,
             limited=usage.limited,
             held_before=usage.held_s,
+            replayed=usage.replayed,
             settled=dict(usage.models),
         )
 
@@ -89,6 +91,11 @@ class Meter:
             self.held_since = None
 
     @property
+    def is_answered(self) -> bool:
+        """Whether more than waiting is under way: something that may come to its end."""
+        return self.in_flight > len(self.waiting)
+
+    @property
     def held_s(self) -> float:
         """Seconds in which the box had asked, and all that it had asked waited in the gateway."""
         running = 0.0 if self.held_since is None else self.clock() - self.held_since
@@ -104,6 +111,10 @@ class Meter:
     def is_alive(self) -> None:
         """Note that the box has done something just now."""
         self.last_activity = time.time()
+
+    def replays(self, told: Replayed) -> None:
+        """Note what an answer told of the recording that it comes from."""
+        self.replayed = told.after(self.replayed)
 
     @contextmanager
     def reading(self, reader: UsageReader | None) -> Iterator[UsageReader | None]:
@@ -140,6 +151,7 @@ class Meter:
             limited=self.limited,
             held_s=self.held_s,
             held=self.held,
+            replayed=self.replayed,
             models=models,
         )
 

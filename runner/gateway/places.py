@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from runner.names import AttemptKey, is_id
+
 PROTOCOL = 4
 """Of the admin socket; changes when an older client or gateway could not understand a newer one."""
 
@@ -36,3 +38,28 @@ def box_folder(home: Path, box: str) -> Path:
     if _BOX.fullmatch(box) is None:
         raise ValueError(f"not a box id: {box[:40]!r}")
     return home / "s" / box
+
+
+def recordings(home: Path, run: str) -> Path:
+    """The directory of a run's recordings.
+
+    Raises:
+        ValueError: `run` is no run's name.
+    """
+    if not is_id(run):
+        raise ValueError(f"not a run's name: {run[:80]!r}")
+    return home / "runs" / run / "model"
+
+
+def recording_name(key: AttemptKey) -> str:
+    """What the recording of an attempt is called in a directory of them."""
+    return f"{str(key).replace('/', '+')}.jsonl"
+
+
+def recording_file(home: Path, run: str, attempt: str) -> Path:
+    """The recording of an attempt.
+
+    Raises:
+        ValueError: These are no names of a run and an attempt.
+    """
+    return recordings(home, run) / recording_name(AttemptKey.parse(attempt))

@@ -24,6 +24,7 @@ from runner.gateway.ledger import FILE, Ledger
 from runner.gateway.listening import Grants, listen
 from runner.gateway.outside import outside
 from runner.gateway.places import ADMIN_SOCKET, LEFT, LOCK, SCRIPT_SOCKET, own_folder
+from runner.gateway.recorder import Recorder
 from runner.gateway.turns import Turns
 from runner.gateway.windows import FILE as WINDOWS
 from runner.gateway.windows import Windows
@@ -87,8 +88,9 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         ledger = stack.enter_context(closing(Ledger(own_folder(home) / FILE)))
         world = await stack.enter_async_context(outside(home))
         windows = stack.enter_context(closing(Windows(own_folder(home) / WINDOWS)))
+        recorder = stack.enter_context(closing(Recorder(home)))
         left = handover.take(own_folder(home) / LEFT)
-        grants = Grants(home, ledger, clients, _proxy_for(), world, left, turns=Turns(windows))
+        grants = Grants(home, ledger, clients, _proxy_for(), world, recorder, left, turns=Turns(windows))
         stack.push_async_callback(_end, grants, own_folder(home) / LEFT)
         admin = Admin(grants, leaving)
         await stack.enter_async_context(_serving(script_app.app(), own_folder(home), SCRIPT_SOCKET))

@@ -1,8 +1,9 @@
-"""Blanks secrets in bytes that come in pieces, wherever the pieces are cut."""
+"""Blanks secrets: known ones in bytes that come in pieces however they are cut, and what looks like one."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 SHORTEST = 16
 """A shorter credential is a placeholder such as `none`, which may stand in any honest reply."""
@@ -59,3 +60,72 @@ class Redactor:
 
 def _blank(found: re.Match[bytes]) -> bytes:
     return b"*" * len(found[0])
+
+
+BLANK = b"X"
+"""What stands in recordings for each letter of a secret: to a shell it is a letter like others."""
+
+_KEY_LIKE = (
+    r"(?:sk-|sk_live_|rk_live_|AIza|gh[opsur]_|github_pat_|glpat-|xox[abpr]-|AKIA|npm_|pypi-|hf_)"
+    r"[A-Za-z0-9_\-]{16,}"
+)
+"""How keys begin that people use; what follows is theirs, of at least sixteen letters."""
+
+_IN_BYTES, _IN_TEXT = re.compile(_KEY_LIKE.encode()), re.compile(_KEY_LIKE)
+
+_TOLD = re.compile(
+    rb'"(text|partial_json|thinking|delta|content|arguments|input)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"',
+    re.DOTALL,
+)
+"""Where a stream tells a piece of a longer text: each event a bit of it, under one of these keys."""
+
+
+def without_keys(part: bytes) -> bytes:
+    """The bytes with all that looks like a key as as many `BLANK`s."""
+    return _IN_BYTES.sub(lambda found: BLANK * len(found[0]), part)
+
+
+def without_keys_in(text: str) -> str:
+    """The same of a text."""
+    return _IN_TEXT.sub(lambda found: BLANK.decode() * len(found[0]), text)
+
+
+def without_secrets(body: bytes, secrets: Iterable[bytes]) -> bytes:
+    """A whole body with each of the secrets as as many `BLANK`s; too short ones are none."""
+    for secret in _long(secrets):
+        body = body.replace(secret, BLANK * len(secret))
+    return body
+
+
+def without_told_keys(body: bytes, secrets: Iterable[bytes]) -> bytes:
+    """A stream's body without secrets and keys that it tells in pieces, one event after the other."""
+    known = [re.escape(secret) for secret in _long(secrets)]
+    wanted = re.compile(b"|".join([*known, _KEY_LIKE.encode()]))
+    spans: dict[bytes, list[tuple[int, int]]] = {}
+    for told in _TOLD.finditer(body):
+        spans.setdefault(told[1], []).append(told.span(2))
+    made = bytearray(body)
+    for pieces in spans.values():
+        whole = b"".join(body[start:end] for start, end in pieces)
+        for start, end in _back(pieces, (found.span() for found in wanted.finditer(whole))):
+            made[start:end] = BLANK * (end - start)
+    return bytes(made)
+
+
+def _back(pieces: list[tuple[int, int]], found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where stretches of the joined pieces, one behind the other, stand in what these were taken from."""
+    index, at = 0, 0
+    for start, end in found:
+        while start < end:
+            low, high = pieces[index]
+            size = high - low
+            if start >= at + size:
+                index, at = index + 1, at + size
+                continue
+            here = min(end, at + size)
+            yield low + start - at, low + here - at
+            start = here  # noqa: PLW2901 - the rest of it is in the next piece
+
+
+def _long(secrets: Iterable[bytes]) -> list[bytes]:
+    return [secret for secret in secrets if len(secret) >= SHORTEST]

@@ -33,6 +33,20 @@ class UnfitError(ValueError):
 
 
 @dataclass(frozen=True)
+class Heard:
+    """A conversation in the form of the Messages API, in whatever form it was told, as far as needed."""
+
+    messages: list[Json]
+    offers_tools: bool
+    """What offers none is no conversation but a side request, such as one for a title."""
+
+    @property
+    def turn(self) -> int:
+        """How many answers of the model it holds."""
+        return turn_number(self.messages)
+
+
+@dataclass(frozen=True)
 class Reply:
     """One answer: a message, or an error in its place. `delay` and `pause` are seconds."""
 
@@ -43,16 +57,25 @@ class Reply:
     pause: float = 0.0
 
 
+def hear(request: Json) -> Heard:
+    """The conversation that a Messages request holds.
+
+    Raises:
+        UnfitError: The request is malformed.
+    """
+    return Heard(_messages(request), bool(request.get("tools")))
+
+
 def answer(transcript: Transcript, request: Json) -> Reply:
     """The answer to a Messages request.
 
     Raises:
         UnfitError: The request is malformed, or does not fit what the turn expects.
     """
-    messages = _messages(request)
-    if not request.get("tools"):
+    heard = hear(request)
+    messages, number = heard.messages, heard.turn
+    if not heard.offers_tools:
         return _reply(request, Turn(text=WITHOUT_TOOLS), messages)
-    number = turn_number(messages)
     if number >= len(transcript.turns):
         return _reply(request, Turn(text=AFTER_THE_END), messages)
     turn = transcript.turns[number]
@@ -165,6 +188,11 @@ def _is_aside(message: Json) -> bool:
         return True
     blocks = _blocks(message.get("content"))
     return message.get("role") == "assistant" and _text([*blocks]).strip() == SYNTHETIC
+
+
+def said_by(message: Json) -> str:
+    """The words of a message."""
+    return _text([*_blocks(message.get("content"))])
 
 
 def _blocks(content: JsonValue) -> list[Json]:

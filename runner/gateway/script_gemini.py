@@ -13,8 +13,20 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from runner.gateway import script
-from runner.gateway.script import TEXT_PIECE, Json, Reply, UnfitError, cut
+from runner.gateway.script import TEXT_PIECE, Heard, Json, Reply, UnfitError, cut
 from runner.gateway.transcript import Figures, Transcript
+
+
+def hear(request: Json) -> Heard:
+    """The conversation that a request of the Gemini API holds.
+
+    Raises:
+        UnfitError: The request is malformed.
+    """
+    contents = request.get("contents")
+    if not isinstance(contents, list):
+        raise UnfitError("a request needs a list of `contents`")
+    return Heard([*_messages(contents)], bool(_offered(request)))
 
 
 def answer(transcript: Transcript, request: Json) -> Reply:
@@ -23,15 +35,8 @@ def answer(transcript: Transcript, request: Json) -> Reply:
     Raises:
         UnfitError: As `script.answer`.
     """
-    contents = request.get("contents")
-    if not isinstance(contents, list):
-        raise UnfitError("a request needs a list of `contents`")
-    offered = [
-        {"name": function.get("name")}
-        for tool in script.objects(request.get("tools"))
-        for function in script.objects(tool.get("functionDeclarations"))
-    ]
-    asked: Json = {"model": request.get("model"), "messages": [*_messages(contents)], "tools": [*offered]}
+    messages = hear(request).messages
+    asked: Json = {"model": request.get("model"), "messages": [*messages], "tools": _offered(request)}
     reply = script.answer(transcript, asked)
     parts = [_part(block) for block in script.objects(reply.message["content"])]
     message: Json = {
@@ -54,6 +59,15 @@ def events(message: Json, request: Json) -> Iterator[bytes]:
     for index, chunk in enumerate(whole):
         yield (b",\r\n" if index else b"[") + chunk
     yield b"\n]"
+
+
+def _offered(request: Json) -> list[JsonValue]:
+    """The tools that are offered, by name."""
+    return [
+        {"name": function.get("name")}
+        for tool in script.objects(request.get("tools"))
+        for function in script.objects(tool.get("functionDeclarations"))
+    ]
 
 
 def _messages(contents: list[JsonValue]) -> Iterator[Json]:

@@ -12,11 +12,35 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from runner.gateway import script
-from runner.gateway.script import JSON_PIECE, TEXT_PIECE, Json, Reply, UnfitError, cut
+from runner.gateway.script import JSON_PIECE, TEXT_PIECE, Heard, Json, Reply, UnfitError, cut
 from runner.gateway.transcript import Figures, Transcript
 
 MAIN_NAMESPACE = "functions"
 """Codex puts its own tools into this namespace and expects them to be called without it."""
+
+
+def hear_response(request: Json) -> Heard:
+    """The conversation that a request of the Responses API holds.
+
+    Raises:
+        UnfitError: The request is malformed.
+    """
+    heard: list[Json] = []
+    for item in _items(request):
+        _hear(heard, item)
+    return Heard(heard, bool(_offered(request)))
+
+
+def hear_completion(request: Json) -> Heard:
+    """The conversation that a request of the Chat Completions API holds.
+
+    Raises:
+        UnfitError: The request is malformed.
+    """
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        raise UnfitError("a request needs `model` and a list of `messages`")
+    return Heard([_chat(one) for one in script.objects(messages)], bool(_tools(request.get("tools"))))
 
 
 def response(transcript: Transcript, request: Json) -> Reply:
@@ -25,14 +49,7 @@ def response(transcript: Transcript, request: Json) -> Reply:
     Raises:
         UnfitError: As `script.answer`, or a tool that takes plain text is given something else.
     """
-    given = request.get("input")
-    items: JsonValue = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    if not isinstance(items, list):
-        raise UnfitError("a request needs `model` and `input`: a text, or a list of items")
-    heard: list[Json] = []
-    for item in script.objects(items):
-        _hear(heard, item)
-    offered = [tool for holder in (request, *script.objects(items)) for tool in _tools(holder.get("tools"))]
+    heard, offered = hear_response(request).messages, _offered(request)
     reply = _answer(transcript, request, heard, offered)
     digest = str(reply.message["id"]).removeprefix("msg_")
     message: Json = {
@@ -65,11 +82,8 @@ def completion(transcript: Transcript, request: Json) -> Reply:
     Raises:
         UnfitError: As `response`.
     """
-    messages = request.get("messages")
-    if not isinstance(messages, list):
-        raise UnfitError("a request needs `model` and a list of `messages`")
     offered = _tools(request.get("tools"))
-    reply = _answer(transcript, request, [_chat(one) for one in script.objects(messages)], offered)
+    reply = _answer(transcript, request, hear_completion(request).messages, offered)
     digest = str(reply.message["id"]).removeprefix("msg_")
     said: Json = {"role": "assistant", "content": _text(reply.message) or None, "refusal": None}
     if calls := [_chat_call(call) for call in _calls(reply.message, digest, offered)]:
@@ -105,6 +119,19 @@ def completion_events(message: Json, request: Json) -> Iterator[bytes]:
     if asked:
         yield _chunk({**head, "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
+
+
+def _items(request: Json) -> list[Json]:
+    given = request.get("input")
+    items: JsonValue = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    if not isinstance(items, list):
+        raise UnfitError("a request needs `model` and `input`: a text, or a list of items")
+    return script.objects(items)
+
+
+def _offered(request: Json) -> list[Json]:
+    """The tools that a request of the Responses API offers, those among its items included."""
+    return [tool for holder in (request, *_items(request)) for tool in _tools(holder.get("tools"))]
 
 
 def _answer(transcript: Transcript, request: Json, heard: list[Json], offered: list[Json]) -> Reply:

@@ -19,8 +19,11 @@ from runner.agents import catalog
 from runner.errors import UsageError
 from runner.gateway import logins, sources
 from runner.gateway.grants import Access, Script, Service
+from runner.gateway.places import recording_name
+from runner.gateway.recording import load as load_recording
 from runner.gateway.sources import CredentialError
 from runner.gateway.transcript import load as load_transcript
+from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.tasks.plan import Plan, Profile
 
@@ -30,15 +33,16 @@ class NoCredentialError(UsageError):
 
 
 def accesses_for(
-    profile: Profile, task: str, settings: Settings, *, every_account: bool = False
+    profile: Profile, key: AttemptKey, settings: Settings, *, every_account: bool = False
 ) -> tuple[Access, ...]:
-    """Who answers: of each provider that the agent may ask, the first account; or a script.
+    """Who answers an attempt: of each provider that the agent may ask, the first account; or a script.
 
-    Nobody answers a command without any account on the host.
+    Nobody answers a command without any account on the host, or, where recordings are played, one that was
+    never seen to ask.
 
     Args:
         profile: Who asks.
-        task: For which task, where each has a transcript of its own.
+        key: For which attempt, where each has a transcript or a recording of its own.
         settings: The settings.
         every_account: Whether further accounts may follow where the first is used up. They come in the
             order in which they are to be used.
@@ -48,7 +52,12 @@ def accesses_for(
         UsageError: An account has a value that can't be used.
     """
     if profile.upstream.kind == "script":
-        return (Script(transcript=str(transcript(profile, task))),)
+        return (Script(transcript=str(transcript(profile, key.task))),)
+    if profile.upstream.kind == "replay":
+        file = recording(Path(profile.upstream.script or ""), key)
+        if catalog.layer(profile.settings) is None and not file.exists():
+            return ()
+        return (Script(transcript=str(file), strict=profile.upstream.strict),)
     spoken = catalog.dialect(profile.settings)
     found: list[Access] = []
     for provider in PROVIDERS if spoken is None else (spoken,):
@@ -73,16 +82,19 @@ def check_access(plan: Plan, settings: Settings) -> None:
     """See that every attempt of a plan has who answers it.
 
     Raises:
-        UsageError: As `accesses_for`; and where an agent's transcript is missing or can't be played, or its
-            credential can be seen not to be there. Programs are not run for that, and no keyring is opened.
+        UsageError: As `accesses_for`; and where an agent's transcript or recording is missing or can't be
+            played, or its credential can be seen not to be there. Programs are not run for that, and no
+            keyring is opened.
     """
     for planned in plan.attempts:
         profile = plan.profile(planned.profile)
-        for access in accesses_for(profile, planned.task, settings):
+        for access in accesses_for(profile, planned.key, settings):
             if catalog.layer(profile.settings) is None:
                 continue  # a command may well ask nobody
             if isinstance(access, Service):
                 _check_credential(access, settings)
+            elif profile.upstream.kind == "replay":
+                load_recording(Path(access.transcript))
             else:
                 load_transcript(Path(access.transcript))
 
@@ -113,7 +125,7 @@ def needs_gateway(plan: Plan, settings: Settings) -> bool:
         UsageError: As `accesses_for`.
     """
     return any(
-        plan.task(planned.task).network or accesses_for(plan.profile(planned.profile), planned.task, settings)
+        plan.task(planned.task).network or accesses_for(plan.profile(planned.profile), planned.key, settings)
         for planned in plan.attempts
     )
 
@@ -122,6 +134,17 @@ def transcript(profile: Profile, task: str) -> Path:
     """The transcript that the scripted model plays: the file named, or `PROFILE/TASK.yaml` below it."""
     place = Path(profile.upstream.script or "")
     return place / profile.name / f"{task}.yaml" if place.is_dir() else place
+
+
+def recording(place: Path, key: AttemptKey) -> Path:
+    """The recording of an attempt: the file named, or that of its last try in a directory of recordings."""
+    if not place.is_dir():
+        return place
+    found = file = place / recording_name(key.first)
+    again = key.first.retried()
+    while (place / recording_name(again)).exists():
+        found, again = place / recording_name(again), again.retried()
+    return found if found.exists() else file
 
 
 def services(settings: Settings) -> Iterator[tuple[ProviderAccount, Service | UsageError]]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
+from runner.gateway.grants import Replayed
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
 
@@ -181,6 +182,8 @@ class AttemptEnded(OfAttempt):
     """What its model calls cost; None where that is not known."""
     spent: Spent = ""
     """Whose budget was spent, if that ended it."""
+    replayed: Replayed | None = None
+    """How it followed the recording that answered it, if one did."""
     overshot: Caps = Caps()
     """By how much more than that."""
     flags: tuple[Words, ...] = ()

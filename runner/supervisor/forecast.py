@@ -74,7 +74,8 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
 
 def _outlet(plan: Plan, name: str, settings: Settings) -> str:
     try:
-        accesses = accesses_for(plan.profile(name), "", settings)
+        first = next(planned.key for planned in plan.attempts if planned.profile == name)
+        accesses = accesses_for(plan.profile(name), first, settings)
         lacking = next((why for why in map(partial(_lacking, settings), accesses) if why), "")
     except NoCredentialError as error:
         return f"nothing yet: {error.message}; {error.cure}"
@@ -87,7 +88,8 @@ def _outlet(plan: Plan, name: str, settings: Settings) -> str:
         f"{access.base_url} (account {access.account})" for access in accesses if isinstance(access, Service)
     ]
     if not services:
-        return "the scripted model, on this host"
+        played = plan.profile(name).upstream.kind == "replay"
+        return f"{'a recording' if played else 'the scripted model'}, on this host"
     return f"model calls to {' and '.join(services)}, through the gateway{lacking}"
 
 

@@ -119,7 +119,7 @@ def means(
             ),
             journal=book,
             images=maker,
-            accesses=lambda profile, task: accesses_for(profile, task, settings),
+            accesses=lambda profile, key: accesses_for(profile, key, settings),
             jobs=jobs,
             weaker=weaker + has.weaker,
         )

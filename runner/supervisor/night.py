@@ -56,12 +56,12 @@ class ImageMaker(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt at a task."""
+    """What a run works with. `accesses` says who answers the model calls of a profile's attempt."""
 
     rooms: Rooms
     journal: Journal
     images: ImageMaker
-    accesses: Callable[[Profile, str], tuple[Access, ...]]
+    accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
 
@@ -292,7 +292,7 @@ class Night:
             base=base,
             branch=plan.branch(key),
             image=self._image((task.source, catalog.layer(profile.settings))),
-            accesses=self._means.accesses(profile, task.id),
+            accesses=self._means.accesses(profile, key),
             account=Account(
                 run=plan.run,
                 task=task.id,
@@ -300,6 +300,7 @@ class Night:
                 attempt=str(key),
                 budget=plan.budget,
                 on_limit=plan.on_limit,
+                record=plan.record,
                 prices=plan.prices,
             ),
             include=read_includes(source),
@@ -312,7 +313,7 @@ class Night:
         found = {
             planned.profile: asks_of(
                 plan.profile(planned.profile),
-                self._means.accesses(plan.profile(planned.profile), planned.task),
+                self._means.accesses(plan.profile(planned.profile), planned.key),
                 plan.on_limit,
             )
             for planned in plan.attempts

@@ -24,6 +24,8 @@ LATEST = "latest"
 """What commands call the latest run."""
 LARGEST = 64 * 1024 * 1024
 MOST_NAMES = 1000
+LONGEST_STEM = 58
+"""Characters of a run's name that leave room for a number behind it."""
 
 
 def read(file: Path) -> TaskFile:
@@ -45,13 +47,14 @@ def read(file: Path) -> TaskFile:
     return load(text, file)
 
 
-def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
+def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool = False) -> Plan:
     """The plan of a task file.
 
     Args:
         file: The task file.
         taken: Names of runs that exist.
         name: The run's name; by default the file's `name:` or the time, with a number where it is taken.
+        record: Whether its model traffic is recorded, whatever the file says.
 
     Raises:
         UsageError: The file, one of its repositories, or a branch in the way.
@@ -70,7 +73,7 @@ def plan(file: Path, taken: list[str], name: str | None = None) -> Plan:
     _readable_includes(draft, tasks, file)
     _known_prices(draft, tasks, file)
     notes = (*_makeable_images(draft, tasks, file), *_nothing_to_protect(draft))
-    return draft.model_copy(update={"notes": (*draft.notes, *notes)})
+    return draft.model_copy(update={"notes": (*draft.notes, *notes), "record": draft.record or record})
 
 
 def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
@@ -127,6 +130,20 @@ def _nothing_to_protect(draft: Plan) -> Iterator[str]:
                 yield f"task {task.id} protects {path}, which the base does not have"
 
 
+def again(draft: Plan, stem: str, taken: list[str]) -> Plan:
+    """The plan as that of another run, of a name that is free.
+
+    Raises:
+        UsageError: A branch is in the way of its branches, whatever the name.
+    """
+    stem = stem[:LONGEST_STEM].rstrip(".-_")
+    draft = _renamed(draft.model_copy(update={"run": run_name(None, stem, taken)}), stem, taken)
+    if in_the_way := _in_the_way(draft):
+        said = f"a branch is in the way of the run's branches: {', '.join(in_the_way[:5])}"
+        raise UsageError(said, cure="delete or rename it")
+    return draft
+
+
 def _renamed(draft: Plan, stem: str | None, taken: list[str]) -> Plan:
     """The plan under the next name whose branches are free, if another name is all that it takes."""
     for _ in range(MOST_NAMES):
@@ -161,7 +178,9 @@ def run_name(wanted: str | None, stem: str | None, taken: list[str], now: float 
             raise UsageError(f"there is a run called {wanted!r}", cure="give another name")
         return wanted
     stem = stem or time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    candidates = itertools.chain((stem,), (f"{stem[:58]}-{number}" for number in itertools.count(2)))
+    candidates = itertools.chain(
+        (stem,), (f"{stem[:LONGEST_STEM]}-{number}" for number in itertools.count(2))
+    )
     return next(candidate for candidate in candidates if candidate not in taken)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner import names
 from runner.gateway.client import Gateway
-from runner.gateway.grants import Access, Account
+from runner.gateway.grants import Access, Account, Replayed, Usage
 from runner.names import AttemptKey
 from runner.sandbox.box import MIB, BoxSpec, Mount, Role
 from runner.sandbox.disks import Disks
@@ -47,6 +47,13 @@ class AttemptSpec:
     def has_grant(self) -> bool:
         """Whether its box gets to speak to the gateway: a model answers it, or it is let through to hosts."""
         return bool(self.accesses or self.task.network)
+
+    def followed(self, used: Usage | None) -> Replayed | None:
+        """How it followed the recording that answers it; None if none does."""
+        if self.profile.upstream.kind != "replay" or not self.accesses:
+            return None
+        told = None if used is None else used.replayed
+        return told or Replayed(turns=1)  # it asked for nothing, and one thing at least was recorded
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.errors import CorralError, UsageError
+from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
@@ -55,6 +56,7 @@ class AttemptState:
     tokens: int | None = None
     usd: float | None = None
     spent: Spent = ""
+    replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
 
@@ -287,6 +289,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         tokens=sum(known) if known else None,
         usd=event.usd,
         spent=event.spent,
+        replayed=event.replayed,
         overshot=event.overshot,
         flags=event.flags,
     )

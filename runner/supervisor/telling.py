@@ -38,6 +38,7 @@ def ended_event(
         cache_write_tokens=told.cache_write if told else None,
         usd=seen.usd if model else None,
         spent=spent(seen) if ended == "over-budget" else "",
+        replayed=spec.followed(model),
         overshot=model.overshot if model and ended == "over-budget" else Caps(),
         flags=flags,
     )

@@ -32,7 +32,7 @@ _EXAMPLES = {
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",
     "network": "write it like `network: {allow: [docs.example.org]}`",
     "prices": "write it like `prices: {my-model: {input: 0.5, output: 2}}`",
-    "upstream": "write `service`, or `script:PATH` for transcripts to play",
+    "upstream": "write `service`, `script:PATH` for transcripts to play, or `replay:PATH` for recordings",
 }
 
 

@@ -173,9 +173,11 @@ def _runtime(text: str) -> str:
 
 
 def _upstream(text: str) -> str:
-    if text != "service" and not (text.startswith("script:") and text[7:].strip() and text.isprintable()):
+    kind, _, path = text.partition(":")
+    if text != "service" and not (kind in {"script", "replay"} and path.strip() and text.isprintable()):
         raise RefusedError(
-            f"{shown(text)} is not an upstream", "write `service`, or `script:PATH` for transcripts to play"
+            f"{shown(text)} is not an upstream",
+            "write `service`, `script:PATH` for transcripts to play, or `replay:PATH` for recordings",
         )
     return text
 
@@ -290,7 +292,7 @@ Directory = Annotated[str, AfterValidator(_within), _text_schema(_TREE_SCHEMA)]
 Repository = Annotated[str, AfterValidator(_repository), _text_schema(r"^[^-~]")]
 ImageName = Annotated[str, AfterValidator(_image_name), _text_schema(r"^[^-\s]\S*$")]
 RuntimeName = Annotated[str, AfterValidator(_runtime), _text_schema(_RUNTIME_SCHEMA)]
-UpstreamText = Annotated[str, AfterValidator(_upstream), _text_schema(r"^(service|script:.+)$")]
+UpstreamText = Annotated[str, AfterValidator(_upstream), _text_schema(r"^(service|(script|replay):.+)$")]
 HostText = Annotated[
     str, AfterValidator(_host), _text_schema(r"^(\*\.)?[^\s*/@:?#\[\]]+[^\s*/@:?#\[\].](:[1-9][0-9]{0,4})?$")
 ]

@@ -149,7 +149,7 @@ class ClaudePart(Part):
     env: Env = Field(default_factory=dict)
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
-    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+    """What answers this profile's model calls; as for the file."""
 
 
 class CodexPart(Part):
@@ -168,7 +168,7 @@ class CodexPart(Part):
     env: Env = Field(default_factory=dict)
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
-    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+    """What answers this profile's model calls; as for the file."""
 
 
 class CommandPart(Part):
@@ -181,7 +181,7 @@ class CommandPart(Part):
     env: Env = Field(default_factory=dict)
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
-    """What answers this profile's model calls: `service`, or `script:PATH` relative to this file."""
+    """What answers this profile's model calls; as for the file."""
 
     @model_validator(mode="after")
     def _names_a_program(self) -> CommandPart:
@@ -319,7 +319,9 @@ class TaskFile(Part):
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
     upstream: UpstreamText | None = None
-    """What answers model calls: `service`, or `script:PATH`: the transcripts there, relative to this file."""
+    """What answers model calls: `service`, `script:PATH` or `replay:PATH`, relative to this file."""
+    record: StrictBool = False
+    """Whether what agents and models say to each other is recorded, so that `corral replay` can repeat it."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]
     """The agent profiles, by name."""
     default_agent: str | None = None

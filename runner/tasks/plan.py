@@ -156,10 +156,18 @@ class Upstream(Value):
 
     `service`: the provider's own (or what `ANTHROPIC_BASE_URL` or `OPENAI_BASE_URL` names). `script`: the
     scripted model, which plays the transcripts under `script`, an absolute path of a directory or a file.
+    `replay`: recordings there.
     """
 
-    kind: Literal["service", "script"] = "service"
+    kind: Literal["service", "script", "replay"] = "service"
     script: str | None = None
+    strict: bool = False
+    """Whether what departs from a recording is refused."""
+
+    @property
+    def is_played(self) -> bool:
+        """Whether no service answers, but a file on this host."""
+        return self.kind != "service"
 
 
 class Profile(Value):
@@ -173,7 +181,7 @@ class Profile(Value):
     @property
     def asks_a_model(self) -> bool:
         """Whether its attempts can ask a model."""
-        return self.settings.cli != "command" or self.upstream.kind == "script"
+        return self.settings.cli != "command" or self.upstream.is_played
 
 
 USUAL_PORTS = (443, 80)
@@ -262,6 +270,8 @@ class Plan(Value):
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"
+    record: bool = False
+    """Whether the model traffic of its attempts is recorded."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """The user's own prices, by model."""
     notes: tuple[str, ...] = ()

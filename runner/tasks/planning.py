@@ -94,6 +94,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         on_limit=taskfile.on_limit,
+        record=taskfile.record,
         prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         notes=(*notes, *_unused(taskfile)),
     )
@@ -179,11 +180,12 @@ def _profiles(taskfile: TaskFile, file: Path) -> tuple[Profile, ...]:
 def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
     settings = _settings(agent)
     kind, _, path = upstream.partition(":")
+    place = str(file.parent / path) if path else None
     return Profile(
         name=name,
         settings=settings,
-        upstream=Upstream(kind="script", script=str(file.parent / path)) if kind == "script" else Upstream(),
-        hash=_hash(settings, upstream),
+        upstream=Upstream.model_validate({"kind": kind, "script": place}),
+        hash=settings_hash(settings, upstream),
     )
 
 
@@ -201,7 +203,7 @@ def _settings(agent: AgentPart) -> Settings:
     return CommandSettings(run=agent.run, env=agent.env)
 
 
-def _hash(settings: Settings, upstream: str) -> str:
+def settings_hash(settings: Settings, upstream: str) -> str:
     """Identifies all settings. The upstream counts as written, so that a checkout's place does not."""
     everything = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
     canonical = json.dumps(everything, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

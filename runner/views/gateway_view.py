@@ -95,7 +95,8 @@ def _row(one: Standing, now: float) -> tuple[Text, ...]:
     notes = [f"waits: {holds.of(usage.held, now)}"] if usage.held is not None else []
     notes += [f"the budget of its {usage.over_budget} is spent"] if usage.over_budget else []
     notes += [f"refused: {usage.limited}"] if usage.limited else []
-    notes += ["a script answers"] if usage.scripted else []
+    played = "a recording answers" if usage.replayed else "a script answers"
+    notes += [played] if usage.scripted else []
     return (
         cell(one.account.attempt or one.box),
         cell(one.account.run),

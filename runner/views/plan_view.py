@@ -138,9 +138,8 @@ def limits_words(limits: Limits) -> str:
 def settings_words(profile: Profile) -> str:
     """A profile's settings on one line."""
     settings = profile.settings
-    upstream = (
-        f"; a script plays the model ({profile.upstream.script})" if profile.upstream.kind == "script" else ""
-    )
+    who = {"script": "a script plays", "replay": "a recording plays"}.get(profile.upstream.kind, "")
+    upstream = f"; {who} the model ({profile.upstream.script})" if who else ""
     if isinstance(settings, CommandSettings):
         return f"command {' '.join(settings.run)}"
     told = {"effort": settings.effort, "verbosity": getattr(settings, "verbosity", None)}

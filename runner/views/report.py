@@ -66,7 +66,8 @@ def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
 
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
-    yield "model", wording.SCRIPTED if one.key.profile in summary.scripted(state) else ""
+    yield "model", summary.played_words(state, one.key.profile)
+    yield "replay", wording.followed(one)
     yield "stands at", _verdict(state, one) if one.verdict is None else ""
     yield "verdict", one.verdict or ""
     yield "why", one.reason or _held(state, one)
@@ -173,7 +174,7 @@ def _remarks(state: RunState) -> Iterator[Text]:
     """What the table has no room for: why, what was noticed, where files are kept."""
     for one in state.attempts.values():
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
-        for words in (one.reason, _held(state, one), *one.flags, *kept):
+        for words in (one.reason, _held(state, one), wording.followed(one), *one.flags, *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
 
@@ -188,8 +189,8 @@ def _held(state: RunState, one: AttemptState) -> str:
 def _compared(state: RunState) -> Iterator[RenderableType]:
     rows = summary.scored(state)
     yield Text("side by side", "bold")
-    if summary.scripted(state):
-        yield Text(wording.SCRIPTED, "yellow")
+    if words := summary.played_words(state):
+        yield Text(words, "yellow")
     tasks = Table(box=None, padding=(0, 1), pad_edge=False)
     for name in ("task", *state.plan.compared):
         tasks.add_column(name, header_style="dim")
@@ -232,8 +233,8 @@ def _check(attempt: AttemptState) -> str:
 def _markdown_lines(state: RunState) -> Iterator[str]:
     yield f"## Corral run `{state.name}`"
     yield ""
-    if summary.scripted(state):
-        yield f"> {wording.SCRIPTED}"
+    if words := summary.played_words(state):
+        yield f"> {words}"
         yield ""
     yield from _markdown_table(
         ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),

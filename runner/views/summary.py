@@ -10,6 +10,7 @@ from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
 from runner.supervisor.journal import Row
 from runner.supervisor.state import AttemptState, RunState
+from runner.views import wording
 
 Json = dict[str, JsonValue]
 
@@ -63,6 +64,7 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "kept": attempt.kept,
         "usd": attempt.usd,
         "scripted": attempt.key.profile in scripted(state),
+        "replayed": replayed(attempt),
         "tokens": attempt.tokens,
         "requests": attempt.requests,
         "overshot": attempt.overshot.model_dump(mode="json") if attempt.spent else None,
@@ -83,8 +85,27 @@ def event_row(row: Row) -> Json:
 
 
 def scripted(state: RunState) -> tuple[str, ...]:
-    """The profiles for which a transcript played the model, so that their tokens are its inventions."""
-    return tuple(profile.name for profile in state.plan.profiles if profile.upstream.kind == "script")
+    """The profiles for which a file played the model: their tokens are invented, or those of another time."""
+    return tuple(profile.name for profile in state.plan.profiles if profile.upstream.is_played)
+
+
+def replayed(attempt: AttemptState) -> Json | None:
+    """How an attempt followed the recording that answered it; None if none did."""
+    if attempt.replayed is None:
+        return None
+    departed = attempt.replayed.first_departure()
+    return {
+        "turns": attempt.replayed.turns,
+        "reached": attempt.replayed.reached,
+        "departed": None if departed is None else departed.model_dump(mode="json"),
+    }
+
+
+def played_words(state: RunState, profile: str | None = None) -> str:
+    """What is said of figures that no service told, of one profile or of any; empty if there are none."""
+    kinds = {one.upstream.kind for one in state.plan.profiles if profile in (None, one.name)}
+    said = {"script": wording.SCRIPTED, "replay": wording.REPLAYED}
+    return " ".join(words for kind, words in said.items() if kind in kinds)
 
 
 def who_played(state: RunState) -> str:
@@ -93,7 +114,9 @@ def who_played(state: RunState) -> str:
     if not played:
         return ""
     whose = "" if len(played) == len(state.plan.profiles) else f" for {', '.join(played)}"
-    return f"a script plays the model{whose}"
+    kinds = {profile.upstream.kind for profile in state.plan.profiles if profile.upstream.is_played}
+    what = " and ".join({"script": "a script", "replay": "a recording"}[kind] for kind in sorted(kinds))
+    return f"{what} play{'s' if len(kinds) == 1 else ''} the model{whose}"
 
 
 def scored(state: RunState) -> list[Scored]:

@@ -19,6 +19,9 @@ UNKNOWN = "?"
 SCRIPTED = (
     "A script played the model here: tokens and cost come from its transcripts; no service was asked or paid."
 )
+REPLAYED = (
+    "A recording played the model here: tokens and cost are those of then; no service was asked or paid."
+)
 
 
 def colour(verdict: str | None) -> str:
@@ -55,6 +58,17 @@ def tokens(count: int | None) -> str:
 def usd(amount: float | None) -> str:
     """US dollars; unknown is said."""
     return UNKNOWN if amount is None else f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.3f}"
+
+
+def followed(attempt: AttemptState) -> str:
+    """How an attempt followed the recording that answered it; empty if none did."""
+    if attempt.replayed is None:
+        return ""
+    departed = attempt.replayed.first_departure()
+    if departed is None:
+        return f"as recorded, to the end of its {many(attempt.replayed.turns, 'turn')}"
+    where = f"at turn {departed.turn}" if departed.turn else "beside the conversation"
+    return f"departed from the recording {where}: {departed.what}"
 
 
 def caps(caps: Caps) -> str:

@@ -20,6 +20,7 @@ from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
 from runner.gateway.outside import Outside
 from runner.gateway.patience import Patience
+from runner.gateway.recorder import Recorder
 from runner.gateway.turns import Turns
 from runner.gateway.windows import Windows
 
@@ -169,8 +170,10 @@ async def fleet(
         stack.callback(ledger.close)
         windows = Windows(home / "windows.db")
         stack.callback(windows.close)
+        recorder = Recorder(home)
+        stack.callback(recorder.close)
         grants = Grants(
-            home, ledger, lambda _access: client, lambda _url: None, cast(Outside, None),
+            home, ledger, lambda _access: client, lambda _url: None, cast(Outside, None), recorder,
             turns=Turns(windows, jitter=patience.window_jitter), patience=patience,
         )  # fmt: skip
         stack.push_async_callback(grants.close_all)

@@ -331,12 +331,10 @@ def test_a_stream_is_passed_on_part_by_part_and_of_a_cut_one_counts_what_was_tol
     assert (gateway.usage(BOX).untold, gateway.usage(BOX).requests) == (0, 2)
 
 
-def test_errors_of_the_service_pass_as_they_are(sdk: genai.Client, upstream: Upstream) -> None:
-    delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
-    said = {
-        "error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED", "details": [delay]}
-    }
-    upstream.answer = lambda asked: plain(asked, json.dumps(said).encode(), 429, retry_after="7")
-    with pytest.raises(errors.ClientError, match="slow down") as limited:
+def test_an_error_that_no_waiting_mends_passes_as_it_is(sdk: genai.Client, upstream: Upstream) -> None:
+    field = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": "contents"}]}
+    said = {"error": {"code": 400, "message": "no such", "status": "INVALID_ARGUMENT", "details": [field]}}
+    upstream.answer = lambda asked: plain(asked, json.dumps(said).encode(), 400)
+    with pytest.raises(errors.ClientError, match="no such") as limited:
         sdk.models.generate_content(model=MODEL, contents="go")
-    assert (limited.value.code, limited.value.details) == (429, said)
+    assert (limited.value.code, limited.value.details) == (400, said)

@@ -308,9 +308,16 @@ def test_a_stream_is_passed_on_event_by_event_and_a_cut_one_is_unknown(
     assert (figures(usage), usage.untold, usage.requests) == (USED, 1, 2)
 
 
-def test_errors_of_the_service_pass_as_they_are(sdk: openai.OpenAI, upstream: Upstream) -> None:
-    said = {"error": {"message": "slow down", "type": "tokens", "param": None, "code": "rate_limit_exceeded"}}
+def test_an_error_that_no_waiting_mends_passes_as_it_is(sdk: openai.OpenAI, upstream: Upstream) -> None:
+    said = {
+        "error": {
+            "message": "slow down",
+            "type": "insufficient_quota",
+            "param": None,
+            "code": "insufficient_quota",
+        }
+    }
     upstream.answer = lambda asked: plain(asked, json.dumps(said).encode(), 429, retry_after="7")
     with pytest.raises(openai.RateLimitError, match="slow down") as limited:
         sdk.chat.completions.create(model="m", messages=GO)
-    assert (limited.value.code, limited.value.response.headers["retry-after"]) == ("rate_limit_exceeded", "7")
+    assert (limited.value.code, limited.value.response.headers["retry-after"]) == ("insufficient_quota", "7")

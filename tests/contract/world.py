@@ -23,6 +23,7 @@ from runner.gateway.hosts import not_public
 from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
 from runner.gateway.outside import Outside, plain_session
+from runner.gateway.recorder import Recorder
 from runner.tasks.hosts import allowed_host
 
 BOX = "0123456789ab"
@@ -141,7 +142,8 @@ async def boxed(world: World, *hosts: str, accesses: tuple[Access, ...] = ()) ->
     """A box that is let through to these hosts."""
     async with plain_session() as session:
         ledger = Ledger(world.home / "ledger.db")
-        grants = Grants(world.home, ledger, no_client, lambda _url: None, world.outside(session))
+        recorder = Recorder(world.home)
+        grants = Grants(world.home, ledger, no_client, lambda _url: None, world.outside(session), recorder)
         await grants.open(BOX, accesses, Usage(), Account(), tuple(map(allowed_host, hosts)))
         try:
             yield Box(world, grants)

@@ -24,6 +24,7 @@ from runner.errors import UsageError
 from runner.gateway import logins, sources
 from runner.gateway.grants import ACCESSES, Service
 from runner.gateway.logins import Login
+from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import doctor, keys
 from runner.supervisor.access import NoCredentialError, accesses_for, check_access
@@ -36,6 +37,7 @@ CLAUDE = Profile(name="c", settings=ClaudeSettings(model="m"), hash="c")
 CODEX = Profile(name="o", settings=CodexSettings(model="m"), hash="o")
 COMMAND = Profile(name="x", settings=CommandSettings(run=("true",)), hash="x")
 LOGIN = FromLogin(account="l", token_url="https://t.example/token", client_id="c")
+KEY = AttemptKey("t", "p")
 URL = "http://own.example"
 
 
@@ -56,7 +58,7 @@ def having(tmp_path: Path, *accounts: ProviderAccount) -> Settings:
 
 
 def named(settings: Settings, profile: Profile, *, every: bool = False) -> list[tuple[str, str]]:
-    found = accesses_for(profile, "t", settings, every_account=every)
+    found = accesses_for(profile, KEY, settings, every_account=every)
     return [(one.dialect, one.account) for one in found if isinstance(one, Service)]
 
 
@@ -81,7 +83,7 @@ def test_a_profile_gets_the_first_account_of_its_cli_s_provider(tmp_path: Path) 
 
 def test_what_is_granted_names_the_source_and_holds_no_secret(tmp_path: Path) -> None:
     for source in (FromFile(path="/k"), FromCommand(run=("p",)), FromKeyring(service="s", user="u"), LOGIN):
-        (one,) = accesses_for(CLAUDE, "t", having(tmp_path, account("a", source=source)))
+        (one,) = accesses_for(CLAUDE, KEY, having(tmp_path, account("a", source=source)))
         assert isinstance(one, Service)
         assert (one.credential, one.secret) == (source, SecretStr(""))
         assert ACCESSES.validate_python([one.wire()]) == (one,)
@@ -90,7 +92,7 @@ def test_what_is_granted_names_the_source_and_holds_no_secret(tmp_path: Path) ->
 def test_a_variable_s_value_is_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", CANARY)
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    subscription, key = accesses_for(COMMAND, "t", having(tmp_path))
+    subscription, key = accesses_for(COMMAND, KEY, having(tmp_path))
     assert subscription == Service(
         base_url="https://api.anthropic.com", header="authorization", secret=CANARY, oauth=True
     )
@@ -100,15 +102,15 @@ def test_a_variable_s_value_is_granted(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_service_of_one_s_own_is_asked_without_a_credential(tmp_path: Path) -> None:
-    (one,) = accesses_for(COMMAND, "t", having(tmp_path, account("gpu", "openai", base_url=f"{URL}/v1")))
+    (one,) = accesses_for(COMMAND, KEY, having(tmp_path, account("gpu", "openai", base_url=f"{URL}/v1")))
     assert one == Service(dialect="openai", base_url=f"{URL}/v1", header="authorization", account="gpu")
 
 
 def test_without_any_account_an_agent_is_refused_and_a_command_asks_nobody(tmp_path: Path) -> None:
     settings = having(tmp_path)
-    assert accesses_for(COMMAND, "t", settings) == ()
+    assert accesses_for(COMMAND, KEY, settings) == ()
     with pytest.raises(NoCredentialError, match="'c' calls a model, and no credential is set") as refused:
-        accesses_for(CLAUDE, "t", settings)
+        accesses_for(CLAUDE, KEY, settings)
     assert "ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN" in str(refused.value.cure)
     assert str(tmp_path / "config.toml") in str(refused.value.cure)
     assert _outlet(plan_of(CLAUDE), "c", settings).startswith("nothing yet: the profile 'c' calls a model")
@@ -116,13 +118,13 @@ def test_without_any_account_an_agent_is_refused_and_a_command_asks_nobody(tmp_p
 
 def test_an_account_of_another_provider_does_not_help(tmp_path: Path) -> None:
     with pytest.raises(NoCredentialError):
-        accesses_for(CLAUDE, "t", having(tmp_path, account("o", "openai", base_url=URL)))
+        accesses_for(CLAUDE, KEY, having(tmp_path, account("o", "openai", base_url=URL)))
 
 
 def test_a_named_variable_that_is_not_set_is_told(tmp_path: Path) -> None:
     settings = having(tmp_path, account("a", source=FromEnvironment(name="MY_KEY")))
     with pytest.raises(NoCredentialError, match="has its key from MY_KEY, which is not set"):
-        accesses_for(CLAUDE, "t", settings)
+        accesses_for(CLAUDE, KEY, settings)
 
 
 @pytest.mark.parametrize(
@@ -211,5 +213,5 @@ def test_an_address_that_can_t_be_used_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     monkeypatch.setenv("OPENAI_BASE_URL", "gpu:8000")
     with pytest.raises(UsageError, match="must start with http") as wrong:
-        accesses_for(COMMAND, "t", having(tmp_path))
+        accesses_for(COMMAND, KEY, having(tmp_path))
     assert wrong.value.cure == "look at the OPENAI_* variables"

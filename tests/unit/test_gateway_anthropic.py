@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.gateway.dialects import ANTHROPIC, anthropic, decide, headers, reading
 from runner.gateway.dialects.dialect import Answer, Forward
-from runner.gateway.grants import Service, Tokens
+from runner.gateway.grants import Script, Service, Tokens
 
 SERVICE = Service(base_url="https://models.example", secret="the-real-key")
 
@@ -142,7 +142,8 @@ def test_an_oauth_token_gets_its_beta_once(sent: list[tuple[str, str]], expected
 
 
 def test_the_transcript_header_is_the_gateways_alone() -> None:
-    out = [*headers.from_box([(b"X_Corral_Transcript", b"00")]), *headers.for_script("/tmp/ä b.yaml")]
+    told = headers.for_script(Script(transcript="/tmp/ä b.yaml"))
+    out = [*headers.from_box([(b"X_Corral_Transcript", b"00")]), *told]
     assert out[-1] == ("x-corral-transcript", "/tmp/ä b.yaml".encode().hex())
     assert len([name for name, _ in out if "transcript" in name.lower()]) == 1
 

@@ -15,6 +15,7 @@ from runner.gateway.grants import Access, Account, Service, Usage
 from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
 from runner.gateway.outside import Outside
+from runner.gateway.recorder import Recorder
 
 BOX = "0123456789ab"
 
@@ -27,7 +28,7 @@ async def closed_after(home: Path, sent: bytes) -> tuple[float, bytes]:
     """Seconds until the gateway hangs up on a box that sends these bytes and then nothing."""
     ledger = Ledger(home / "ledger.db")
     nowhere = cast(Outside, None)  # no box of these tests is let out
-    grants = Grants(home, ledger, no_client, lambda _url: None, nowhere)
+    grants = Grants(home, ledger, no_client, lambda _url: None, nowhere, Recorder(home))
     await grants.open(BOX, (Service(base_url="http://127.0.0.1:1"),), Usage(), Account())
     try:
         started = time.monotonic()

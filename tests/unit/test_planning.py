@@ -219,6 +219,17 @@ def test_scripts_are_found_beside_the_task_file() -> None:
     assert plan.profile("p").upstream.script == "/somewhere/else/transcripts"
     assert plan.profile("p").upstream.kind == "script"
     assert plan.profile("q").upstream.kind == "service"
+    assert plan.record is False
+
+
+def test_recordings_are_named_as_transcripts_are() -> None:
+    plan = planned(
+        "record: true\nupstream: replay:recordings\nagents: {p: {cli: claude, model: m}}\n"
+        "tasks: [{id: t, prompt: p}]\n"
+    )
+    assert (plan.profile("p").upstream.kind, plan.record) == ("replay", True)
+    assert plan.profile("p").upstream.script == "/somewhere/else/recordings"
+    assert plan.profile("p").asks_a_model
 
 
 @pytest.mark.parametrize("devcontainer", [True, False])

@@ -30,6 +30,7 @@ from runner.gateway.grants import Access, Account, Service, Tokens
 from runner.gateway.holding import Holder
 from runner.gateway.ledger import Asked, Entry, Ledger
 from runner.gateway.meter import Meter
+from runner.gateway.recorder import Recorder
 from runner.gateway.turns import Turns
 from runner.gateway.windows import Windows
 from runner.tasks.plan import Budget, Caps
@@ -269,7 +270,7 @@ def test_a_simulated_night(tmp_path: Path, seed: int) -> None:
                 ledger = stack.enter_context(closing(watched(Ledger(tmp_path / "ledger.db"), loop)))
                 windows = stack.enter_context(closing(Windows(tmp_path / "windows.db")))
                 turns = Turns(windows, now=now, chance=chance)
-                commons.append(Commons(ledger, credentials, turns))
+                commons.append(Commons(ledger, credentials, Recorder(tmp_path), turns))
                 up.set()
                 if life is None:
                     await asyncio.gather(*tasks)

@@ -191,6 +191,9 @@ REFUSALS = [
     ("setup: pip install x\n" + task("prompt: p"), 1, "setup must be a list", "[pip install x]"),
     ("upstream: x\n" + task("prompt: p"), 1, "'x' is not an upstream", "script:PATH"),
     ("upstream: 'script:'\n" + task("prompt: p"), 1, "is not an upstream", ""),
+    ("upstream: 'replay:'\n" + task("prompt: p"), 1, "is not an upstream", "replay:PATH"),
+    ("upstream: 'service:x'\n" + task("prompt: p"), 1, "is not an upstream", ""),
+    ("record: please\n" + task("prompt: p"), 1, "record", ""),
     # agents
     ("agents:\n  a: {model: m}\ntasks: [{id: t, prompt: p}]\n", 2, "agent 'a' lacks `cli:`", "cli: claude"),
     (

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from runner.gateway.grants import Service
+from runner.gateway.grants import Script, Service
 
 Headers = list[tuple[str, str]]
 
 TRANSCRIPT_HEADER = "x-corral-transcript"
-"""Which transcript the scripted model plays; set by the gateway alone."""
+"""Which file the scripted model plays; set by the gateway alone."""
+STRICT_HEADER = "x-corral-strict"
+"""Set where what departs from a recording is refused."""
+REPLAYED_HEADER = "x-corral-replayed"
+"""What the scripted model tells the gateway of a recording that it plays: a `Replayed`; no box sees it."""
 
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "expect")
@@ -49,9 +53,10 @@ def credential(service: Service) -> Headers:
     return [(service.header, f"Bearer {secret}" if service.header == "authorization" else secret)]
 
 
-def for_script(transcript: str) -> Headers:
-    """What the scripted model is told: which transcript it plays."""
-    return [(TRANSCRIPT_HEADER, transcript.encode("utf-8", "surrogateescape").hex())]
+def for_script(script: Script) -> Headers:
+    """What the scripted model is told: which file it plays, and how."""
+    file = script.transcript.encode("utf-8", "surrogateescape").hex()
+    return [(TRANSCRIPT_HEADER, file), *([(STRICT_HEADER, "1")] if script.strict else [])]
 
 
 def to_box(answered: Iterable[tuple[str, str]]) -> Headers:
@@ -59,7 +64,7 @@ def to_box(answered: Iterable[tuple[str, str]]) -> Headers:
     return [
         (name, value)
         for name, value in answered
-        if key(name) not in _DROPPED_FROM_SERVICE and not key(name).startswith("proxy-")
+        if key(name) not in _DROPPED_FROM_SERVICE and not key(name).startswith(("proxy-", "x-corral-"))
     ]
 
 
