@@ -25,10 +25,12 @@ from runner.agents import catalog
 from runner.cli_words import (
     AcceptOption,
     FileArgument,
+    ForOption,
     JobsOption,
     JsonOption,
     LinesOption,
     RunArgument,
+    UntilOption,
     err,
     out,
     print_json,
@@ -43,6 +45,7 @@ from runner.selfcheck.promises import check_names
 from runner.settings import Settings
 from runner.supervisor import access, prepare, replaying
 from runner.supervisor import reap as reaping
+from runner.supervisor.deadline import end_of_run
 from runner.supervisor.forecast import Forecast, forecast
 from runner.supervisor.means import OwnedError, means
 from runner.supervisor.night import Night
@@ -53,7 +56,7 @@ from runner.tasks.plan import Plan
 from runner.tasks.plan import Settings as AgentSettings
 from runner.tasks.schema import json_schema
 from runner.tasks.starter import starter
-from runner.views import live, plan_view, report, summary
+from runner.views import holds, live, plan_view, report, summary
 from runner.views.inert import block, cell
 
 app = typer.Typer(
@@ -117,6 +120,8 @@ def run(
     file: FileArgument,
     jobs: JobsOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
+    until: UntilOption = None,
+    lasts: ForOption = None,
     record: Annotated[
         bool, typer.Option("--record", help="Record what agents and models say, for `corral replay`.")
     ] = False,
@@ -125,6 +130,7 @@ def run(
 ) -> None:
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
     accepted = check_names(accept_weaker or ())
+    end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     taken = run_names(settings)
     made = prepare.plan(file, taken, name, record=record)
@@ -135,7 +141,9 @@ def run(
         err.print(Text(words, "yellow"), soft_wrap=True)
     while True:
         try:
-            code = _work(made, settings, expected, accepted, as_json, partial(Night.start, plan=made))
+            code = _work(
+                made, settings, expected, accepted, as_json, partial(Night.start, plan=made, until=end)
+            )
         except OwnedError:
             if name is not None:
                 raise
@@ -149,11 +157,14 @@ def run(
 def resume(
     name: RunArgument = "latest",
     jobs: JobsOption = None,
+    until: UntilOption = None,
+    lasts: ForOption = None,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take up a run that ended early: adopt what still runs, finish what was begun, start the rest."""
     accepted = check_names(accept_weaker or ())
+    end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     state = find_run(settings, name)
     if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
@@ -162,7 +173,7 @@ def resume(
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
     raise typer.Exit(
-        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name))
+        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name, end))
     )
 
 
@@ -253,10 +264,13 @@ def status(
             out.print(report.headline(state), cell(state.plan.file, "dim"), soft_wrap=True)
         return
     state = find_run(settings, name)
+    grants = cli_host.grants_of(settings.home, state)
     if as_json:
-        print_json(summary.summary(state))
+        held = {one.account.attempt: one.usage.held for one in grants if one.usage.held is not None}
+        print_json(summary.summary(state, held))
     else:
-        out.print(live.draw(state, {}, "", time.time()))
+        now = time.time()
+        out.print(live.draw(state, holds.now_held(grants, state.name, now), "", now))
         if state.ended is None and reaping.is_over(settings.home, state.name):
             words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
             out.print(Text(words, "yellow"), soft_wrap=True)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
+from rich.live import Live
 
 from runner import settings as configuration
-from runner.cli_words import FileArgument, JsonOption, build_line, err, out, print_json
+from runner.cli_words import (
+    FileArgument,
+    JsonOption,
+    LinesOption,
+    build_line,
+    err,
+    out,
+    print_json,
+    print_row,
+)
 from runner.errors import HostError
 from runner.gateway.client import Gateway
+from runner.gateway.grants import Standing
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.standing import Post
@@ -23,10 +37,14 @@ from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import images_unbuilt, standing
 from runner.supervisor.records import run_names, wanted_images
 from runner.supervisor.schedule import images_of
+from runner.supervisor.state import RunState
 from runner.views import gateway_view, report, selfcheck_view, wording
 from runner.views.inert import cell
 
 gateway_app = typer.Typer(help="The way of boxes to models and hosts.", no_args_is_help=True)
+EVERY = 1.0
+"""Seconds between two looks of `gateway top`."""
+
 image_app = typer.Typer(help="The images that boxes are made from.", no_args_is_help=True)
 
 
@@ -91,18 +109,52 @@ def reap(
             print_json({**left.as_json(), "removed": not dry, "saved": saved})
 
 
+def grants_of(home: Path, state: RunState) -> list[Standing]:
+    """How a living run's attempts stand at the gateway; none where that can't be told."""
+    if state.ended is not None:
+        return []
+    try:
+        found = Gateway.look(home)
+    except HostError:
+        return []
+    return [one for one in found[1] if one.account.run == state.name] if found is not None else []
+
+
 @gateway_app.command("status")
 def gateway_status(as_json: JsonOption = False) -> None:
-    """Show who asks models through the gateway now, what that used, and what is left of the budgets."""
-    home = configuration.load().home
-    found, shown = Gateway.look(home), Gateway.credentials(home)
+    """Show who asks models and who waits for what, how accounts stand, and what is left of the budgets."""
+    look = gateway_view.look(configuration.load().home)
     if as_json:
-        pid, grants = found or (None, [])
-        print_json(gateway_view.as_json(pid, grants, shown))
-    elif found is None:
-        out.print("no gateway runs: it is started by the first attempt that asks a model")
+        print_json(gateway_view.as_json(look))
     else:
-        out.print(gateway_view.terminal(*found, shown))
+        out.print(gateway_view.terminal(look, time.time()))
+
+
+@gateway_app.command("top")
+def gateway_top(as_json: LinesOption = False) -> None:
+    """Show the same, again and again, until Ctrl-C; once where nobody looks."""
+    home = configuration.load().home
+    with suppress(KeyboardInterrupt):
+        if as_json:
+            while True:
+                print_row(gateway_view.as_json(gateway_view.look(home)))
+                time.sleep(EVERY)
+        elif not out.is_terminal:
+            out.print(gateway_view.terminal(gateway_view.look(home), time.time()))
+        else:
+            _follow(home)
+
+
+def _follow(home: Path) -> None:
+    """Draw how the gateway stands until interrupted."""
+    with Live(console=out, auto_refresh=False, screen=False) as screen:
+        while True:
+            try:
+                shown: RenderableType = gateway_view.terminal(gateway_view.look(home), time.time())
+            except HostError as error:  # it may be busy, or be replaced: the next look may find it
+                shown = cell(error.message, "yellow")
+            screen.update(shown, refresh=True)
+            time.sleep(EVERY)
 
 
 @gateway_app.command("login")

@@ -24,6 +24,13 @@ LinesOption = Annotated[bool, typer.Option("--json", help="For programs: a JSON 
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="How many attempts live at once.")
 ]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="HH:MM", help="End the run at this time of day; work comes home."),
+]
+ForOption = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="End the run after so long, like 6h or 90min.")
+]
 AcceptOption = Annotated[
     list[str] | None,
     typer.Option("--accept-weaker", metavar="NAME", help="Go on although this promise is broken here."),

@@ -11,17 +11,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
 from runner.accounts import Header, Source, one_word, service_address
-from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, Price, Spent, Value
+from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, OnLimit, Price, Spent, Value
 
 DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
-
-OnLimit = Literal["wait", "stop", "next-account"]
-"""What becomes of a box's requests while a window of its account is used up.
-
-`wait`: they wait for its reset. `stop`: they are refused for good, and `Usage.limited` tells it.
-`next-account`: the next of the accounts that the grant lists is asked, and if all are used up, they wait.
-"""
 
 Priority = Literal["low", "normal", "high"]
 """Where boxes wait for the same account, how much of it each gets: four times as much with each step."""

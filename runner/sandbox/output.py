@@ -32,7 +32,15 @@ class Output:
         last_piece: When something came last, on either stream, in seconds of the monotonic clock.
     """
 
-    def __init__(self, engine: Engine, container: str, log: Path) -> None:
+    def __init__(self, engine: Engine, container: str, log: Path, after: int = 0) -> None:
+        """Follow a container.
+
+        Args:
+            engine: Where it runs.
+            container: Its id.
+            log: The file that its output goes to.
+            after: Bytes of that file which stay, since they are of an earlier container.
+        """
         self.ready = False
         self.closed = False
         self.fault: EngineError | None = None
@@ -41,6 +49,7 @@ class Output:
         self._container = container
         self._log = log
         self._written = 0
+        self._after = after
         self._rest = b""
         self._pieces: queue.Queue[tuple[bool, bytes] | None] = queue.Queue(maxsize=64)
         self._leaving = threading.Event()
@@ -48,7 +57,8 @@ class Output:
 
     def __enter__(self) -> Output:
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._log.open("wb")
+        self._file = self._log.open("ab")
+        self._file.truncate(min(self._after, self._file.tell()))
         self._thread.start()
         return self
 
@@ -92,7 +102,7 @@ class Output:
             self._rest += last
 
     def _keep(self, data: bytes) -> None:
-        room = KEPT_BYTES - self._written
+        room = KEPT_BYTES - self._after - self._written
         if room > 0:
             self._file.write(data[:room])
             if len(data) > room:

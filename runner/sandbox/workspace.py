@@ -44,6 +44,9 @@ GIT_CONFIG = """\
 """
 
 
+MORE = "more"
+"""The file beside the prompt with what an agent is told that goes on in a new box."""
+
 AUTHOR = ("Corral agent", "agent@corral.invalid")
 """Name and mail address of commits made inside, where nobody says otherwise."""
 
@@ -175,6 +178,11 @@ def lay_out_check(space: Workspace, base: BaseStore) -> None:
     _folder(check / space.tree_name)
     (check / space.tree_name / ".git").touch()
     _place(check, base, ("/base/objects", "/quarantine/objects"), AUTHOR)
+
+
+def say_more(space: Workspace, words: str) -> None:
+    """Write what an agent is told that goes on in a new box; it stands beside the prompt."""
+    _write(space.root / "in" / MORE, words.encode())
 
 
 def take_down(space: Workspace, git_dir: Path, locks: Path) -> None:

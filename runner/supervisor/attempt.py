@@ -11,32 +11,28 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from runner import names
-from runner.agents import catalog
-from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, environment, proxy_environment
+from runner.agents.launch import environment
 from runner.errors import CorralError, EngineError
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
 from runner.git import worktree
-from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
-from runner.sandbox.engine import BoxState
-from runner.sandbox.workspace import Workspace
 from runner.supervisor import events as e
 from runner.supervisor import host
+from runner.supervisor.agent_box import AgentBox
 from runner.supervisor.check import Checked, run_check
+from runner.supervisor.living import Living
+from runner.supervisor.resuming import in_all, window_of
 from runner.supervisor.salvage import bring_out
-from runner.supervisor.spec import AttemptSpec, Known, Rooms, box_spec
+from runner.supervisor.spec import AttemptSpec, Known, Orders, Rooms, box_spec
+from runner.supervisor.telling import ended_event, limit_words, signs, spent
 from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
-from runner.supervisor.watch import Watch, Watched
-from runner.tasks.plan import Caps, Spent
-from runner.tasks.units import format_duration, format_size
+from runner.supervisor.watch import Watched
 
 FAULTS = (CorralError, OSError)
 """What can fail around an attempt without being a bug of ours."""
@@ -46,7 +42,7 @@ SCARCE = 1024**3
 
 
 def drive(
-    spec: AttemptSpec, rooms: Rooms, stop: threading.Event, told: tuple[e.Event, ...] = ()
+    spec: AttemptSpec, rooms: Rooms, orders: Orders, told: tuple[e.Event, ...] = ()
 ) -> Iterator[e.Event]:
     """Live one attempt through to its verdict.
 
@@ -56,10 +52,10 @@ def drive(
     Args:
         spec: The attempt.
         rooms: What it works with.
-        stop: Set when a person wants it ended; its work still comes home.
+        orders: What ends it from outside; its work still comes home.
         told: What an earlier process noted of this attempt, in order.
     """
-    life = _Life(spec, rooms, stop, Known.of(told))
+    life = _Life(spec, rooms, orders, Known.of(told))
     yield from life.run()
     yield from life.gather()
     yield from life.check()
@@ -69,17 +65,14 @@ def drive(
 class _Life:
     """The stages of `drive`, and what they have to tell each other."""
 
-    def __init__(self, spec: AttemptSpec, rooms: Rooms, stop: threading.Event, known: Known) -> None:
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known) -> None:
         self._spec = spec
         self._rooms = rooms
-        self._stop = stop
+        self._orders = orders
         self._known = known
         self._name = str(spec.key)
-        self._space = Workspace(spec.box, rooms.home / "w" / spec.box)
+        self._box = AgentBox(spec, rooms, known)
         self._git_dir = Path(spec.source.git_dir)
-        self._store: BaseStore | None = None
-        self._box_existed = False
-        self._disk = spec.task.limits.disk
         self._quarantine: Quarantine | None = None
         self._ended = self._end_event("infrastructure", Watched())
         self._work: Work = "none"
@@ -90,111 +83,28 @@ class _Life:
 
     def run(self) -> Iterator[e.Event]:
         """Prepare the workspace, start the box, watch it to its end, and see it gone."""
+        box = self._box
         if self._known.ended is not None:
-            self._ended, self._box_existed = self._known.ended, self._known.running
+            self._ended, box.existed = self._known.ended, self._known.running
             return
-        seen = Watched()
+        living = Living(self._spec, self._rooms, self._orders, self._known, box)
         try:
-            container = self._adopt() or self._start(self._prepare())
-            yield e.BoxStarted(at=time.time(), attempt=self._name, container=container)
-            for seen in self._watch(container).signs():
-                yield self._signs("running", seen)
+            yield from living.events()
         except FAULTS as fault:
-            self._ended = self._end_event("infrastructure", seen, _words(fault))
+            self._ended = self._end_event("infrastructure", living.seen, _words(fault))
         else:
-            self._ended = self._judge_end(seen)
+            self._ended = self._judge_end(in_all(living.seen, living.known.held))
         yield self._ended
-
-    def _adopt(self) -> str | None:
-        """The box that an earlier process started for this attempt, if it did.
-
-        Raises:
-            EngineError: There was one, and it is lost: what it left can still be gathered.
-        """
-        if not self._known.begun:
-            return None
-        boxes = [box for box in self._boxes() if box.labels.get(names.LABEL_ROLE) == "agent"]
-        started = [box for box in boxes if box.started is not None]
-        self._box_existed = bool(started) or (self._known.running and self._space.root.exists())
-        if not started and self._box_existed:
-            raise EngineError("its box was lost while Corral did not run")
-        if not started:
-            self._clear_half_made(boxes)
-            return None
-        self._rooms.disks.reach(self._spec.box, "agent")
-        self._grant()
-        return started[0].id
-
-    def _clear_half_made(self, boxes: list[BoxState]) -> None:
-        """Remove what an earlier process left of a box in which nothing ever ran."""
-        for box in boxes:
-            self._gone(box.id)
-        if self._space.root.exists():
-            self._rooms.disks.free(self._spec.box)
-            workspace.take_down(self._space, self._git_dir, self._rooms.locks)
-
-    def _boxes(self) -> list[BoxState]:
-        """All containers of this attempt."""
-        filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
-        return self._rooms.engine.find(filters)
-
-    def _prepare(self) -> Launch:
-        spec, rooms = self._spec, self._rooms
-        launch = catalog.launch(spec.profile.settings, spec.task.prompt, spec.run, self._name)
-        inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
-        workspace.remember(self._space, spec.run, self._git_dir)
-        workspace.lay_out(self._space, self._base, self._git_dir, rooms.locks, inputs)
-        self._disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
-        return launch
-
-    def _start(self, launch: Launch) -> str:
-        spec, rooms = self._spec, self._rooms
-        sockets = self._grant()
-        ways_out = proxy_environment() if spec.task.network else {}
-        env = {**ways_out, **launch.env}
-        if launch.prompt_on_stdin:
-            env["CORRAL_STDIN"] = PROMPT_FILE
-        if (launch.forwarder or ways_out) and sockets is not None:
-            env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
-        mounts = self._space.agent_mounts(rooms.disks.seen(spec.box), self._base, sockets)
-        argv = ("/opt/corral/enter", "work", self._base.commit, *launch.argv)
-        container = rooms.engine.create(box_spec(self._spec, self._rooms, "agent", argv, env, mounts))
-        self._box_existed = True
-        rooms.engine.start(container)
-        return container
-
-    def _grant(self) -> Path | None:
-        """Let the box reach its model and its hosts, if it has any; granting again changes nothing."""
-        spec, gateway = self._spec, self._rooms.gateway
-        if not spec.has_grant or gateway is None:
-            return None
-        task = spec.task
-        return gateway.grant(
-            spec.box, *spec.accesses, hosts=task.network, hosted=task.hosted, account=spec.account
-        )
-
-    def _watch(self, container: str) -> Watch:
-        spec, rooms = self._spec, self._rooms
-        return Watch(
-            engine=rooms.engine,
-            gateway=rooms.gateway,
-            container=container,
-            grant=spec.box if spec.has_grant else None,
-            limits=spec.task.limits,
-            reader=catalog.reader(spec.profile.settings),
-            log=rooms.log(spec.run, spec.key),
-            stop=self._stop,
-            exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
-        )
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
         if seen.exit is None:
-            raise AssertionError("a watch ends with an exit")
-        room = self._rooms.disks.room(self._spec.box, "agent")
-        full = room is not None and room.is_full
-        ended, reason = how_it_ended(replace(seen.exit, disk_full=full, spent=_spent(seen)))
+            raise AssertionError("a life ends with an exit")
+        full = self._box.is_full()
+        window = window_of(seen, self._spec.account.on_limit)
+        ended, reason = how_it_ended(replace(seen.exit, disk_full=full, spent=spent(seen), window=window))
+        limits = self._spec.task.limits
         notes = {
-            "disk-short": self._disk < self._spec.task.limits.disk,
+            "disk-short": self._box.disk < limits.disk,
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
             "disk-full": full and ended != "disk",
             "recording-incomplete": seen.model is not None and seen.model.unrecorded > 0,
@@ -202,22 +112,9 @@ class _Life:
         }
         flags = tuple(note for note, holds in notes.items() if holds)
         if ended == "oom":  # it died between two readings, and at its limit
-            seen.measured = replace(seen.measured, peak_memory=self._spec.task.limits.memory)
-        return self._end_event(ended, seen, reason or self._limit(ended), seen.exit.code, flags)
-
-    def _limit(self, ended: Ended) -> str:
-        """The limit that was reached, in words."""
-        limits = self._spec.task.limits
-        if ended == "timeout":
-            return f"over its {format_duration(limits.time)}"
-        if ended == "disk":
-            short = "" if self._disk >= limits.disk else ", all that the host had room for"
-            return f"over its {format_size(self._disk)} of disk{short}"
-        return f"no sign of life for {format_duration(limits.idle)}" if ended == "stalled" else ""
-
-    def _gone(self, container: str) -> None:
-        self._rooms.engine.remove(container)
-        self._rooms.engine.wait_gone(container)
+            seen.measured = replace(seen.measured, peak_memory=limits.memory)
+        reason = reason or limit_words(ended, limits, self._box.disk)
+        return self._end_event(ended, seen, reason, flags)
 
     # -- what comes home
 
@@ -225,9 +122,9 @@ class _Life:
         """Bring the work home: out of the workspace, through the quarantine, onto a branch."""
         known = self._known.gathered
         if known is not None and self._known.checked is not None:
-            self._work, self._leave_in_place = known.work, known.kept == str(self._space.root)
+            self._work, self._leave_in_place = known.work, known.kept == str(self._box.space.root)
             return
-        if not self._box_existed:
+        if not self._box.existed:
             yield e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
             return
         yield self._signs("gathering")
@@ -244,13 +141,9 @@ class _Life:
         yield home
 
     def _nothing_runs(self) -> None:
-        """End whatever container of this attempt is left, and revoke what it was granted."""
-        try:
-            self._revoke()
-        finally:  # a gateway that can't answer must not let a box live on
-            for box in self._boxes():
-                self._gone(box.id)
-        if not self._space.mask_holds:
+        """End whatever container of this attempt is left, and see that its git directory is still masked."""
+        self._box.end()
+        if not self._box.space.mask_holds:
             raise Refused("the mask over its .git was changed from outside")
 
     def _settle(self) -> None:
@@ -271,7 +164,7 @@ class _Life:
                 ) from error
 
     def _bring_home(self) -> e.AttemptGathered:
-        work, found, left = bring_out(self._spec, self._rooms, self._space, self._base)
+        work, found, left = bring_out(self._spec, self._rooms, self._box.space, self._box.base)
         kept = self._save() if left else None
         if found.is_empty:
             return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept, flags=left)
@@ -311,7 +204,7 @@ class _Life:
             if aside is not None:
                 return str(aside)
         self._leave_in_place = True
-        return str(self._space.root)
+        return str(self._box.space.root)
 
     # -- the check
 
@@ -322,7 +215,7 @@ class _Life:
             return
         command = self._spec.task.check
         done = Checked("none" if command is None else "not-run")
-        if command is not None and self._quarantine is not None and not self._stop.is_set():
+        if command is not None and self._quarantine is not None and not self._orders.stop.is_set():
             yield self._signs("checking", Watched(doing=command))
             try:
                 done = self._run_check(command, self._quarantine)
@@ -340,13 +233,13 @@ class _Life:
 
     def _run_check(self, command: str, found: Quarantine) -> Checked:
         spec, rooms = self._spec, self._rooms
-        workspace.lay_out_check(self._space, self._base)
+        workspace.lay_out_check(self._box.space, self._box.base)
         rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.owner)
-        argv = ("/opt/corral/enter", "check", found.tip, self._base.commit, "sh", "-c", command)
-        mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, found.checked)
+        argv = ("/opt/corral/enter", "check", found.tip, self._box.base.commit, "sh", "-c", command)
+        mounts = self._box.space.check_mounts(rooms.disks.seen(spec.box), self._box.base, found.checked)
         box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
         log = rooms.log(spec.run, spec.key, "check.log")
-        return run_check(rooms.engine, box, log, spec.task.limits.time, self._stop)
+        return run_check(rooms.engine, box, log, spec.task.limits.time, self._orders.stop)
 
     # -- the end
 
@@ -358,44 +251,19 @@ class _Life:
         except FAULTS as fault:
             left = f"it could not be cleaned up: {_words(fault)}"
         reached = verdict(self._ended.ended, self._work, self._check)
-        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._stop.is_set()
+        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._orders.stop.is_set()
         yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, again=again)
 
     def _clean(self) -> None:
-        rooms, box = self._rooms, self._spec.box
-        self._revoke()
-        shutil.rmtree(rooms.home / "q" / box, ignore_errors=True)
-        if self._leave_in_place or not (self._space.root.exists() or self._space.note.exists()):
-            return
-        rooms.disks.free(box)
-        workspace.take_down(self._space, self._git_dir, rooms.locks)
-        workspace.forget(self._space)
-
-    def _revoke(self) -> None:
-        if self._spec.has_grant and self._rooms.gateway is not None:
-            self._rooms.gateway.revoke(self._spec.box)
+        self._box.revoke()
+        shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
+        if not self._leave_in_place:
+            self._box.take_down()
 
     # -- parts
 
-    @property
-    def _base(self) -> BaseStore:
-        if self._store is None:
-            bases, history = self._rooms.home / "bases", self._spec.source.history
-            self._store = base_store(bases, self._git_dir, self._spec.base, history)
-        return self._store
-
     def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
-        seen = seen or Watched()
-        return e.Signs(
-            at=time.time(),
-            attempt=self._name,
-            stage=stage,
-            doing=seen.doing,
-            cpu=seen.cores,
-            memory=seen.measured.memory,
-            tokens=seen.tokens if self._spec.accesses else None,
-            usd=seen.usd if self._spec.accesses else None,
-        )
+        return signs(self._spec, time.time(), stage, seen or Watched())
 
     def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
         """The end, told again: a fault of ours came after it."""
@@ -405,39 +273,9 @@ class _Life:
         return self._ended
 
     def _end_event(
-        self,
-        ended: Ended,
-        seen: Watched,
-        reason: str = "",
-        code: int | None = None,
-        flags: tuple[str, ...] = (),
+        self, ended: Ended, seen: Watched, reason: str = "", flags: tuple[str, ...] = ()
     ) -> e.AttemptEnded:
-        model = seen.model if self._spec.accesses else None
-        told = model if model is not None and model.tokens is not None else None
-        return e.AttemptEnded(
-            at=time.time(),
-            attempt=self._name,
-            ended=ended,
-            reason=reason,
-            exit_code=code,
-            seconds=seen.seconds,
-            peak_memory=seen.measured.peak_memory,
-            cpu_seconds=seen.measured.cpu_seconds,
-            requests=model.requests if model else None,
-            input_tokens=told.input if told else None,
-            output_tokens=told.output if told else None,
-            cache_read_tokens=told.cache_read if told else None,
-            cache_write_tokens=told.cache_write if told else None,
-            usd=seen.usd if model else None,
-            spent=_spent(seen) if ended == "over-budget" else "",
-            replayed=self._spec.followed(model),
-            overshot=model.overshot if model and ended == "over-budget" else Caps(),
-            flags=flags,
-        )
-
-
-def _spent(seen: Watched) -> Spent:
-    return seen.model.over_budget if seen.model is not None else ""
+        return ended_event(self._spec, time.time(), ended, seen, reason, flags)
 
 
 def _words(fault: Exception) -> str:

@@ -37,6 +37,8 @@ class RunStarted(Happened):
     plan: Plan
     jobs: int
     weaker: tuple[str, ...] = ()
+    until: float | None = None
+    """When it must end; None for whenever it is done."""
 
 
 class RunResumed(Happened):
@@ -46,6 +48,8 @@ class RunResumed(Happened):
     jobs: int
     weaker: tuple[str, ...] = ()
     """What is weaker for this process; what was, for earlier ones, stays noted."""
+    until: float | None = None
+    """When it must end now."""
 
 
 class ImageReady(Happened):
@@ -78,6 +82,32 @@ class Stopping(Happened):
     kind: Literal["run.stopping"] = "run.stopping"
 
 
+class RunOver(Happened):
+    """The end came that was set for the run: nothing more is started, and what runs comes home."""
+
+    kind: Literal["run.over"] = "run.over"
+    until: float
+
+
+class Shut(Value):
+    """For whom a window of a provider's is closed, or about to close: nothing of theirs is started."""
+
+    profile: str
+    window: str
+    """Whose window, and which, in words."""
+    since: float
+    until: float
+    for_good: bool = False
+    """Whether they don't wait for it (`on_limit: stop`)."""
+
+
+class WindowsChanged(Happened):
+    """Which profiles wait for a window of their provider's from now on; those that are not named don't."""
+
+    kind: Literal["run.windows"] = "run.windows"
+    shut: tuple[Shut, ...] = ()
+
+
 class RunEnded(Happened):
     """The run is over."""
 
@@ -104,6 +134,30 @@ class BoxStarted(OfAttempt):
 
     kind: Literal["attempt.running"] = "attempt.running"
     container: str
+    again: int = 0
+    """How often its agent went on in a new container before this one."""
+
+
+class AttemptHeld(OfAttempt):
+    """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
+
+    `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
+    held, and the part of that which the gateway's own count holds. The other figures are this container's.
+    """
+
+    kind: Literal["attempt.held"] = "attempt.held"
+    container: str
+    why: Words
+    session: str | None = None
+    """Under which its agent goes on; None for one that begins anew on the same files."""
+    exit_code: int | None = None
+    seconds: float
+    held_s: float
+    told_s: float = 0.0
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    output: int = 0
+    """Bytes of its output until now."""
 
 
 class AttemptEnded(OfAttempt):
@@ -114,6 +168,9 @@ class AttemptEnded(OfAttempt):
     reason: Words = ""
     exit_code: int | None = None
     seconds: float | None = None
+    """Working time."""
+    held_s: float | None = None
+    """Seconds in which the gateway held it, or in which it waited to go on; they are no working time."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
     requests: int | None = None
@@ -178,6 +235,15 @@ class Signs(OfAttempt):
     memory: int | None = None
     tokens: int | None = None
     usd: float | None = None
+    held: Words | None = None
+    """What it waits for, if it can't go on: whose limit, or which service."""
+    held_kind: str | None = None
+    """Of which kind that is: see the gateway's `Held`."""
+    held_since: float | None = None
+    held_until: float | None = None
+    """When that is known to end; None where nobody has said."""
+    held_s: float | None = None
+    """For how many seconds it has been held in all."""
 
 
 class ImageLine(Happened):
@@ -196,9 +262,12 @@ Event = Annotated[
     | ImageFailed
     | Draining
     | Stopping
+    | RunOver
+    | WindowsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted
+    | AttemptHeld
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -25,11 +26,15 @@ from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt import FAULTS, drive
+from runner.supervisor.deadline import steady
 from runner.supervisor.includes import read_includes
 from runner.supervisor.journal import Journal, Row
+from runner.supervisor.lookout import Lookout
 from runner.supervisor.schedule import Decision, decide, finished, images_of
-from runner.supervisor.spec import AttemptSpec, Rooms
-from runner.supervisor.state import RunState, apply, begin, fold
+from runner.supervisor.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
+from runner.supervisor.verdict import RUN_OVER
+from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan, Profile, Source
 
 TICK = 0.2
@@ -72,7 +77,8 @@ class Night:
         self._watcher = watcher
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
-        self._stop = threading.Event()
+        self._orders = Orders()
+        self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0
         self._signal_code = 0
@@ -89,13 +95,19 @@ class Night:
         self._signal_code = exit_code
         self._interruptions += times
 
-    def start(self, plan: Plan) -> RunState:
+    def start(self, plan: Plan, until: float | None = None) -> RunState:
         """Do all of a plan, of a run that this process owns (`means`).
+
+        Args:
+            plan: What is to be done.
+            until: When the run must end, in seconds since the epoch.
 
         Raises:
             HostError: The journal can't be written.
         """
-        started = e.RunStarted(at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker)
+        started = e.RunStarted(
+            at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
+        )
         if plan.run in self._means.journal.runs():
             raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
         row = self._means.journal.append(plan.run, started)
@@ -103,15 +115,23 @@ class Night:
         self._show(row)
         return self._live()
 
-    def resume(self, run: str) -> RunState:
+    def resume(self, run: str, until: float | None = None) -> RunState:
         """Take a run up again that a crash, or a person, ended early; this process owns it.
+
+        Args:
+            run: Its name.
+            until: When it must end now; by default when it had to before, unless it ended since.
 
         Raises:
             HostError: As `start`.
         """
         rows = list(self._means.journal.events(run))
         self._state = fold((row.run, row.event) for row in rows)
-        self._note(e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker))
+        if until is None:
+            until = still_ahead(self._state, time.time())
+        self._note(
+            e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
+        )
         for attempt in list(self._state.attempts.values()):
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
@@ -121,9 +141,12 @@ class Night:
     # -- the loop
 
     def _live(self) -> RunState:
+        if self._state.until is not None:
+            self._end = steady() + self._state.until - time.time()
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
         try:
-            self._loop()
+            with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
+                self._loop(lookout)
         except BaseException:
             self._stop_everything()
             raise
@@ -131,9 +154,11 @@ class Night:
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
 
-    def _loop(self) -> None:
+    def _loop(self, lookout: Lookout) -> None:
         while True:
             self._heed_interruptions()
+            self._heed_the_end()
+            self._heed_windows(lookout)
             for decision in decide(self._state, self._means.jobs):
                 self._carry_out(decision)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
@@ -147,7 +172,7 @@ class Night:
     def _stop_everything(self) -> None:
         """The journal can't be kept any more: end what runs, and leave its work where `resume` finds it."""
         self._deaf.set()
-        self._stop.set()
+        self._orders.stop.set()
         for thread in self._threads.values():
             thread.join(timeout=PATIENCE)
 
@@ -156,7 +181,18 @@ class Night:
             self._note(e.Draining(at=time.time()))
         if self._interruptions >= 2 and not self._state.stopping:
             self._note(e.Stopping(at=time.time()))
-            self._stop.set()
+            self._orders.stop.set()
+
+    def _heed_the_end(self) -> None:
+        if self._end is not None and steady() >= self._end and not self._state.over:
+            self._note(e.RunOver(at=time.time(), until=self._state.until or time.time()))
+            self._orders.over.set()
+
+    def _heed_windows(self, lookout: Lookout) -> None:
+        """Note who waits for a window of a provider's, where that changed."""
+        shut = shut_profiles(self._asking, lookout.outlooks, self._state.shut, time.time())
+        if shut != self._state.shut:
+            self._note(e.WindowsChanged(at=time.time(), shut=shut))
 
     def _carry_out(self, decision: Decision) -> None:
         if decision.standing == "start" and decision.base is not None:
@@ -203,7 +239,7 @@ class Night:
 
     def _attempt(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
         try:
-            for event in drive(self._spec(key, base), self._means.rooms, self._stop, told):
+            for event in drive(self._spec(key, base), self._means.rooms, self._orders, told):
                 self._tell(event)
         except FAULTS as fault:
             self._give_up(key, str(fault))
@@ -263,11 +299,26 @@ class Night:
                 profile=profile.name,
                 attempt=str(key),
                 budget=plan.budget,
+                on_limit=plan.on_limit,
                 record=plan.record,
                 prices=plan.prices,
             ),
             include=read_includes(source),
         )
+
+    @cached_property
+    def _asking(self) -> dict[str, Asks]:
+        """By the profile's name, whom its attempts ask; those who ask nobody are left out."""
+        plan = self._state.plan
+        found = {
+            planned.profile: asks_of(
+                plan.profile(planned.profile),
+                self._means.accesses(plan.profile(planned.profile), planned.key),
+                plan.on_limit,
+            )
+            for planned in plan.attempts
+        }
+        return {name: asks for name, asks in found.items() if asks is not None}
 
     def _image(self, need: tuple[int, str | None]) -> str:
         """The image prepared now, or by the process that began what is resumed."""
@@ -293,8 +344,24 @@ def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
     )
     if ours:
         return 3
-    spent = any(a.spent or state.spent_for(k) for k, a in state.attempts.items() if k.task in unserved)
-    return 4 if spent else 1
+    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
+    return 4 if given_up else 1
+
+
+def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
+    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
+    if attempt.spent or attempt.ended == "limited":
+        return True
+    if attempt.verdict is None:
+        shut = state.shut_for(key.profile)
+        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
+    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
+
+
+def still_ahead(state: RunState, now: float) -> float | None:
+    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
+    passed = state.until is not None and state.until <= now
+    return None if passed and state.ended is not None else state.until
 
 
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:

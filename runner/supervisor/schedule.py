@@ -7,8 +7,12 @@ from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
+from runner.supervisor.deadline import at
 from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.plan import Plan, PlannedAttempt
+
+NOT_STARTED = "the run was stopped before it started"
+NOT_BEFORE_END = "the run's end came before it started"
 
 Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
 
@@ -22,6 +26,8 @@ class Decision:
     why: str = ""
     base: str | None = None
     """The commit it starts from, if it is to be started."""
+    until: float | None = None
+    """When it is known to wait no longer, in seconds since the epoch."""
 
 
 def decide(state: RunState, jobs: int) -> list[Decision]:
@@ -63,10 +69,8 @@ def _decide_one(
     key = attempt.key
     if attempt.phase != "queued":
         return Decision(key, "final" if attempt.phase == "final" else "busy")
-    if state.draining:
-        return Decision(key, "held", "the run was stopped before it started")
-    if (spent := state.spent_for(key)) is not None:
-        return Decision(key, "held", f"the budget of its {spent} is spent")
+    if why := _never(state, key):
+        return Decision(key, "held", why)
     needs = _needs(state, planned, held)
     if needs.failed:
         return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
@@ -77,9 +81,25 @@ def _decide_one(
         return Decision(key, "fail", state.broken_images[image])
     if image not in state.images:
         return Decision(key, "wait", "for its image")
+    if (shut := state.shut_for(key.profile)) is not None:
+        return Decision(
+            key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
+        )
     if free <= 0:
         return Decision(key, "wait", "for a free place (--jobs)")
     return Decision(key, "start", base=needs.base)
+
+
+def _never(state: RunState, key: AttemptKey) -> str:
+    """Why an attempt that waits will not be started, as things stand; empty if it may be."""
+    if state.draining:
+        return NOT_STARTED
+    if state.over:
+        return NOT_BEFORE_END
+    if (spent := state.spent_for(key)) is not None:
+        return f"the budget of its {spent} is spent"
+    shut = state.shut_for(key.profile)
+    return f"{shut.window} is used up, and `on_limit` is `stop`" if shut and shut.for_good else ""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner import names
@@ -55,6 +56,19 @@ class AttemptSpec:
         return told or Replayed(turns=1)  # it asked for nothing, and one thing at least was recorded
 
 
+@dataclass(frozen=True)
+class Orders:
+    """What ends attempts from outside; each is given once, and for good.
+
+    Attributes:
+        stop: A person wants what runs ended; its work still comes home.
+        over: The run's end came (`--until`, `--for`): nothing more is started, and boxes end.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
     """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""
     return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
@@ -95,17 +109,35 @@ class Known:
     ended: e.AttemptEnded | None = None
     gathered: e.AttemptGathered | None = None
     checked: e.AttemptChecked | None = None
+    held: tuple[e.AttemptHeld, ...] = ()
+    """Each time that its agent died of a limit."""
+    began_again: float | None = None
+    """When the container was started in which it went on after the last of these, if that was noted."""
 
     @classmethod
     def of(cls, told: tuple[e.Event, ...]) -> Known:
-        """The latest of each kind."""
-        return cls(
-            begun=bool(told),
-            running=any(isinstance(event, e.BoxStarted) for event in told),
-            ended=next((event for event in reversed(told) if isinstance(event, e.AttemptEnded)), None),
-            gathered=next((event for event in reversed(told) if isinstance(event, e.AttemptGathered)), None),
-            checked=next((event for event in reversed(told) if isinstance(event, e.AttemptChecked)), None),
-        )
+        """What these events tell."""
+        known = cls(begun=bool(told))
+        for event in told:
+            known = known.after(event)
+        return known
+
+    def after(self, event: e.Event) -> Known:
+        """What is known after one more event."""
+        match event:
+            case e.BoxStarted():
+                again = event.at if self.held else None
+                return replace(self, running=True, began_again=self.began_again or again)
+            case e.AttemptHeld():
+                return replace(self, held=(*self.held, event), began_again=None)
+            case e.AttemptEnded():
+                return replace(self, ended=event)
+            case e.AttemptGathered():
+                return replace(self, gathered=event)
+            case e.AttemptChecked():
+                return replace(self, checked=event)
+            case _:
+                return self
 
 
 def box_spec(

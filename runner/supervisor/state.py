@@ -14,7 +14,7 @@ from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
 
-Phase = Literal["queued", "preparing", "running", "gathering", "checking", "cleaning", "final"]
+Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class AttemptState:
     container: str | None = None
     started: float | None = None
     running_since: float | None = None
+    boxes: int = 0
+    """Containers that its agent has lived in so far; more than one where it went on after a limit."""
+    held_since: float | None = None
+    held: str = ""
+    """What it waits for between two of them, in words."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -43,6 +48,7 @@ class AttemptState:
     insertions: int | None = None
     deletions: int | None = None
     seconds: float | None = None
+    held_s: float | None = None
     check_seconds: float | None = None
     peak_memory: int | None = None
     cpu_seconds: float | None = None
@@ -71,6 +77,12 @@ class RunState:
     broken_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     draining: bool = False
     stopping: bool = False
+    until: float | None = None
+    """When it must end."""
+    over: bool = False
+    """Whether that has come."""
+    shut: tuple[e.Shut, ...] = ()
+    """Which profiles wait for a window of their provider's."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -101,6 +113,10 @@ class RunState:
             if shared.get(other.spent, other.spent in {"run", "day"}):
                 return other.spent
         return None
+
+    def shut_for(self, profile: str) -> e.Shut | None:
+        """The window that attempts of a profile wait for before they start, if there is one."""
+        return next((shut for shut in self.shut if shut.profile == profile), None)
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it."""
@@ -161,7 +177,9 @@ def begin(run: str, event: e.Event) -> RunState:
     if not isinstance(event, e.RunStarted):
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
-    return RunState(run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts)
+    return RunState(
+        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+    )
 
 
 def apply(state: RunState, event: e.Event) -> RunState:
@@ -176,6 +194,9 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
+                until=event.until,
+                over=False,
+                shut=(),
                 ended=None,
                 exit_code=None,
                 broken_images={},
@@ -191,6 +212,10 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, draining=True)
         case e.Stopping():
             return replace(state, draining=True, stopping=True)
+        case e.RunOver():
+            return replace(state, over=True)
+        case e.WindowsChanged():
+            return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
         case _:
@@ -211,7 +236,17 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
         case e.AttemptStarted():
             return AttemptState(before.key, "preparing", box=event.box, base=event.base, started=event.at)
         case e.BoxStarted():
-            return replace(before, phase="running", container=event.container, running_since=event.at)
+            return replace(
+                before,
+                phase="running",
+                container=event.container,
+                running_since=before.running_since or event.at,
+                boxes=event.again + 1,
+                held_since=None,
+                held="",
+            )
+        case e.AttemptHeld():
+            return replace(before, phase="held", held_since=event.at, held=event.why)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -247,6 +282,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         reason=event.reason,
         exit_code=event.exit_code,
         seconds=event.seconds,
+        held_s=event.held_s,
         peak_memory=event.peak_memory,
         cpu_seconds=event.cpu_seconds,
         requests=event.requests,

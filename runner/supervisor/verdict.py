@@ -7,7 +7,7 @@
     oom          killed for its memory limit      refused     by the import       none
     disk         its disk limit was full                      policy
     over-budget  its budget was spent
-    limited      the provider's window closed
+    limited      the provider's window closed, and nobody waits for it any more
     needs-input  it asked a person
     agent-error  it reported failure, or crashed
     cancelled    a person stopped it
@@ -55,7 +55,10 @@ Verdict = Literal[
     "rejected",
     "done",
 ]
-Stop = Literal["timeout", "stalled", "disk", "cancelled"]
+Stop = Literal["timeout", "stalled", "disk", "cancelled", "over"]
+"""Why Corral itself ended a box; `over`: the run's end came."""
+
+RUN_OVER = "the run's end came"
 
 LAYOUT_FAILED = 113
 """Exit code of the first program in a box when the workspace could not be laid out."""
@@ -80,6 +83,7 @@ class Exit:
         report: The failure that the agent's own report states, if any.
         disk_full: Whether its disk had no room left at the end.
         spent: Whose budget was spent, if the box was refused a request for that.
+        window: Which window of its provider it waited for in the end, or was refused a request for, in words.
     """
 
     code: int | None
@@ -89,12 +93,13 @@ class Exit:
     report: str | None = None
     disk_full: bool = False
     spent: Spent = ""
+    window: str = ""
 
 
 def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     """What became of the agent, with the reason in words. The first that applies."""
     if seen.stopped is not None:
-        return seen.stopped, ""
+        return _stopped(seen.stopped, seen.window)
     if seen.oom_killed and seen.code != 0:
         return "oom", "the kernel killed it at its memory limit"
     if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
@@ -107,11 +112,22 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return "disk", ""
     if seen.spent:
         return "over-budget", f"the budget of its {seen.spent} is spent"
-    if seen.report is not None:
-        return "agent-error", seen.report
-    if seen.code != 0:
-        return "agent-error", _exit_code(seen.code)
-    return "exited", ""
+    if seen.window:
+        return "limited", seen.window
+    return _by_itself(seen.code, seen.report)
+
+
+def _stopped(why: Stop, window: str) -> tuple[Ended, str]:
+    """What became of an agent whose box Corral ended."""
+    if why != "over":
+        return why, ""
+    return ("limited", f"{RUN_OVER} while it waited: {window}") if window else ("timeout", RUN_OVER)
+
+
+def _by_itself(code: int, report: str | None) -> tuple[Ended, str]:
+    if report is not None:
+        return "agent-error", report
+    return ("agent-error", _exit_code(code)) if code else ("exited", "")
 
 
 def verdict(ended: Ended, work: Work, check: Check) -> Verdict:

@@ -12,10 +12,13 @@ from pathlib import Path
 from runner.agents.launch import Reader
 from runner.errors import EngineError
 from runner.gateway.client import Gateway
+from runner.gateway.grants import Held
 from runner.gateway.grants import Usage as ModelUsage
 from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
+from runner.supervisor.clock import Earlier, WorkClock
+from runner.supervisor.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Limits
 
@@ -28,12 +31,22 @@ BUSY_CORES = 0.05
 
 @dataclass
 class Watched:
-    """What a watch saw so far; `exit` once it is over."""
+    """What a watch saw so far; `exit` once it is over.
+
+    `seconds` is working time, `held_s` the time in which the gateway held it; both count earlier boxes of the
+    same attempt. `held` is what its requests waited for when that was last looked at while it lived.
+    """
 
     exit: Exit | None = None
     doing: str | None = None
     cores: float | None = None
     seconds: float = 0.0
+    held_s: float = 0.0
+    held: Held | None = None
+    was_held: tuple[float, Held] | None = None
+    """What it was held for last, its turn aside, and when that was seen, in seconds since the epoch."""
+    lived: tuple[float, float] | None = None
+    """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
     model: ModelUsage | None = None
 
@@ -55,8 +68,10 @@ class Watch:
     Attributes:
         container: The running container.
         grant: The box's name at the gateway, or None if it has no grant.
-        stop: Set when a person wants the box ended.
+        orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
+        earlier: What passed in this attempt before the box.
+        after: Bytes of the log that are of earlier boxes.
     """
 
     engine: Engine
@@ -66,11 +81,15 @@ class Watch:
     limits: Limits
     reader: Reader
     log: Path
-    stop: threading.Event
+    orders: Orders
     exceeds: Callable[[], bool]
+    earlier: Earlier = field(default_factory=Earlier)
+    after: int = 0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
+
+        What was granted to a box that was ended here is revoked; to one that ended by itself it is left.
 
         Raises:
             EngineError: The engine went away.
@@ -79,9 +98,12 @@ class Watch:
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        started = time.monotonic() - _age(state)
+        clock = WorkClock(time.monotonic() - _age(state), self.earlier)
         last_sign = ticked = time.monotonic()
-        with Output(self.engine, self.container, self.log) as output, _Scales(self.exceeds) as scales:
+        with (
+            Output(self.engine, self.container, self.log, self.after) as output,
+            _Scales(self.exceeds) as scales,
+        ):
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
@@ -91,20 +113,24 @@ class Watch:
                     if self._measure(seen, group, now - ticked):
                         last_sign = now
                     ticked = now
-                    seen.seconds = now - started
+                    clock = _read(clock, now, seen)
                     yield seen
                 heavy = scales.heavy
-                reason = self._must_end(now - started, now - last_sign, heavy=heavy) if alive else None
+                reason = self._must_end(clock.worked(now), now - last_sign, heavy=heavy) if alive else None
                 if reason is not None:
                     self._end(seen)
                     seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
                     break
             if output.fault is not None:
                 raise output.fault
-            seen.seconds = time.monotonic() - started
+            ended = time.monotonic()
             if seen.exit is None:
-                seen.exit = self._observe(seen, output)
-                self._revoke(seen)
+                seen.exit, state = self._observe(output)
+                seen.lived = _lived(state)
+                if seen.lived is not None:
+                    ended = clock.began + seen.lived[1] - seen.lived[0]
+                self._ask_usage(seen)
+        _read(clock, ended, seen)
         yield seen
 
     def _end(self, seen: Watched) -> None:
@@ -119,12 +145,14 @@ class Watch:
         if self.gateway is not None and self.grant is not None:
             seen.model = self.gateway.revoke(self.grant)
 
-    def _must_end(self, age: float, silence: float, *, heavy: bool) -> Stop | None:
-        if self.stop.is_set():
+    def _must_end(self, worked: float, silence: float, *, heavy: bool) -> Stop | None:
+        if self.orders.stop.is_set():
             return "cancelled"
         if heavy:
             return "disk"
-        if age > self.limits.time:
+        if self.orders.over.is_set():
+            return "over"
+        if worked > self.limits.time:
             return "timeout"
         return "stalled" if silence > self.limits.idle else None
 
@@ -143,22 +171,32 @@ class Watch:
         return self._asks(seen) or (seen.cores or 0.0) > BUSY_CORES
 
     def _asks(self, seen: Watched) -> bool:
-        """Whether the box asked a model since the last time, or waits for an answer."""
+        """Whether the box asked a model since the last time, or waits for an answer, or to be let ask."""
+        before = seen.model
+        if not self._ask_usage(seen) or seen.model is None:
+            return False
+        seen.held = seen.model.held
+        if seen.held is not None and seen.held.kind != "pace":
+            seen.was_held = time.time(), seen.held
+        waits = seen.model.in_flight > 0 or seen.held is not None
+        return waits or before is None or before.last_activity != seen.model.last_activity
+
+    def _ask_usage(self, seen: Watched) -> bool:
+        """Ask what the box has used so far, if it may ask anything."""
         if self.gateway is None or self.grant is None:
             return False
-        before, seen.model = seen.model, self.gateway.usage(self.grant)
-        return seen.model.in_flight > 0 or before is None or before.last_activity != seen.model.last_activity
+        seen.model = self.gateway.usage(self.grant)
+        return True
 
-    def _observe(self, seen: Watched, output: Output) -> Exit:
+    def _observe(self, output: Output) -> tuple[Exit, BoxState | None]:
         state = self.engine.wait_ended(self.container)
-        if state is not None and state.started is not None and state.finished is not None:
-            seen.seconds = max(0.0, state.finished - state.started)
-        return Exit(
+        seen = Exit(
             code=None if state is None or state.error else state.exit_code,
             oom_killed=state is not None and state.oom_killed,
             ready=output.ready,
             report=self.reader.error(),
         )
+        return seen, state
 
 
 class _Scales:
@@ -184,6 +222,20 @@ class _Scales:
                 self.heavy = self._exceeds()
             if self.heavy:
                 return
+
+
+def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:
+    """The clock after the latest reading of the gateway's count; what it says then is noted."""
+    if seen.model is not None:
+        clock = clock.read(now, seen.model)
+    seen.seconds, seen.held_s = clock.worked(now), clock.held_in_all(now)
+    return clock
+
+
+def _lived(state: BoxState | None) -> tuple[float, float] | None:
+    if state is None or state.started is None or state.finished is None:
+        return None
+    return state.started, max(state.started, state.finished)
 
 
 def _age(state: BoxState | None) -> float:

@@ -51,7 +51,7 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.hosts import MOST_HOSTS
-from runner.tasks.plan import Hosted, Limits
+from runner.tasks.plan import Hosted, Limits, OnLimit
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -312,6 +312,8 @@ class TaskFile(Part):
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
+    on_limit: OnLimit = "wait"
+    """While a provider's window is used up: `wait` for its reset, `stop`, or ask the `next-account`."""
     prices: dict[Line, PricePart] = {}
     """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()

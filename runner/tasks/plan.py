@@ -27,6 +27,14 @@ Spent = Literal["", "attempt", "task", "profile", "run", "day"]
 """Whose budget is spent; empty for nobody's."""
 
 
+OnLimit = Literal["wait", "stop", "next-account"]
+"""What becomes of a box's requests while a window of its account is used up.
+
+`wait`: they wait for its reset. `stop`: they are refused for good, and the attempt ends as `limited`.
+`next-account`: the next of the accounts that are listed is asked, and if all are used up, they wait.
+"""
+
+
 class Caps(Value):
     """What may be spent, in any of three units; None is no cap. The first that is reached counts."""
 
@@ -261,6 +269,7 @@ class Plan(Value):
     """The profiles that are set side by side, in order; empty when nothing is compared."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
+    on_limit: OnLimit = "wait"
     record: bool = False
     """Whether the model traffic of its attempts is recorded."""
     prices: dict[str, Price] = Field(default_factory=dict)

@@ -93,6 +93,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         compared=_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
+        on_limit=taskfile.on_limit,
         record=taskfile.record,
         prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         notes=(*notes, *_unused(taskfile)),

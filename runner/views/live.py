@@ -14,10 +14,11 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import summary, wording
+from runner.views import holds, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -43,10 +44,11 @@ class Watcher(Protocol):
 
 
 class JsonLines:
-    """Writes every journaled event as plain values; the summary last."""
+    """Writes every journaled event as plain values, and signs of what is held; the summary last."""
 
     def __init__(self, write: Callable[[summary.Json], None]) -> None:
         self._write = write
+        self._news = holds.News()
 
     def __enter__(self) -> JsonLines:
         return self
@@ -56,7 +58,7 @@ class JsonLines:
 
     def __call__(self, row: Row, state: RunState) -> None:
         """Take one event."""
-        if row.seq:
+        if row.seq or (isinstance(row.event, e.Signs) and self._news.of(row.event)):
             self._write(summary.event_row(row))
         if isinstance(row.event, e.RunEnded):
             self._write(summary.summary(state))
@@ -70,6 +72,7 @@ class PlainLines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._news = holds.News()
 
     def __enter__(self) -> PlainLines:
         return self
@@ -80,6 +83,8 @@ class PlainLines:
     def __call__(self, row: Row, state: RunState) -> None:
         """Take one event."""
         text = sentence(row.event, state)
+        if isinstance(row.event, e.Signs) and self._news.of(row.event):
+            text = Text(f"{row.event.attempt}  ") + cell(holds.sentence(row.event), "yellow")
         if text is not None:
             stamp = time.strftime("%H:%M:%S", time.localtime(row.event.at))
             self._console.print(Text(f"{stamp}  ", style="dim") + text, soft_wrap=True)
@@ -98,7 +103,8 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
                 f"run {state.name}: {wording.many(len(state.plan.attempts), 'attempt')}, {state.jobs} at once"
             )
             played = summary.who_played(state)
-            return Text(words) + Text(f"; {played}" if played else "", "yellow")
+            ends = f", to end {at(state.until, event.at)}" if state.until is not None else ""
+            return Text(words + ends) + Text(f"; {played}" if played else "", "yellow")
         case e.ImageLine() if event.line.startswith("building "):
             return Text(line(event.line), "dim")
         case e.ImageReady():
@@ -111,12 +117,28 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
             )
         case e.Stopping():
             return Text("stopping what runs and bringing its work home", "yellow")
-        case e.BoxStarted():
+        case e.BoxStarted() if not event.again:
             return Text(f"{event.attempt}  running")
         case e.AttemptFinal():
             return _verdict_line(state.attempts[AttemptKey.parse(event.attempt)])
         case e.RunEnded():
             return Text(f"run {state.name} ended")
+        case _:
+            return _limits(event, state)
+
+
+def _limits(event: e.Event, state: RunState) -> Text | None:
+    """What happens at a limit of a provider's, or of the run's time, in words."""
+    match event:
+        case e.RunOver():
+            return Text("the run's end came: what runs is ended, and its work brought home", "yellow")
+        case e.WindowsChanged():
+            return cell(holds.windows(state) or "nobody waits for a provider's window any more", "yellow")
+        case e.AttemptHeld():
+            more = "it goes on in a new box when that is over"
+            return Text(f"{event.attempt}  ") + cell(f"stopped by a limit: {event.why}; {more}", "yellow")
+        case e.BoxStarted():
+            return Text(f"{event.attempt}  goes on in a new box")
         case _:
             return None
 
@@ -251,6 +273,10 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float) -> Text:
         text.append("  stopping", "yellow")
     elif state.ended is None and state.draining:
         text.append("  draining (^C again: stop)", "yellow")
+    if state.ended is None and state.over:
+        text.append("  its end came", "yellow")
+    elif state.ended is None and state.until is not None:
+        text.append(f"  ends {at(state.until, now)} (in {left(state.until, now)})", "not bold")
     if played := summary.who_played(state):
         text.append(f"  {played}", "yellow")
     return text
@@ -276,22 +302,38 @@ def _row(
             cell(doing, "dim"),
         )
     if attempt.phase == "queued":
-        why = decision.why if decision is not None else ""
-        return name, Text("waiting", "dim"), *(Text(""),) * 5, cell(why, "dim")
+        return name, Text("waiting", "dim"), *(Text(""),) * 5, cell(_why(decision, now), "dim")
     since = wording.duration(now - (attempt.running_since or attempt.started or now))
     cpu = f"{signs.cpu:.1f}/{limits.cpus:g}" if signs is not None and signs.cpu is not None else ""
     memory = f"{wording.size(signs.memory)}/{wording.size(limits.memory)}" if signs and signs.memory else ""
-    stage = signs.stage if signs is not None and attempt.phase != "preparing" else attempt.phase
+    stage = signs.stage if signs is not None and attempt.phase in {"running", "checking"} else attempt.phase
+    held, doing = _held(attempt, signs, now), signs.doing or "" if signs is not None else ""
     return (
         name,
-        Text(stage, "cyan"),
+        Text("held", "yellow") if held else Text(stage, "cyan"),
         Text(since),
         Text(cpu),
         Text(memory),
         _tokens(signs.tokens if signs else None),
         _usd(signs.tokens, signs.usd) if signs else Text(""),
-        cell(signs.doing or "" if signs else ""),
+        cell(held, "yellow") if held else cell(doing),
     )
+
+
+def _why(decision: Decision | None, now: float) -> str:
+    """Why an attempt was not started yet, with the countdown where that is known."""
+    if decision is None:
+        return ""
+    if decision.until is None or decision.until <= now:
+        return decision.why
+    return f"{decision.why} (in {left(decision.until, now)})"
+
+
+def _held(attempt: AttemptState, signs: e.Signs | None, now: float) -> str:
+    """What an attempt waits for that has begun, in words."""
+    if signs is not None and signs.held is not None:
+        return holds.words(signs.held, signs.held_until, now)
+    return attempt.held if attempt.phase == "held" else ""
 
 
 def _usd(tokens: int | None, amount: float | None) -> Text:

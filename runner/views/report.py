@@ -11,7 +11,7 @@ from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.supervisor.doctor import Finding
-from runner.supervisor.schedule import decide
+from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import summary, wording
 from runner.views.fitting import Column, Fitting
@@ -81,6 +81,8 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "from", one.base or ""
     yield "files kept in", one.kept or ""
     yield "time", wording.duration(one.seconds) if one.seconds is not None else ""
+    yield "held for", wording.duration(one.held_s) if one.held_s else ""
+    yield "boxes", str(one.boxes) if one.boxes > 1 else ""
     yield "check took", wording.duration(one.check_seconds) if one.check_seconds is not None else ""
     yield "peak memory", wording.size(one.peak_memory) if one.peak_memory is not None else ""
     yield "cpu", wording.duration(one.cpu_seconds) if one.cpu_seconds is not None else ""
@@ -125,10 +127,9 @@ def next_steps(state: RunState) -> RenderableType:
 
 
 def _can_go_on(state: RunState, one: AttemptState) -> bool:
-    """Whether only the interruption kept an attempt from its start."""
-    return state.draining and next((d.why for d in decide(state, 0) if d.key == one.key), "").startswith(
-        "the run was"
-    )
+    """Whether only the interruption, or the run's end, kept an attempt from its start."""
+    why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
+    return why in {NOT_STARTED, NOT_BEFORE_END}
 
 
 def finding(found: Finding) -> Text:

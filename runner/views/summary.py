@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import JsonValue
 
 from runner.compare.side_by_side import Scored
+from runner.gateway.grants import Held
 from runner.supervisor.journal import Row
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import wording
@@ -12,8 +15,13 @@ from runner.views import wording
 Json = dict[str, JsonValue]
 
 
-def summary(state: RunState) -> Json:
-    """The summary of a run; unknown values are None."""
+def summary(state: RunState, held: Mapping[str, Held] | None = None) -> Json:
+    """The summary of a run; unknown values are None.
+
+    Args:
+        state: The run.
+        held: What the requests of living attempts wait for just now, by the attempt's name.
+    """
     return {
         "kind": "run.summary",
         "schema": 1,
@@ -22,12 +30,19 @@ def summary(state: RunState) -> Json:
         "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
-        "attempts": [attempt_row(state, attempt) for attempt in state.attempts.values()],
+        "until": state.until,
+        "windows": [shut.model_dump(mode="json") for shut in state.shut],
+        "attempts": [
+            attempt_row(state, attempt, (held or {}).get(str(attempt.key)))
+            for attempt in state.attempts.values()
+        ],
     }
 
 
-def attempt_row(state: RunState, attempt: AttemptState) -> Json:
-    """One try of an attempt."""
+def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None) -> Json:
+    """One try of an attempt, and what it waits for just now, if it lives."""
+    if held is None and attempt.phase == "held" and attempt.held_since is not None:
+        held = Held(kind="overload", why=attempt.held, since=attempt.held_since)
     return {
         "task": attempt.key.task,
         "profile": attempt.key.profile,
@@ -54,7 +69,8 @@ def attempt_row(state: RunState, attempt: AttemptState) -> Json:
         "requests": attempt.requests,
         "overshot": attempt.overshot.model_dump(mode="json") if attempt.spent else None,
         "seconds": attempt.seconds,
-        "held_s": None,
+        "held_s": attempt.held_s,
+        "held": None if held is None else held.model_dump(mode="json"),
         "check_seconds": attempt.check_seconds,
         "peak_memory": attempt.peak_memory,
         "cpu_seconds": attempt.cpu_seconds,

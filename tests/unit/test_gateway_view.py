@@ -18,7 +18,7 @@ ILL = Shown(
 
 def test_accounts_are_shown_on_a_line_each() -> None:
     console = Console(file=io.StringIO(), width=200)
-    console.print(gateway_view.terminal(7, [], (FINE, ILL)))
+    console.print(gateway_view.terminal(gateway_view.Look(7, credentials=(FINE, ILL)), 0))
     shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined] # it is a StringIO
     assert shown[0] == "gateway, process 7: 0 grants"
     assert shown[1] == "account work of anthropic: the file /k"
@@ -29,7 +29,7 @@ def test_accounts_are_shown_on_a_line_each() -> None:
 
 
 def test_for_programs() -> None:
-    said = gateway_view.as_json(None, [], (FINE,))
+    said = gateway_view.as_json(gateway_view.Look(None, credentials=(FINE,)))
     assert said["credentials"] == [
         {
             "provider": "anthropic",

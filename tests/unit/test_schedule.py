@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.night import exit_code, still_ahead
 from runner.supervisor.schedule import decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import PlannedAttempt
@@ -81,6 +82,51 @@ def test_nothing_starts_once_a_person_interrupted(signal: e.Event) -> None:
     assert finished(state)
 
 
+def shut(profile: str, *, for_good: bool = False) -> e.Event:
+    """That profile waits for a window."""
+    window = e.Shut(
+        profile=profile, window="the 5-hour window of anthropic", since=1, until=999, for_good=for_good
+    )
+    return e.WindowsChanged(at=1, shut=(window,))
+
+
+def test_nothing_starts_into_a_closed_window_and_others_are_not_held_up() -> None:
+    other = PlannedAttempt(task="b", profile="q")
+    state = after(started(make_plan(A, other)), shut("p"))
+    waits, starts = decide(state, 1)
+    assert (waits.standing, starts.standing) == ("wait", "start")
+    assert waits.why.startswith("for the 5-hour window of anthropic, until ")
+    assert waits.until == 999
+    assert not finished(state)
+    assert standing(after(state, e.WindowsChanged(at=2))) == ["start", "start"]
+
+
+def test_who_does_not_want_to_wait_for_a_window_is_held_and_the_run_ends() -> None:
+    state = after(started(make_plan(A)), shut("p", for_good=True))
+    assert standing(state) == ["held"]
+    assert finished(state)
+    assert exit_code(state) == 4
+
+
+def test_nothing_starts_once_the_end_of_the_run_came() -> None:
+    state = after(started(make_plan(A, B)), *life("a/p/1", "accepted"), e.RunOver(at=8, until=8))
+    assert standing(state) == ["final", "held"]
+    assert finished(state)
+    assert exit_code(state) == 4
+    assert exit_code(after(started(make_plan(A)), *life("a/p/1", "accepted"), e.RunOver(at=8, until=8))) == 0
+    resumed = after(state, e.RunResumed(at=9, jobs=1), e.ImageReady(at=9, source=0, cli=None, image="i"))
+    assert standing(resumed) == ["final", "start"]
+
+
+def test_an_end_that_passed_binds_only_what_was_under_way() -> None:
+    state = started(make_plan(A))
+    assert still_ahead(state, 5) is None
+    bound = after(state, e.RunResumed(at=2, jobs=1, until=100))
+    assert still_ahead(bound, 5) == still_ahead(bound, 200) == 100
+    ended = after(bound, e.RunEnded(at=101, exit_code=4))
+    assert (still_ahead(ended, 50), still_ahead(ended, 200)) == (100, None)
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[PlannedAttempt, ...]:
     """Attempts of random dependencies, each on earlier ones."""
@@ -105,10 +151,15 @@ def test_every_attempt_ends_once_or_is_held(
     attempts: tuple[PlannedAttempt, ...], jobs: int, data: st.DataObject
 ) -> None:
     """Whatever the verdicts: no more live than there are places, needs are kept, and it comes to an end."""
-    state, living = started(make_plan(*attempts), jobs), []
+    state = started(make_plan(*attempts), jobs)
+    living: list[AttemptKey] = []
     for _ in range(200):
+        state = after(state, data.draw(st.sampled_from([e.WindowsChanged(at=1), shut("p"), shut("p")])))
+        if not living:  # whatever it waited for, a window opens at last
+            state = after(state, e.WindowsChanged(at=1))
         for decision in decide(state, jobs):
             if decision.standing == "start":
+                assert state.shut_for(decision.key.profile) is None
                 planned = state.planned(decision.key)
                 assert all(
                     state.serves(state.tries(AttemptKey.parse(group[0]))[-1]) for group in planned.after

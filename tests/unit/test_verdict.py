@@ -39,6 +39,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "verdicts.md"
         (Exit(code=None, stopped="timeout"), "timeout"),
         (Exit(code=None, stopped="stalled"), "stalled"),
         (Exit(code=137, oom_killed=True, stopped="cancelled"), "cancelled"),
+        (Exit(code=None, stopped="over"), "timeout"),
+        (Exit(code=None, stopped="over", window="the weekly window of anthropic"), "limited"),
+        (Exit(code=None, stopped="cancelled", window="the weekly window of anthropic"), "cancelled"),
+        (Exit(code=1, report="it says so", window="the weekly window of anthropic"), "limited"),
+        (Exit(code=1, spent="run", window="the weekly window of anthropic"), "over-budget"),
     ],
 )
 def test_how_it_ended(seen: Exit, ended: Ended) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from runner.gateway.grants import Account, Held, Outlook, Standing, Usage, Window
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.forecast import Forecast
-from runner.supervisor.state import RunState
+from runner.supervisor.journal import Row
+from runner.supervisor.state import RunState, begin
 from runner.tasks.plan import AllowedHost, PlannedAttempt, Upstream
-from runner.views import live, plan_view, report, summary
+from runner.views import gateway_view, holds, live, plan_view, report, summary
 from runner.views.fitting import Column, Fitting, chosen
+from runner.views.inert import InertConsole
 from tests.unit.makers import after, life, make_plan, started
 
 LONG = PlannedAttempt(task="xml-streaming-attrs", profile="steady")
@@ -154,6 +158,119 @@ def test_a_plan_says_what_may_leave_besides_model_calls() -> None:
     ):
         assert f"hosts that {whose} may reach: {words}\n" in drawn(plan_view.terminal(plan, forecast), 120)
     assert "may reach" not in drawn(plan_view.terminal(made, forecast), 120)
+
+
+NOON = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))
+RUNNING = life("xml-streaming-attrs/steady/1", "accepted")[:2]
+
+
+def held_signs(at: float, since: float | None, kind: str = "window") -> e.Signs:
+    """What is told of an attempt that waits for a window since then, or for nothing."""
+    told = {} if since is None else {"held": "the 5-hour window of anthropic is used up", "held_kind": kind}
+    until = {} if since is None else {"held_since": since, "held_until": NOON + 7200}
+    return e.Signs.model_validate(
+        {
+            "at": at,
+            "attempt": "xml-streaming-attrs/steady/1",
+            "stage": "running",
+            "held_s": 90,
+            **told,
+            **until,
+        }
+    )
+
+
+def test_what_is_held_why_and_until_when_is_shown_to_everyone() -> None:
+    state = after(started(make_plan(LONG)), *RUNNING)
+    signs = held_signs(NOON, NOON - 60)
+    shown = drawn(live.draw(state, {signs.attempt: signs}, "", NOON), 160)
+    assert "held" in shown
+    assert "the 5-hour window of anthropic is used up, until 14:00 (in 2h)" in shown
+    lines: list[summary.Json] = []
+    programs, people = live.JsonLines(lines.append), io.StringIO()
+    plain = live.PlainLines(InertConsole(file=people, width=200))
+    for told in (
+        signs,
+        held_signs(NOON + 1, NOON - 60),
+        held_signs(NOON + 2, None),
+        held_signs(NOON + 3, None),
+    ):
+        programs(Row(0, "r", told), state)
+        plain(Row(0, "r", told), state)
+    assert [(row["held"], row["seq"]) for row in lines] == [(signs.held, None), (None, None)]
+    first, second = people.getvalue().splitlines()
+    assert "held: the 5-hour window of anthropic is used up, until 14:00 (in 2h)" in first
+    assert "goes on, after 1min30s in all" in second
+
+
+def test_a_short_wait_for_its_turn_is_no_news() -> None:
+    news = holds.News()
+    brief = held_signs(NOON, NOON - 1, "pace").model_copy(update={"held_until": NOON + 3})
+    assert not news.of(brief)
+    assert news.of(brief.model_copy(update={"at": NOON + 30}))
+
+
+def test_what_was_not_started_for_a_window_says_until_when() -> None:
+    shut = e.Shut(profile="q", window="the 5-hour window of anthropic", since=NOON, until=NOON + 7200)
+    changed = e.WindowsChanged(at=NOON, shut=(shut,))
+    state = after(started(make_plan(LONG, OTHER)), *RUNNING, changed)
+    shown = drawn(live.draw(state, {}, "", NOON + 3600), 160)
+    assert "for the 5-hour window of anthropic, until 14:00 (in 1h)" in shown
+    said = live.sentence(changed, state)
+    assert said is not None
+    assert said.plain == "q: nothing new before the 5-hour window of anthropic, until 14:00"
+
+
+def test_an_agent_that_waits_to_go_on_and_the_end_of_the_run_are_shown() -> None:
+    name = "xml-streaming-attrs/steady/1"
+    held = e.AttemptHeld(at=NOON, attempt=name, container="c", why="the model service answered 529",
+                         seconds=5, held_s=7)  # fmt: skip
+    begun = e.RunStarted(at=NOON, plan=make_plan(LONG), jobs=1, until=NOON + 3600)
+    state = after(begin("r", begun), *RUNNING, held)
+    shown = drawn(live.draw(state, {}, "", NOON), 160)
+    assert "the model service answered 529" in shown
+    assert "ends until 13:00 (in 1h)" not in shown
+    assert "ends 13:00 (in 1h)" in shown
+    (row,) = rows_of(state)
+    assert row["held"] == {"kind": "overload", "why": held.why, "since": NOON, "until": None}
+    assert "its end came" in drawn(live.draw(after(state, e.RunOver(at=NOON, until=NOON)), {}, "", NOON), 160)
+
+
+def test_the_gateway_at_a_glance() -> None:
+    held = Held(kind="window", why="the 5-hour window of anthropic is used up", since=NOON, until=NOON + 7200)
+    standing = Standing(
+        box="0" * 12,
+        account=Account(run="r", attempt="t/p/1"),
+        usage=Usage(requests=3, held=held, held_s=65),
+        spent={},
+    )
+    outlook = Outlook(
+        dialect="anthropic",
+        account="work",
+        family="opus",
+        windows=(
+            Window(name="tokens", limit=80_000, remaining=20_000, resets_at=NOON + 5),
+            Window(name="weekly", used=0.17, resets_at=NOON + 3600),
+        ),
+        closed="5-hour",
+        closed_until=NOON + 7200,
+        in_flight=2,
+        waiting=7,
+        tokens_per_minute=61_000,
+    )
+    look = gateway_view.Look(17, (standing,), (outlook,))
+    shown = drawn(gateway_view.terminal(look, NOON), 200).replace("\u202f", " ")
+    for words in (
+        "waits: the 5-hour window of anthropic is used up, until 14:00 (in 2h)",
+        "anthropic work",
+        "61 000 of 80 000",
+        "the 5-hour window is used up, until 14:00 (in 2h)",
+        "weekly 17% used, resets 13:00",
+        "1min5s",
+    ):
+        assert words in shown
+    assert gateway_view.as_json(look)["accounts"]
+    assert "no gateway runs" in drawn(gateway_view.terminal(gateway_view.Look(None), NOON), 80)
 
 
 def test_a_plan_says_what_the_model_s_service_may_do_besides_answering() -> None:

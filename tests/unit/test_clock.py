@@ -1,0 +1,178 @@
+"""Working time and the run's end: what is held does not count for the one, and everything for the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.agents.command import Reader
+from runner.errors import UsageError
+from runner.gateway.client import Gateway
+from runner.gateway.grants import Held, Usage
+from runner.sandbox.engine import BoxState, Engine
+from runner.supervisor.clock import Earlier, WorkClock
+from runner.supervisor.deadline import at, countdown, end_of_run
+from runner.supervisor.spec import Orders
+from runner.supervisor.watch import Watch
+from runner.tasks.plan import Limits
+
+NOON = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))
+WINDOW = Held(kind="window", why="the 5-hour window of anthropic is used up", since=0)
+STRETCHES = st.lists(st.tuples(st.booleans(), st.floats(0.1, 100)), min_size=1, max_size=20)
+
+
+@given(STRETCHES, st.floats(0, 1000), st.floats(0, 1000))
+def test_a_clock_that_is_read_often_knows_what_was_worked(
+    stretches: list[tuple[bool, float]], worked: float, told: float
+) -> None:
+    """Whatever the order of work and holds: their sums are told apart, and no reading takes work back."""
+    clock, now, held, before = WorkClock(5, Earlier(worked, 7, told)), 5.0, 0.0, worked
+    for is_held, seconds in stretches:
+        reading = Usage(held_s=told + held, held=WINDOW if is_held else None)
+        clock = clock.read(now, reading)
+        now, held = now + seconds, held + (seconds if is_held else 0)
+        assert clock.worked(now) == pytest.approx(worked + now - 5 - held)
+        assert clock.worked(now) >= before - 1e-6
+        before = clock.worked(now)
+    assert clock.held_in_all(now) == pytest.approx(7 + held)
+
+
+def test_without_a_gateway_all_time_is_work() -> None:
+    assert WorkClock(3).worked(10) == 7
+    assert WorkClock(3).held_in_all(10) == 0
+
+
+def test_a_count_that_began_anew_takes_nothing_back() -> None:
+    clock = WorkClock(0).read(10, Usage(held_s=8)).read(12, Usage(held_s=0))
+    assert (clock.worked(12), clock.held(12)) == (4, 8)
+
+
+class HeldFor:
+    """A gateway that holds a box for some readings, and then lets it go on."""
+
+    def __init__(self, readings: int) -> None:
+        self.left = readings
+        self.began = time.monotonic()
+        self.held_s = 0.0
+        self.revoked = False
+
+    def usage(self, _box: str) -> Usage:
+        if self.left > 0:
+            self.left -= 1
+            self.held_s = time.monotonic() - self.began
+            return Usage(in_flight=1, held_s=self.held_s, held=WINDOW)
+        return Usage(held_s=self.held_s, last_activity=1)
+
+    def revoke(self, box: str) -> Usage:
+        self.revoked = True
+        return self.usage(box)
+
+
+class Idle:
+    """An engine with one box that does nothing until it is killed."""
+
+    def __init__(self) -> None:
+        self.killed = threading.Event()
+        self.state = BoxState(
+            id="c",
+            name="c",
+            labels={},
+            status="running",
+            exit_code=None,
+            oom_killed=False,
+            error="",
+            pid=0,
+            started=time.time(),
+            finished=None,
+        )
+
+    def inspect(self, _container: str) -> BoxState:
+        return self.state
+
+    def usage(self, _container: str) -> Mapping[str, Any] | None:
+        return None
+
+    def follow(self, _container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
+        yield b"corral: ready\n", None
+        self.killed.wait()
+
+    def kill(self, _container: str) -> None:
+        self.killed.set()
+
+
+def watching(gateway: HeldFor, engine: Idle, limits: Limits, orders: Orders, folder: Path) -> Watch:
+    return Watch(
+        engine=cast("Engine", engine),
+        gateway=cast("Gateway", gateway),
+        container="c",
+        grant="0" * 12,
+        limits=limits,
+        reader=Reader(),
+        log=folder / "log",
+        orders=orders,
+        exceeds=lambda: False,
+    )
+
+
+@pytest.mark.parametrize(("limits", "why"), [(Limits(time=1.5), "timeout"), (Limits(idle=1.5), "stalled")])
+def test_a_box_outlives_a_hold_and_its_limits_count_from_then_on(
+    tmp_path: Path, limits: Limits, why: str
+) -> None:
+    gateway, engine = HeldFor(4), Idle()
+    for seen in watching(gateway, engine, limits, Orders(), tmp_path).signs():
+        assert seen.exit is None or gateway.left == 0, "it was ended while it was held"
+    assert seen.exit is not None
+    assert seen.exit.stopped == why
+    assert gateway.revoked
+    assert seen.held_s >= gateway.held_s > 1.5
+    assert seen.seconds > 1.5
+
+
+def test_the_end_of_the_run_counts_while_a_box_is_held(tmp_path: Path) -> None:
+    gateway, engine, orders = HeldFor(10**6), Idle(), Orders()
+    for seen in watching(gateway, engine, Limits(), orders, tmp_path).signs():
+        if seen.held is not None:
+            orders.over.set()
+    assert seen.exit is not None
+    assert (seen.exit.stopped, seen.held) == ("over", WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("until", "lasts", "hours"),
+    [
+        *[("13:00", None, 1), ("07:00", None, 19), ("12:00", None, 24), ("7:30", None, 19.5)],
+        *[("00:00", None, 12), (None, "6h", 6), (None, "90min", 1.5), (None, None, None)],
+    ],
+)
+def test_the_end_is_the_next_such_time(until: str | None, lasts: str | None, hours: float | None) -> None:
+    assert end_of_run(until, lasts, NOON) == (None if hours is None else NOON + hours * 3600)
+
+
+@pytest.mark.parametrize(
+    ("until", "lasts"),
+    [
+        *[("7", None), ("24:00", None), ("07:60", None), ("tomorrow", None), ("", None), ("07:00", "6h")],
+        *[(None, "6"), (None, "soon"), (None, "0s"), (None, "-1h"), (None, "999999d")],
+    ],
+)
+def test_what_is_no_time_is_refused_with_a_cure(until: str | None, lasts: str | None) -> None:
+    with pytest.raises(UsageError) as refused:
+        end_of_run(until, lasts, NOON)
+    assert refused.value.cure
+    assert "--" in refused.value.message
+
+
+def test_moments_are_told_as_people_read_them() -> None:
+    assert at(NOON + 3600, NOON) == "13:00"
+    assert at(NOON + 48 * 3600, NOON) == "Sat 12:00"
+    assert countdown(NOON + 7200, NOON) == "until 14:00 (in 2h)"
+    assert countdown(NOON + 20, NOON) == "for 20s more"
+    assert countdown(NOON - 1, NOON) == "any moment now"
+    assert countdown(None, NOON) == ""
