@@ -233,9 +233,7 @@ def _no_answer(exchange: Exchange, access: Access, failure: Exception, trying: T
     if _hung_up(exchange.request):
         raise failure
     if isinstance(failure, CredentialError):
-        if trying is None:
-            raise Refused(401, NO_CREDENTIAL) from None
-        return Fault("credential", NO_CREDENTIAL)
+        raise Refused(401, NO_CREDENTIAL) from None
     if trying is None:
         raise Refused(502, _unreachable(exchange, access, failure)) from failure
     return Fault("unreachable", _unreachable(exchange, access, failure))
