@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,6 +25,11 @@ from runner.views.inert import cell, line
 
 ROWS = 20
 """Finished and waiting attempts beyond this many are counted, not listed."""
+
+MINUTE = 60.0
+SHORTEST_PACE = 3.0
+"""Seconds of a run that must have been seen before its pace is told."""
+MOST_READINGS = 128
 
 
 class Watcher(Protocol):
@@ -160,18 +166,35 @@ def _source(state: RunState, index: int) -> str:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What was shown and not journaled: the latest signs of each attempt, the latest line of the builds."""
 
     signs: dict[str, e.Signs] = field(default_factory=dict)
     building: str = ""
+    tokens: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=MOST_READINGS))
+    """When the run had used how many tokens, about once a second over the last minute."""
+
+    def read(self, state: RunState, now: float) -> None:
+        """Note how many tokens the run has used."""
+        if self.tokens and now - self.tokens[-1][0] < 1.0:
+            return
+        self.tokens.append((now, _used(state, self.signs)[0]))
+        while now - self.tokens[0][0] > MINUTE:
+            self.tokens.popleft()
+
+    def pace(self, now: float) -> int | None:
+        """Tokens a minute, by the last one; None where it was not looked at for long enough."""
+        if len(self.tokens) < 2 or now - self.tokens[0][0] < SHORTEST_PACE:
+            return None
+        (began, before), (_, last) = self.tokens[0], self.tokens[-1]
+        return max(0, round((last - before) / (now - began) * MINUTE))
 
 
 class LiveTable:
     """A table that follows the run: what runs, since when, what it uses, what it does."""
 
     def __init__(self, console: Console) -> None:
-        self._seen = _Seen()
+        self._seen = Seen()
         self._state: RunState | None = None
         self._live = Live(
             console=console,
@@ -200,6 +223,7 @@ class LiveTable:
         elif isinstance(event, e.ImageReady | e.ImageFailed):
             self._seen.building = ""
         self._state = state
+        self._seen.read(state, time.time())
 
     def building(self, text: str) -> None:
         """Show the line."""
@@ -210,7 +234,7 @@ class LiveTable:
         return (
             Text("starting …")
             if state is None
-            else draw(state, self._seen.signs, self._seen.building, time.time())
+            else draw(state, self._seen.signs, self._seen.building, time.time(), self._seen.pace(time.time()))
         )
 
 
@@ -226,13 +250,15 @@ HEAD = (
 )
 
 
-def draw(state: RunState, signs: dict[str, e.Signs], building: str, now: float) -> RenderableType:
-    """The picture of a run at a moment."""
+def draw(
+    state: RunState, signs: dict[str, e.Signs], building: str, now: float, pace: int | None = None
+) -> RenderableType:
+    """The picture of a run at a moment; `pace` is in tokens a minute."""
     decisions = {decision.key: decision for decision in decide(state, state.jobs)}
     shown = _chosen(state)
     rows = [_row(state, a, signs.get(str(a.key)), decisions.get(a.key), now) for a in shown]
     rest = len(state.attempts) - len(shown)
-    parts: list[RenderableType] = [_headline(state, signs, now), Fitting(HEAD, rows)]
+    parts: list[RenderableType] = [_headline(state, signs, now, pace), Fitting(HEAD, rows)]
     if rest:
         parts.append(Text(f"… and {rest} more", "dim"))
     if building:
@@ -251,23 +277,33 @@ def _chosen(state: RunState) -> list[AttemptState]:
     return [*living, *ended, *waiting][: max(ROWS, len(living))]
 
 
-def _spent(state: RunState, signs: dict[str, e.Signs]) -> str:
-    """What the run spent on models until now; a plus says that there is more, of unknown cost."""
+def _used(state: RunState, signs: dict[str, e.Signs]) -> tuple[int, str]:
+    """The tokens of the run until now, and their cost; a plus says that there is more, of unknown cost."""
     ended = [(a.tokens, a.usd) for a in state.attempts.values() if a.phase == "final"]
     living = [signs.get(str(a.key)) for a in state.attempts.values() if a.phase != "final"]
     shown = ended + [(seen.tokens, seen.usd) for seen in living if seen is not None]
-    asked = [usd for tokens, usd in shown if tokens is not None]
-    known = sum(usd for usd in asked if usd is not None)
-    return f"{wording.usd(known)}{'+' if None in asked else ''} spent" if asked else ""
+    asked = [(tokens, usd) for tokens, usd in shown if tokens is not None]
+    known = sum(usd for _, usd in asked if usd is not None)
+    more = "+" if any(usd is None for _, usd in asked) else ""
+    return sum(tokens for tokens, _ in asked), f"{wording.usd(known)}{more}" if asked else ""
 
 
-def _headline(state: RunState, signs: dict[str, e.Signs], now: float) -> Text:
+def _spent(state: RunState, signs: dict[str, e.Signs], pace: int | None) -> str:
+    """What the run spent on models until now, and how fast."""
+    tokens, usd = _used(state, signs)
+    if not usd:
+        return ""
+    fast = f", {wording.tokens(pace)} a minute" if pace is not None and state.ended is None else ""
+    return f"{usd} spent  {wording.tokens(tokens)} tokens{fast}"
+
+
+def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int | None) -> Text:
     final = [a for a in state.attempts.values() if a.phase == "final"]
     living = sum(1 for a in state.attempts.values() if a.phase not in {"queued", "final"})
     text = Text(f"run {state.name}", "bold")
     text.append(f"  {wording.duration((state.ended or now) - state.started)}", "not bold")
     text.append(f"  {len(final)} of {len(state.attempts)} ended, {living} running", "not bold")
-    if spent := _spent(state, signs):
+    if spent := _spent(state, signs, pace):
         text.append(f"  {spent}", "not bold")
     if state.ended is None and state.stopping:
         text.append("  stopping", "yellow")

@@ -285,3 +285,21 @@ def test_a_plan_says_what_the_model_s_service_may_do_besides_answering() -> None
     words = "web_search, code_execution; fees for their use are counted in no budget"
     assert f"what {LONG.task} may have the model's service do: {words}\n" in said
     assert "may have" not in drawn(plan_view.terminal(made, forecast), 120)
+
+
+def test_the_head_tells_what_was_spent_and_how_fast() -> None:
+    seen = live.Seen()
+    state = after(started(make_plan(LONG)), *life("xml-streaming-attrs/steady/1", "accepted")[:2])
+    for second, tokens in enumerate(range(0, 6_000, 1_000)):
+        signs = e.Signs(
+            at=second,
+            attempt="xml-streaming-attrs/steady/1",
+            stage="running",
+            tokens=tokens,
+            usd=tokens / 1e6,
+        )
+        seen.signs[signs.attempt] = signs
+        seen.read(state, float(second))
+    assert seen.pace(5.0) == 60_000
+    assert "tokens, 60\u202f000 a minute" in drawn(live.draw(state, seen.signs, "", 5, seen.pace(5.0)), 200)
+    assert "a minute" not in drawn(live.draw(state, seen.signs, "", 5), 200)
