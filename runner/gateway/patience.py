@@ -4,6 +4,7 @@ The figures follow from what the agents' CLIs were seen to bear. Claude Code (2.
 silent for 360 s, and a stream that is silent for 300 s, but goes on waiting for one that pings; it takes a
 `retry-after` above 60 s for the end, and ends at once at a 402 (showing its message) and at a 403. Codex
 (0.169.0) waits silently for as long as it takes, drops a stream of nothing but comments, and ends at a 400.
+Gemini CLI (0.61.0) ends at a 402.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 COME_AGAIN = 59
 """Seconds: the longest `retry-after` that Claude Code takes for anything but a final refusal."""
 
-ENDS: dict[str, int] = {"anthropic": 402, "openai": 400, "gemini": 400}
+ENDS: dict[str, int] = {"anthropic": 402, "openai": 400, "gemini": 402}
 """The status at which the CLI of a dialect ends without trying again."""
 
 KEY_ENDS: dict[str, int] = {"anthropic": 403, "openai": 400, "gemini": 403}
