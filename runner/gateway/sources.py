@@ -173,6 +173,10 @@ def has_keyring() -> bool:
     return importlib.util.find_spec("keyring") is not None
 
 
+END_TIMEOUT = 5.0
+"""Seconds in which a program that was killed is gone; else the loop's own watcher takes leave of it later."""
+
+
 async def _run(argv: tuple[str, ...], environment: Mapping[str, str], whose: str) -> tuple[int, bytes]:
     known = {name: environment[name] for name in ENVIRONMENT if name in environment}
     try:
@@ -204,7 +208,11 @@ async def _run(argv: tuple[str, ...], environment: Mapping[str, str], whose: str
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            with suppress(TimeoutError):  # what left the group may hold the pipe for ever
+                async with asyncio.timeout(END_TIMEOUT):
+                    while await process.stdout.read(MAX_KEY):  # its end is not noticed while nobody reads
+                        pass
+                    await process.wait()
     return (process.returncode or 0) if len(content) <= MAX_KEY else 0, content
 
 

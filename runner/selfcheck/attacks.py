@@ -103,7 +103,9 @@ CREDENTIALS = Attack(
         my $body = "{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
         print $gateway "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" .
             "Connection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+        local $SIG{ALRM} = sub { print "\nattacked credentials\n"; exit };
+        alarm 10;  # nobody is there to answer, and the gateway waits for them
         print while <$gateway>;
-        print "\nattacked credentials\n"' 2>&1""",
+        kill ALRM => $$;' 2>&1""",
     ROOMY,
 )

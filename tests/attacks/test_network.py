@@ -74,9 +74,9 @@ class Service:
             case "gzip":
                 plain(asked, gzip.compress(echo), Content_Encoding="gzip")
             case "error":
-                plain(asked, json.dumps({"error": {"message": f"bad key {key}"}}).encode(), status=401)
+                plain(asked, json.dumps({"error": {"message": f"bad key {key}"}}).encode(), status=400)
             case "reason":
-                asked.send_response(500, f"bad {key}")
+                asked.send_response(400, f"bad {key}")
                 asked.send_header("Content-Length", "0")
                 asked.end_headers()
             case "split" | "trailer":
