@@ -103,6 +103,19 @@ Source = Annotated[FromFile | FromCommand | FromKeyring | FromLogin, Field(discr
 """Where the gateway's process gets a credential from."""
 
 
+class Prior(Value):
+    """What an account is taken to bear, besides what the service says of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    at_once: int | None = Field(default=None, ge=1, le=100_000)
+    """Requests on their way at a time; it holds whatever the service says."""
+    requests: int | None = Field(default=None, ge=1, le=2**53)
+    """Requests a minute, until the service tells its own limit."""
+    tokens: int | None = Field(default=None, ge=1, le=2**53)
+    """Tokens a minute, in and out, until the service tells its own limit."""
+
+
 class ProviderAccount(Value):
     """One account of a provider, as it is set up on this host."""
 
@@ -118,6 +131,7 @@ class ProviderAccount(Value):
     """None for a service that asks for no credential."""
     secret: SecretStr | None = None
     """The credential, where it came from the environment."""
+    limits: Prior = Prior()
 
 
 def one_word(text: str) -> str:

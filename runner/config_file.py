@@ -22,6 +22,7 @@ from runner.accounts import (
     FromKeyring,
     FromLogin,
     Header,
+    Prior,
     Provider,
     ProviderAccount,
     Source,
@@ -106,6 +107,7 @@ class AccountTable(_Table):
     credential: CredentialTable | None = None
     header: Header | None = None
     subscription: bool | None = None
+    limits: Prior = Prior()
 
     @field_validator("name")
     @classmethod
@@ -181,6 +183,7 @@ def _account(
         subscription=subscription,
         source=source,
         secret=SecretStr(secret) if secret else None,
+        limits=table.limits,
     )
 
 

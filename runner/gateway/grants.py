@@ -10,28 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, field_validator
 
-from runner.accounts import Header, Source, one_word, service_address
-from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, OnLimit, Price, Spent, Value
+from runner.accounts import Header, Prior, Source, one_word, service_address
+from runner.tasks.plan import AllowedHost, Budget, Caps, Hosted, OnLimit, Price, Priority, Spent, Value
 
 DialectName = Literal["anthropic", "openai", "gemini"]
 """How a model service is spoken to."""
 
-Priority = Literal["low", "normal", "high"]
-"""Where boxes wait for the same account, how much of it each gets: four times as much with each step."""
-
 MAX_COUNT = 2**53
 """No honest token count is larger; a larger one is not believed."""
-
-
-class Prior(Value):
-    """What an account is taken to bear where the service says nothing of it."""
-
-    at_once: int | None = Field(None, ge=1, le=100_000)
-    """Requests on their way at a time; it holds whatever the service says."""
-    requests: int | None = Field(None, ge=1, le=MAX_COUNT)
-    """Requests a minute."""
-    tokens: int | None = Field(None, ge=1, le=MAX_COUNT)
-    """Tokens a minute, in and out."""
 
 
 class Service(Value):

@@ -14,7 +14,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from runner.gateway.grants import Prior, Priority, Tokens, Window
+from runner.accounts import Prior
+from runner.gateway.grants import Tokens, Window
+from runner.tasks.plan import Priority
 
 START, MOST = 64.0, 512.0
 """Requests at once: in the beginning, and at most, where nobody has said how many."""
@@ -32,6 +34,7 @@ FORGIVEN_AFTER = 600.0
 """Seconds without a request after which it is not known any more that a service fails."""
 
 WEIGHTS: dict[Priority, float] = {"low": 0.25, "normal": 1.0, "high": 4.0}
+"""How much of what is to be had a box gets beside one of normal priority."""
 
 _FAMILIES = re.compile(r"(?:^|[^a-z])(opus|sonnet|haiku)(?:[^a-z]|$)")
 _VERSION = re.compile(r"[-@](?:latest|preview|\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2})$")

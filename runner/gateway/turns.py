@@ -129,7 +129,7 @@ class Turns:
         now = self.now()
         found = {(place.whose, place.family): self._outlook(place, now) for place in self._places.values()}
         for whose, family, closed in self.windows.all(now):
-            if not any(key[0] == whose and family in ("", key[1]) for key in found):
+            if (whose, family) not in found:  # of all families ("") too: more may be asked than were
                 found[whose, family] = Outlook(
                     dialect=whose.dialect,
                     account=whose.account,

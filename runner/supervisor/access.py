@@ -173,6 +173,7 @@ def _service(account: ProviderAccount) -> Service:
             credential=None if isinstance(source, FromEnvironment) else source,
             oauth=account.subscription,
             account=account.name,
+            prior=account.limits,
         )
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")

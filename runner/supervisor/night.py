@@ -300,6 +300,7 @@ class Night:
                 attempt=str(key),
                 budget=plan.budget,
                 on_limit=plan.on_limit,
+                priority=task.priority,
                 record=plan.record,
                 prices=plan.prices,
             ),

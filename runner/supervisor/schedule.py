@@ -9,10 +9,13 @@ from runner.agents import catalog
 from runner.names import AttemptKey
 from runner.supervisor.deadline import at
 from runner.supervisor.state import AttemptState, RunState
-from runner.tasks.plan import Plan, PlannedAttempt
+from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
 NOT_BEFORE_END = "the run's end came before it started"
+
+RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
+"""Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
 Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
 
@@ -31,23 +34,27 @@ class Decision:
 
 
 def decide(state: RunState, jobs: int) -> list[Decision]:
-    """Where every attempt of a run stands, in plan order.
+    """Where every attempt of a run stands, in plan order; free places go to the higher priority first.
 
     Args:
         state: The run.
         jobs: How many attempts may live at once.
     """
     alive = sum(1 for attempt in state.attempts.values() if attempt.phase not in {"queued", "final"})
-    free = jobs - alive
     decisions: list[Decision] = []
     held: set[AttemptKey] = set()
     for planned in state.plan.attempts:  # what an attempt needs stands before it
-        decision = _decide_one(state, planned, state.tries(planned.key)[-1], free, held)
+        decision = _decide_one(state, planned, state.tries(planned.key)[-1], held)
         if decision.standing == "held":
             held.add(planned.key)
-        free -= decision.standing == "start"
         decisions.append(decision)
-    return decisions
+    ready = [decision.key for decision in decisions if decision.standing == "start"]
+    ready.sort(key=lambda key: RANKS[state.plan.task(key.task).priority])
+    crowded = set(ready[max(0, jobs - alive) :])
+    return [
+        Decision(one.key, "wait", "for a free place (--jobs)") if one.key in crowded else one
+        for one in decisions
+    ]
 
 
 def finished(state: RunState) -> bool:
@@ -64,7 +71,7 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
 
 
 def _decide_one(
-    state: RunState, planned: PlannedAttempt, attempt: AttemptState, free: int, held: set[AttemptKey]
+    state: RunState, planned: PlannedAttempt, attempt: AttemptState, held: set[AttemptKey]
 ) -> Decision:
     key = attempt.key
     if attempt.phase != "queued":
@@ -85,8 +92,6 @@ def _decide_one(
         return Decision(
             key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
         )
-    if free <= 0:
-        return Decision(key, "wait", "for a free place (--jobs)")
     return Decision(key, "start", base=needs.base)
 
 

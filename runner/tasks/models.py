@@ -51,7 +51,7 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.hosts import MOST_HOSTS
-from runner.tasks.plan import Hosted, Limits, OnLimit
+from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -221,6 +221,8 @@ class TaskPart(Part):
     """Where the work starts: a task of `needs`, or `base`. With one need it is that task by default."""
     may_be_empty: StrictBool = False
     """Whether changing nothing is a success."""
+    priority: Priority = "normal"
+    """`low`, `normal` or `high`: who starts first, and gets more of an account that many share."""
     limits: LimitsPart | None = None
     """Limits that differ from those of the file."""
     repo: Repository | None = None

@@ -27,6 +27,9 @@ Spent = Literal["", "attempt", "task", "profile", "run", "day"]
 """Whose budget is spent; empty for nobody's."""
 
 
+Priority = Literal["low", "normal", "high"]
+"""Which tasks are started first, and where boxes wait for one account, which get more of it."""
+
 OnLimit = Literal["wait", "stop", "next-account"]
 """What becomes of a box's requests while a window of its account is used up.
 
@@ -231,6 +234,8 @@ class Task(Value):
     """What its agents' boxes may reach besides the model; checks reach nothing."""
     hosted: tuple[Hosted, ...] = ()
     """What its agents may have the model's service do besides answering."""
+    priority: Priority = "normal"
+    """Which of several that could start does, and how much of a shared account its requests get."""
 
 
 class PlannedAttempt(Value):

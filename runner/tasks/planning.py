@@ -223,6 +223,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         protect=task.protect,
         needs=task.needs,
         may_be_empty=task.may_be_empty,
+        priority=task.priority,
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
         runtime=taskfile.runtime,

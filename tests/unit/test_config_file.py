@@ -18,13 +18,16 @@ from runner.accounts import (
     FromFile,
     FromKeyring,
     FromLogin,
+    Prior,
     Provider,
     ProviderAccount,
     one_word,
 )
 from runner.config_file import ConfigFile, problems, resolve, whose_login
 from runner.errors import UsageError
+from runner.gateway.grants import Service
 from runner.settings import Settings
+from runner.supervisor.access import services
 
 CANARY = "sk-ant-canary-0123456789"
 FOLDER, HOME = Path("/etc/somewhere"), Path("/home/me")
@@ -120,6 +123,15 @@ def test_a_service_of_one_s_own_needs_no_credential() -> None:
     assert (one.source, one.secret) == (None, None)
 
 
+def test_what_an_account_bears_is_taken_as_it_stands() -> None:
+    (one,) = accounts(
+        f'{NAMED}credential = {{ file = "/k" }}\nlimits = {{ at_once = 8, tokens = 400_000 }}\n'
+    )
+    assert one.limits == Prior(at_once=8, tokens=400_000)
+    (service,) = (made for _, made in services(Settings(accounts=(one,))) if isinstance(made, Service))
+    assert service.prior == one.limits
+
+
 def test_the_order_is_the_file_s() -> None:
     text = "".join(
         f'[[accounts]]\nname = "{name}"\nprovider = "{provider}"\ncredential = {{ file = "/k" }}\n'
@@ -207,6 +219,9 @@ def test_only_the_file_lists_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
         (NAMED + 'header = "cookie"\ncredential = { file = "k" }', "accounts[0].header: it should be"),
         (f'{NAMED}credential = {{ file = "k" }}\n' * 2, "accounts: two accounts are called work"),
         (NAMED.replace("anthropic", "openai") + 'subscription = true\nbase_url = "http://x"', "for Claude"),
+        (NAMED + 'credential = { file = "k" }\nlimits = { at_once = 0 }', "limits.at_once: it should be"),
+        (NAMED + 'credential = { file = "k" }\nlimits = { tokens = "9" }', "limits.tokens: it should be a"),
+        (NAMED + 'credential = { file = "k" }\nlimits = { day = 9 }', "[0].limits.day: there is no such key"),
         ("account = 1", "account: there is no such key"),
         (NAMED + 'colour = "red"\ncredential = { file = "k" }', "accounts[0].colour: there is no such key"),
         (f'{CANARY}x{CANARY} = "x"', "…: "),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway.grants import Prior, Tokens, Window
+from runner.accounts import Prior
+from runner.gateway.grants import Tokens, Window
 from runner.gateway.pace import EACH, OTHERS, START, WEIGHTS, Lane, Shared, Ticket, family
 
 SIZES = st.lists(st.integers(0, 50_000), min_size=1, max_size=12)

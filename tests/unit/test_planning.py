@@ -101,7 +101,7 @@ def test_tasks_override_the_file_key_by_key() -> None:
         "include: [x.env]\n"
         "image: {name: python}\nlimits: {memory: 1GiB, cpus: 1}\n"
         "tasks:\n  - {id: a, limits: {memory: 2GiB}, check: make test, protect: [tests],"
-        " may_be_empty: true}\n"
+        " may_be_empty: true, priority: high}\n"
         "  - {id: b, repo: /two, base: v1, history: shallow, setup: [], include: [], image: {build: .}}\n"
         "  - {id: c}\n"
         "  - {id: d, image: {devcontainer: {ignore: [features]}}}\n"
@@ -130,6 +130,7 @@ def test_tasks_override_the_file_key_by_key() -> None:
         ("tests",),
         True,
     )
+    assert [task.priority for task in plan.tasks][:2] == ["high", "normal"]
     assert plan.profile("own").settings == CommandSettings(run=("sh", "-c", "make tidy"))
     assert plan.file == str(FILE)
 

@@ -176,3 +176,19 @@ def test_every_attempt_ends_once_or_is_held(
         state = after(state, *life(str(key), verdict, again=again)[1:])
     assert finished(state)
     assert {a.phase for a in state.attempts.values()} <= {"final", "queued"}
+
+
+def test_a_free_place_goes_to_the_higher_priority_and_then_by_the_plan() -> None:
+    plan = make_plan(A, B, C)
+    urgent = dict(zip("abc", ("low", "normal", "high"), strict=True))
+    tasks = tuple(task.model_copy(update={"priority": urgent[task.id]}) for task in plan.tasks)
+    state = started(plan.model_copy(update={"tasks": tasks}))
+    assert standing(state, jobs=1) == ["wait", "wait", "start"]
+    assert standing(state, jobs=2) == ["wait", "start", "start"]
+    assert standing(started(plan), jobs=1) == ["start", "wait", "wait"]
+
+
+def test_what_needs_another_waits_for_it_whatever_its_priority() -> None:
+    plan = make_plan(A, needing("b", "a/p/1"))
+    tasks = (plan.tasks[0], plan.tasks[1].model_copy(update={"priority": "high"}))
+    assert standing(started(plan.model_copy(update={"tasks": tasks})), jobs=1) == ["start", "wait"]
