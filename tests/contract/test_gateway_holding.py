@@ -219,8 +219,8 @@ def test_nothing_is_sent_into_a_used_up_window_until_it_opens(tmp_path: Path) ->
             assert held.until == opens
             assert "5-hour" in held.why
             await made.until(lambda: sum(one.waiting for one in made.grants.outlooks()) == 2)
-            told = [(one.family, one.closed, one.closed_until) for one in made.grants.outlooks()]
-            assert told == [("", "5-hour", opens), ("opus", "5-hour", opens)]
+            shut = [(one.family, one.closed, one.closed_until) for one in made.grants.outlooks()]
+            assert shut == [("", "5-hour", opens), ("opus", "5-hour", opens)]
             assert [status for status, *_ in await asyncio.gather(*asking)] == [200, 200]
             assert len([at for at in made.upstream.at if at < opens]) == 1, "the one that was turned away"
             assert made.usage().held_s > 0
