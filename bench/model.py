@@ -11,8 +11,8 @@ import asyncio
 
 from aiohttp import web
 
-from runner.gateway import script
-from runner.gateway.transcript import Figures, Transcript, Turn
+from runner.gateway.playing import script
+from runner.gateway.playing.transcript import Figures, Transcript, Turn
 
 MODEL = "claude-sonnet-4-5"
 ASKED: script.Json = {

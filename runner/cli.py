@@ -45,12 +45,12 @@ from runner.selfcheck.promises import check_names
 from runner.settings import Settings
 from runner.supervisor import access, prepare, replaying
 from runner.supervisor import reap as reaping
+from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.deadline import end_of_run
-from runner.supervisor.forecast import Forecast, forecast
+from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.means import OwnedError, means
 from runner.supervisor.night import Night
 from runner.supervisor.records import all_runs, find_run, run_names
-from runner.supervisor.spec import log_file
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.tasks.plan import Settings as AgentSettings

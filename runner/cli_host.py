@@ -30,9 +30,9 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.standing import Post
 from runner.selfcheck import full
-from runner.supervisor import doctor as doctoring
 from runner.supervisor import keys, login, prepare
 from runner.supervisor import reap as reaping
+from runner.supervisor.host import doctor as doctoring
 from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import images_unbuilt, standing
 from runner.supervisor.records import run_names, wanted_images

@@ -19,15 +19,15 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from runner.gateway.credentials import Credentials, ProxyFor
+from runner.gateway.booking.ledger import Entry
 from runner.gateway.dialects import headers
 from runner.gateway.dialects.reading import UsageReader, json_object, mapping
 from runner.gateway.exchange import Exchange, Fault, Grant, Refused, Try
 from runner.gateway.grants import Access, Replayed, Script, Service
-from runner.gateway.ledger import Entry
-from runner.gateway.recorder import Recorder, Take
-from runner.gateway.redact import Redactor
-from runner.gateway.sources import CredentialError
+from runner.gateway.keys.credentials import Credentials, ProxyFor
+from runner.gateway.keys.sources import CredentialError
+from runner.gateway.playing.recorder import Recorder, Take
+from runner.gateway.playing.redact import Redactor
 
 log = logging.getLogger(__name__)
 

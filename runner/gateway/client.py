@@ -27,8 +27,8 @@ from runner.accounts import Shown
 from runner.errors import CorralError, HostError
 from runner.gateway import sockets
 from runner.gateway.grants import Access, Account, Outlook, Standing, Usage
+from runner.gateway.keys.sources import ENVIRONMENT
 from runner.gateway.places import ADMIN_SOCKET, LOG, PROTOCOL, START_LOCK, box_folder, own_folder
-from runner.gateway.sources import ENVIRONMENT
 from runner.locks import locked
 from runner.tasks.plan import AllowedHost, Hosted
 

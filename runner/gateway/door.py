@@ -6,7 +6,7 @@ import logging
 
 from aiohttp import web
 
-from runner.gateway.egress import Egress, asks_out
+from runner.gateway.egress.proxy import Egress, asks_out
 from runner.gateway.exchange import Grant
 from runner.gateway.forward import Forwarder
 

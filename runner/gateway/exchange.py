@@ -10,15 +10,15 @@ from typing import Literal, Protocol
 import aiohttp
 from aiohttp import web
 
-from runner.gateway.credentials import Credentials
+from runner.gateway.booking.ledger import Asked, Ledger
+from runner.gateway.booking.meter import Meter
 from runner.gateway.dialects.dialect import Dialect, Forward
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Access, Account
-from runner.gateway.ledger import Asked, Ledger
-from runner.gateway.meter import Meter
-from runner.gateway.patience import Patience
-from runner.gateway.recorder import Recorder, Tape
-from runner.gateway.turns import Turns
+from runner.gateway.keys.credentials import Credentials
+from runner.gateway.pacing.patience import Patience
+from runner.gateway.pacing.turns import Turns
+from runner.gateway.playing.recorder import Recorder, Tape
 from runner.tasks.plan import Hosted
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from runner.gateway.audit import Attempt
+from runner.gateway.egress.audit import Attempt
 from runner.gateway.grants import Traffic
 
 MIB, GIB = 1024**2, 1024**3

@@ -9,13 +9,14 @@ from contextlib import nullcontext
 
 from aiohttp import web
 
-from runner.gateway import dialects, prices
+from runner.gateway import dialects
+from runner.gateway.booking import prices
+from runner.gateway.booking.ledger import Asked
 from runner.gateway.dialects import asked
 from runner.gateway.dialects.dialect import Answer, Reach
 from runner.gateway.exchange import Commons, Exchange, Grant, Refused
 from runner.gateway.grants import Tokens
-from runner.gateway.holding import Holder
-from runner.gateway.ledger import Asked
+from runner.gateway.pacing.holding import Holder
 from runner.tasks.plan import Hosted
 
 log = logging.getLogger(__name__)

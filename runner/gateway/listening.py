@@ -16,22 +16,22 @@ from runner import settings
 from runner.accounts import Shown
 from runner.gateway import dialects, sockets
 from runner.gateway.asking import Asker, ClientFor
-from runner.gateway.credentials import Credentials, ProxyFor
+from runner.gateway.booking.ledger import Ledger
+from runner.gateway.booking.meter import Meter
 from runner.gateway.dialects.dialect import Dialect
 from runner.gateway.door import Door
-from runner.gateway.egress import Egress
+from runner.gateway.egress.outside import Outside
+from runner.gateway.egress.proxy import Egress
 from runner.gateway.exchange import Commons, Grant
 from runner.gateway.forward import RETRY_AFTER, Forwarder
 from runner.gateway.grants import Access, Account, Outlook, Script, Standing, Sum, Usage
 from runner.gateway.handover import later
-from runner.gateway.holding import Holder
-from runner.gateway.ledger import Ledger
-from runner.gateway.meter import Meter
-from runner.gateway.outside import Outside
-from runner.gateway.patience import Patience
+from runner.gateway.keys.credentials import Credentials, ProxyFor
+from runner.gateway.pacing.holding import Holder
+from runner.gateway.pacing.patience import Patience
+from runner.gateway.pacing.turns import Turns
 from runner.gateway.places import SOCKET, box_folder
-from runner.gateway.recorder import Recorder
-from runner.gateway.turns import Turns
+from runner.gateway.playing.recorder import Recorder
 from runner.tasks.plan import AllowedHost, Caps, Hosted
 
 log = logging.getLogger(__name__)

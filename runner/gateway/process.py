@@ -17,17 +17,18 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from aiohttp import web
 
-from runner.gateway import handover, script_app, sockets
+from runner.gateway import handover, sockets
 from runner.gateway.admin import Admin
+from runner.gateway.booking.ledger import FILE, Ledger
+from runner.gateway.egress.outside import outside
 from runner.gateway.grants import Access, Script
-from runner.gateway.ledger import FILE, Ledger
 from runner.gateway.listening import Grants, listen
-from runner.gateway.outside import outside
+from runner.gateway.pacing.turns import Turns
+from runner.gateway.pacing.windows import FILE as WINDOWS
+from runner.gateway.pacing.windows import Windows
 from runner.gateway.places import ADMIN_SOCKET, LEFT, LOCK, SCRIPT_SOCKET, own_folder
-from runner.gateway.recorder import Recorder
-from runner.gateway.turns import Turns
-from runner.gateway.windows import FILE as WINDOWS
-from runner.gateway.windows import Windows
+from runner.gateway.playing import script_app
+from runner.gateway.playing.recorder import Recorder
 
 log = logging.getLogger(__name__)
 

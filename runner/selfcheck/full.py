@@ -28,7 +28,7 @@ from runner.selfcheck.witness import RUN, Stakes, judge_night, left
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor import reap
-from runner.supervisor.doctor import Finding
+from runner.supervisor.host.doctor import Finding
 from runner.supervisor.journal import Row
 from runner.supervisor.means import images, make_home, means, standing
 from runner.supervisor.night import Night

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runner.sandbox.disks import WATCHED, Rung
 from runner.sandbox.facts import EngineFacts
 from runner.selfcheck.promises import BY_NAME, PROMISES
-from runner.supervisor.doctor import Finding, lacks
+from runner.supervisor.host.doctor import Finding, lacks
 
 REFUSED = {"EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"}
 """What a call that a box may not make, or that the kernel doesn't have, fails with."""

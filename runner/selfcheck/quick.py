@@ -26,9 +26,9 @@ from runner.sandbox.disks import files_of
 from runner.sandbox.workspace import Workspace
 from runner.selfcheck import bomb
 from runner.selfcheck.judge import Facts, Given, findings, judge_probe, lacking, merged, untested
-from runner.supervisor.doctor import Finding
+from runner.supervisor.attempt.spec import AttemptSpec, Rooms, box_spec
+from runner.supervisor.host.doctor import Finding
 from runner.supervisor.night import Means
-from runner.supervisor.spec import AttemptSpec, Rooms, box_spec
 from runner.tasks.plan import CommandSettings, Limits, Profile, Source, Task
 
 SCRIPT = Path(__file__).with_name("probe.pl")

@@ -17,7 +17,7 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.output import KEPT_BYTES
 from runner.selfcheck import attacks, bomb
 from runner.selfcheck.judge import Facts, Given, judge_probe, merged, untested
-from runner.supervisor.spec import log_file
+from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.state import AttemptState, RunState
 
 RUN = "selfcheck"

@@ -17,12 +17,12 @@ from runner.accounts import (
 )
 from runner.agents import catalog
 from runner.errors import UsageError
-from runner.gateway import logins, sources
 from runner.gateway.grants import Access, Script, Service
+from runner.gateway.keys import logins, sources
+from runner.gateway.keys.sources import CredentialError
 from runner.gateway.places import recording_name
-from runner.gateway.recording import load as load_recording
-from runner.gateway.sources import CredentialError
-from runner.gateway.transcript import load as load_transcript
+from runner.gateway.playing.recording import load as load_recording
+from runner.gateway.playing.transcript import load as load_transcript
 from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.tasks.plan import Plan, Profile

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from runner.accounts import FromFile, FromLogin, ProviderAccount
 from runner.errors import UsageError
-from runner.gateway import logins, sources
 from runner.gateway.grants import Service
-from runner.gateway.sources import CredentialError
+from runner.gateway.keys import logins, sources
+from runner.gateway.keys.sources import CredentialError
 from runner.settings import Settings
 from runner.supervisor.access import services
-from runner.supervisor.doctor import Finding
+from runner.supervisor.host.doctor import Finding
 
 
 def examine(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:

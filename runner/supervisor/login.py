@@ -14,8 +14,8 @@ from pathlib import Path
 from runner import config_file
 from runner.accounts import FromLogin
 from runner.errors import HostError, UsageError
-from runner.gateway import logins
-from runner.gateway.sources import MAX_KEY, CredentialError
+from runner.gateway.keys import logins
+from runner.gateway.keys.sources import MAX_KEY, CredentialError
 from runner.settings import Settings
 from runner.supervisor.means import make_home
 

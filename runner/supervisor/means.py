@@ -19,9 +19,9 @@ from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
+from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.night import Means
 from runner.supervisor.records import journal
-from runner.supervisor.spec import Rooms
 from runner.tasks.plan import Plan, Source
 
 

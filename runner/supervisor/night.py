@@ -25,13 +25,13 @@ from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.attempt import FAULTS, drive
+from runner.supervisor.attempt.includes import read_includes
+from runner.supervisor.attempt.life import FAULTS, drive
+from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
-from runner.supervisor.includes import read_includes
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.schedule import Decision, decide, finished, images_of
-from runner.supervisor.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
 from runner.supervisor.windows import Asks, asks_of, shut_profiles

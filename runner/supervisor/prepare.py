@@ -11,11 +11,11 @@ from typing import Literal
 from runner import names
 from runner.agents import catalog
 from runner.errors import Problem, TaskFileError, UsageError
-from runner.gateway import prices
+from runner.gateway.booking import prices
 from runner.git import trusted
 from runner.git.base_store import BaseStore
 from runner.sandbox.chain import check
-from runner.supervisor.includes import read_includes
+from runner.supervisor.attempt.includes import read_includes
 from runner.tasks.plan import Plan
 from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
 from runner.tasks.taskfile import TaskFile, load

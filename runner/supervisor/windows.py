@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from runner.agents import catalog
 from runner.gateway.grants import Access, DialectName, Outlook, Service, Window
-from runner.gateway.pace import family as family_of
+from runner.gateway.pacing.pace import family as family_of
 from runner.supervisor.events import Shut
 from runner.tasks.plan import OnLimit, Profile
 

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from runner.supervisor.forecast import Forecast
+from runner.supervisor.host.forecast import Forecast
 from runner.tasks.plan import AllowedHost, CommandSettings, Hosted, ImageSpec, Limits, Plan, Profile
 from runner.views import wording
 from runner.views.fitting import Column, Fitting

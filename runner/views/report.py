@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
-from runner.supervisor.doctor import Finding
+from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import summary, wording

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from runner.supervisor.doctor import Finding
+from runner.supervisor.host.doctor import Finding
 from runner.views.inert import cell
 from runner.views.summary import Json
 

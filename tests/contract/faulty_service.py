@@ -15,14 +15,14 @@ import aiohttp
 from aiohttp import web
 
 from runner.gateway import sockets
+from runner.gateway.booking.ledger import Ledger
+from runner.gateway.egress.outside import Outside
 from runner.gateway.grants import Account, Held, Service, Usage
-from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
-from runner.gateway.outside import Outside
-from runner.gateway.patience import Patience
-from runner.gateway.recorder import Recorder
-from runner.gateway.turns import Turns
-from runner.gateway.windows import Windows
+from runner.gateway.pacing.patience import Patience
+from runner.gateway.pacing.turns import Turns
+from runner.gateway.pacing.windows import Windows
+from runner.gateway.playing.recorder import Recorder
 
 BOX, OTHER = "0123456789ab", "ba9876543210"
 KEY = "sk-ant-canary-0123456789abcdef"

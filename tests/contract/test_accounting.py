@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.gateway import prices
+from runner.gateway.booking import prices
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Account, Service, Standing, Tokens
 from runner.tasks.plan import Budget, Caps

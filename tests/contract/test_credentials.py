@@ -22,7 +22,7 @@ from runner.accounts import FromCommand, FromFile, FromKeyring, Source
 from runner.gateway import sockets
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Service
-from runner.gateway.sources import ENVIRONMENT
+from runner.gateway.keys.sources import ENVIRONMENT
 from tests.contract.gateway_service import BOX, CANARY, USAGE, Upstream, keys_of, plain
 
 REFUSAL = b'{"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}'

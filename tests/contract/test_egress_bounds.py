@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.gateway import audit, egress, flow
-from runner.gateway.outside import dial, is_own, look_up, refusal
+from runner.gateway import flow
+from runner.gateway.egress import audit
+from runner.gateway.egress import proxy as egress
+from runner.gateway.egress.outside import dial, is_own, look_up, refusal
 from tests.contract.world import (
     BOX,
     HOST,

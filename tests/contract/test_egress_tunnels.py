@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from runner.gateway import sockets, tunnel
+from runner.gateway import sockets
+from runner.gateway.egress import tunnel
 from tests.contract.world import (
     BOX,
     NAME,

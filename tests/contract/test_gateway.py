@@ -21,10 +21,11 @@ from typer.testing import CliRunner
 
 from runner import cli
 from runner.errors import HostError
-from runner.gateway import prices, sockets
+from runner.gateway import sockets
+from runner.gateway.booking import prices
 from runner.gateway.client import PASSED_ON, Gateway
 from runner.gateway.grants import Account, Script, Tokens, Usage
-from runner.gateway.script import AFTER_THE_END
+from runner.gateway.playing.script import AFTER_THE_END
 from runner.tasks.plan import AllowedHost, Budget, Caps
 from tests.contract.gateway_service import raw
 

@@ -16,7 +16,7 @@ from google.genai import errors, types
 
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Script, Service, Usage
-from runner.gateway.script import AFTER_THE_END, WITHOUT_TOOLS
+from runner.gateway.playing.script import AFTER_THE_END, WITHOUT_TOOLS
 from runner.tasks.plan import Hosted
 from tests.contract.gateway_service import (
     BOX,

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from runner.gateway.grants import Account
-from runner.gateway.patience import PING, Patience
+from runner.gateway.pacing.patience import PING, Patience
 from runner.tasks.plan import Budget, Caps
 from tests.contract.faulty_service import (
     BOX,

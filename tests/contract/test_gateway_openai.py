@@ -14,7 +14,7 @@ import pytest
 
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Script, Service, Usage
-from runner.gateway.script import AFTER_THE_END, WITHOUT_TOOLS
+from runner.gateway.playing.script import AFTER_THE_END, WITHOUT_TOOLS
 from tests.contract.gateway_service import (
     BOX,
     CANARY,

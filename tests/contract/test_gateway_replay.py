@@ -22,8 +22,8 @@ from runner.gateway import sockets
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Account, Script, Service, Usage
 from runner.gateway.places import recording_file
-from runner.gateway.recording import load
-from runner.gateway.script import events
+from runner.gateway.playing.recording import load
+from runner.gateway.playing.script import events
 from tests.contract.gateway_service import (
     CANARY,
     OTHER,

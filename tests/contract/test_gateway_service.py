@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from runner.gateway import prices, sockets
+from runner.gateway import sockets
+from runner.gateway.booking import prices
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Account, Service, Tokens
 from runner.tasks.plan import Budget, Caps

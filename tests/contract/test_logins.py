@@ -20,12 +20,12 @@ import pytest
 from pydantic import SecretStr
 
 from runner.accounts import FromFile, FromLogin
-from runner.gateway import logins
 from runner.gateway.client import Gateway
-from runner.gateway.credentials import Credentials
 from runner.gateway.grants import Service
-from runner.gateway.logins import Login
-from runner.gateway.sources import CredentialError
+from runner.gateway.keys import logins
+from runner.gateway.keys.credentials import Credentials
+from runner.gateway.keys.logins import Login
+from runner.gateway.keys.sources import CredentialError
 from tests.contract.gateway_service import BOX, CANARY, USAGE, Upstream, keys_of, plain
 from tests.contract.test_credentials import ask, process_of, until
 from tests.contract.token_service import FIRST, TokenService, giving_tokens

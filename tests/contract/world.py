@@ -17,13 +17,13 @@ import pytest
 import trustme
 
 from runner.gateway import sockets
-from runner.gateway.audit import Audit
+from runner.gateway.booking.ledger import Ledger
+from runner.gateway.egress.audit import Audit
+from runner.gateway.egress.hosts import not_public
+from runner.gateway.egress.outside import Outside, plain_session
 from runner.gateway.grants import Access, Account, Usage
-from runner.gateway.hosts import not_public
-from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
-from runner.gateway.outside import Outside, plain_session
-from runner.gateway.recorder import Recorder
+from runner.gateway.playing.recorder import Recorder
 from runner.tasks.hosts import allowed_host
 
 BOX = "0123456789ab"

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from runner.gateway import script, script_openai
 from runner.gateway.dialects import ANTHROPIC, OPENAI
 from runner.gateway.dialects.dialect import Dialect
-from runner.gateway.transcript import Figures, Transcript, Turn
+from runner.gateway.playing import script, script_openai
+from runner.gateway.playing.transcript import Figures, Transcript, Turn
 
 SAID = "All is done. " * 20
 TURN = Turn(text=SAID, usage=Figures(input=1200, output=80))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.gateway.recording import Lines, Recording, load
+from runner.gateway.playing.recording import Lines, Recording, load
 from tests.support import Corral, Done, git, make_repo
 
 CANARY = "sk-ant-CANARY-0123456789abcdef"

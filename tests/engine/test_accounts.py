@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.gateway import logins
 from runner.gateway.client import Gateway
-from runner.gateway.logins import Login
+from runner.gateway.keys import logins
+from runner.gateway.keys.logins import Login
 from tests.contract.gateway_service import CANARY, USAGE, Upstream, keys_of, plain, playing
 from tests.contract.token_service import FIRST, giving_tokens
 from tests.support import Corral, git, write_tasks

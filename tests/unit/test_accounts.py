@@ -21,14 +21,15 @@ from runner.accounts import (
     ProviderAccount,
 )
 from runner.errors import UsageError
-from runner.gateway import logins, sources
 from runner.gateway.grants import ACCESSES, Service
-from runner.gateway.logins import Login
+from runner.gateway.keys import logins, sources
+from runner.gateway.keys.logins import Login
 from runner.names import AttemptKey
 from runner.settings import Settings
-from runner.supervisor import doctor, keys
+from runner.supervisor import keys
 from runner.supervisor.access import NoCredentialError, accesses_for, check_access
-from runner.supervisor.forecast import _outlet
+from runner.supervisor.host import doctor
+from runner.supervisor.host.forecast import _outlet
 from runner.tasks.plan import ClaudeSettings, CodexSettings, CommandSettings, Plan, PlannedAttempt, Profile
 from tests.unit.makers import make_plan
 

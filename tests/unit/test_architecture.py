@@ -40,11 +40,11 @@ OWNERS: dict[str, set[str]] = {
     "urllib3": {"sandbox/engine.py"},
     "git": {"git/trusted.py"},
     "sqlite3": {"database.py"},
-    "psutil": {"supervisor/host.py"},
+    "psutil": {"supervisor/host/machine.py"},
     "aiohttp": {"gateway/"},
     "http": {"gateway/"},
     "socket": {"gateway/"},
-    "keyring": {"gateway/from_keyring.py"},
+    "keyring": {"gateway/keys/from_keyring.py"},
     "typer": {"cli.py", "cli_host.py", "cli_words.py"},
     "pydantic_settings": {"settings.py"},
 }

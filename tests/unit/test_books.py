@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway.books import Amount, Books, books_of
+from runner.gateway.booking.books import Amount, Books, books_of
 from runner.gateway.grants import Account
 from runner.tasks.plan import Budget, Caps
 

@@ -17,8 +17,8 @@ from runner.errors import UsageError
 from runner.names import AttemptKey
 from runner.sandbox.output import READY
 from runner.supervisor import events as e
+from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.journal import Journal
-from runner.supervisor.spec import log_file
 from runner.tasks.plan import PlannedAttempt
 from tests.support import Corral, git, make_repo, tree_hashes
 from tests.unit.makers import life, make_plan

@@ -10,7 +10,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.gateway.client_hello import MAX_HELLO, AnswerReader, HelloReader, NotTlsError
+from runner.gateway.egress.client_hello import MAX_HELLO, AnswerReader, HelloReader, NotTlsError
 
 
 def real_hello(name: str | None, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:

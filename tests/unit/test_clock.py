@@ -17,10 +17,10 @@ from runner.errors import UsageError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Held, Usage
 from runner.sandbox.engine import BoxState, Engine
-from runner.supervisor.clock import Earlier, WorkClock
+from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.attempt.watch import Watch
 from runner.supervisor.deadline import at, countdown, end_of_run
-from runner.supervisor.spec import Orders
-from runner.supervisor.watch import Watch
 from runner.tasks.plan import Limits
 
 NOON = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))

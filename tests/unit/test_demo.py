@@ -13,7 +13,7 @@ import yaml
 from demo.packages import PACKAGES
 from demo.prepare import WORK
 from runner import names
-from runner.gateway import transcript
+from runner.gateway.playing import transcript
 
 DEMO = WORK.parent
 NIGHT: dict[str, Any] = yaml.safe_load((DEMO / "night.yaml").read_text(encoding="utf-8"))

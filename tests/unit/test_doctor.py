@@ -13,8 +13,8 @@ from runner.errors import HostError
 from runner.sandbox.engine import EngineFacts
 from runner.sandbox.facts import check_runtime
 from runner.settings import Settings
-from runner.supervisor import doctor
-from runner.supervisor.doctor import Finding, examine, kernel_features, weaker
+from runner.supervisor.host import doctor
+from runner.supervisor.host.doctor import Finding, examine, kernel_features, weaker
 
 
 def facts(version: str) -> EngineFacts:

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runner.gateway import prices
+from runner.gateway.booking import prices
+from runner.gateway.booking.meter import Meter
 from runner.gateway.dialects import GEMINI, asked, decide, headers
 from runner.gateway.dialects.dialect import Answer, Forward
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Service, Tokens
-from runner.gateway.meter import Meter
 
 MODEL = "/v1beta/models/gemini-2.5-pro"
 WHOLE, STREAM, COUNT = f"{MODEL}:generateContent", f"{MODEL}:streamGenerateContent", f"{MODEL}:countTokens"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway.hosts import (
+from runner.gateway.egress.hosts import (
     BadTargetError,
     Target,
     is_allowed,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway import limits
 from runner.gateway.grants import Window
-from runner.gateway.limits import FURTHEST, duration, read, retry_after
+from runner.gateway.pacing import limits
+from runner.gateway.pacing.limits import FURTHEST, duration, read, retry_after
 
 NOW = 1_795_000_000.0
 UNIFIED = "anthropic-ratelimit-unified-"

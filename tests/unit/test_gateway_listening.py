@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 
 from runner.gateway import forward, listening, sockets
+from runner.gateway.booking.ledger import Ledger
+from runner.gateway.egress.outside import Outside
 from runner.gateway.grants import Access, Account, Service, Usage
-from runner.gateway.ledger import Ledger
 from runner.gateway.listening import Grants
-from runner.gateway.outside import Outside
-from runner.gateway.recorder import Recorder
+from runner.gateway.playing.recorder import Recorder
 
 BOX = "0123456789ab"
 

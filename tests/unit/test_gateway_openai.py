@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.gateway.booking.meter import Meter
 from runner.gateway.dialects import ANTHROPIC, GEMINI, OPENAI, decide, granted, headers
 from runner.gateway.dialects.dialect import Answer, Forward
 from runner.gateway.dialects.reading import UsageReader
 from runner.gateway.grants import Script, Service, Tokens
-from runner.gateway.meter import Meter
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 SERVICE = Service(dialect="openai", base_url="https://models.example", header="authorization", secret="key")

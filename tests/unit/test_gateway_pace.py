@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runner.accounts import Prior
 from runner.gateway.grants import Tokens, Window
-from runner.gateway.pace import EACH, OTHERS, START, WEIGHTS, Lane, Shared, Ticket, family
+from runner.gateway.pacing.pace import EACH, OTHERS, START, WEIGHTS, Lane, Shared, Ticket, family
 
 SIZES = st.lists(st.integers(0, 50_000), min_size=1, max_size=12)
 

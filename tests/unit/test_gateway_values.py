@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runner.gateway import sockets
+from runner.gateway.booking.meter import Meter
 from runner.gateway.dialects.anthropic import BodyUsage, StreamUsage
 from runner.gateway.grants import ACCESSES, Script, Service, Tokens, Usage
-from runner.gateway.meter import Meter
 from runner.gateway.places import box_folder
-from runner.gateway.redact import SHORTEST, Redactor
+from runner.gateway.playing.redact import SHORTEST, Redactor
 
 CANARY = "sk-ant-canary-0123456789"
 

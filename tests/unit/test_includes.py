@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.supervisor.includes import read_includes
+from runner.supervisor.attempt.includes import read_includes
 from runner.tasks.plan import Source
 
 

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.doctor import Finding
-from runner.supervisor.forecast import Forecast
+from runner.supervisor.host.doctor import Finding
+from runner.supervisor.host.forecast import Forecast
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState
 from runner.tasks.plan import PlannedAttempt

@@ -16,11 +16,11 @@ import pytest
 
 from runner.database import Database
 from runner.errors import HostError
-from runner.gateway import ledger as ledger_module
-from runner.gateway import prices
-from runner.gateway.books import Amount
+from runner.gateway.booking import ledger as ledger_module
+from runner.gateway.booking import prices
+from runner.gateway.booking.books import Amount
+from runner.gateway.booking.ledger import Asked, Ledger, OverBudgetError, UnpricedError
 from runner.gateway.grants import Account, Tokens
-from runner.gateway.ledger import Asked, Ledger, OverBudgetError, UnpricedError
 from runner.tasks.plan import Budget, Caps
 from tests.conftest import FULL, SEED
 
@@ -125,7 +125,7 @@ SENDER = """
 import asyncio, sys
 from pathlib import Path
 from runner.gateway.grants import Account, Tokens
-from runner.gateway.ledger import Asked, Ledger
+from runner.gateway.booking.ledger import Asked, Ledger
 
 async def ask(ledger, number):
     who = Account(run="r", task="t", profile="p", attempt=f"t/p/{number % 5}")

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from runner.gateway.grants import Held, Outlook, Service, Usage, Window
 from runner.supervisor import events as e
-from runner.supervisor import resuming
-from runner.supervisor.resuming import died_of, may_go_on, window_of
-from runner.supervisor.spec import Known
+from runner.supervisor.attempt import resuming
+from runner.supervisor.attempt.resuming import died_of, may_go_on, window_of
+from runner.supervisor.attempt.spec import Known
+from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.verdict import Exit
-from runner.supervisor.watch import Watched
 from runner.supervisor.windows import BRIEF, FAR, Asks, asks_of, closed_for, shut_profiles
 from runner.tasks.plan import ClaudeSettings, CommandSettings, OnLimit, Profile
 

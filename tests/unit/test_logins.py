@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from runner import cli
 from runner.errors import HostError, UsageError
-from runner.gateway import logins
-from runner.gateway.logins import AHEAD, Login
-from runner.gateway.sources import CredentialError
+from runner.gateway.keys import logins
+from runner.gateway.keys.logins import AHEAD, Login
+from runner.gateway.keys.sources import CredentialError
 from tests.support import CORRAL, Corral
 
 CANARY = "rt-canary-0123456789abcdef"

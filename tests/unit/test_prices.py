@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway import prices
+from runner.gateway.booking import prices
 from runner.gateway.grants import Tokens
 from runner.tasks.plan import Price
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.gateway.booking.reckoning import FASTEST, NOTICED_AFTER, reckoned
 from runner.gateway.dialects.reading import text_in
 from runner.gateway.grants import Tokens
-from runner.gateway.reckoning import FASTEST, NOTICED_AFTER, reckoned
 
 MOST = Tokens(input=1000, output=50_000)
 

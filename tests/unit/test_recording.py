@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
-from runner.gateway import recorder as recorder_file
 from runner.gateway.places import recording_file
-from runner.gateway.recorder import Recorder, Tape
-from runner.gateway.recording import LARGEST_PART, Lines, Recording, cut, load, read
-from runner.gateway.redact import without_keys, without_secrets, without_told_keys
+from runner.gateway.playing import recorder as recorder_file
+from runner.gateway.playing.recorder import Recorder, Tape
+from runner.gateway.playing.recording import LARGEST_PART, Lines, Recording, cut, load, read
+from runner.gateway.playing.redact import without_keys, without_secrets, without_told_keys
 from tests.support import within
 
 KEY = b"sk-ant-canary-0123456789abcdef"

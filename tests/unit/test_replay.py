@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gateway.grants import Departure, Replayed
-from runner.gateway.likeness import Blanks, comparable, difference
-from runner.gateway.recording import Lines, read
-from runner.gateway.replay import Player
-from runner.gateway.script import UnfitError
-from runner.gateway.script_app import way_of
+from runner.gateway.playing.likeness import Blanks, comparable, difference
+from runner.gateway.playing.recording import Lines, read
+from runner.gateway.playing.replay import Player
+from runner.gateway.playing.script import UnfitError
+from runner.gateway.playing.script_app import way_of
 
 PATH = "/v1/messages"
 TOOLS = [{"name": "Bash"}]

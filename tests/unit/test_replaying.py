@@ -9,7 +9,7 @@ import pytest
 from runner.errors import UsageError
 from runner.gateway.grants import Departure, Replayed
 from runner.gateway.places import recordings
-from runner.gateway.recording import Lines
+from runner.gateway.playing.recording import Lines
 from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import events as e

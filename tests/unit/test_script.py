@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
-from runner.gateway import script
 from runner.gateway.dialects.anthropic import StreamUsage
 from runner.gateway.grants import Tokens
-from runner.gateway.transcript import Transcript, load, parse
+from runner.gateway.playing import script
+from runner.gateway.playing.transcript import Transcript, load, parse
 
 PLAYED = parse(
     """

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gateway import script_openai as spoken
 from runner.gateway.dialects import OPENAI
 from runner.gateway.grants import Tokens
-from runner.gateway.script import AFTER_THE_END, WITHOUT_TOOLS, Reply, UnfitError
-from runner.gateway.transcript import parse
+from runner.gateway.playing import script_openai as spoken
+from runner.gateway.playing.script import AFTER_THE_END, WITHOUT_TOOLS, Reply, UnfitError
+from runner.gateway.playing.transcript import parse
 
 CAPTURED = Path(__file__).parent / "captured"
 CALLS = "tools: [{name: f, input: {x: 1}}, {name: exec, input: {input: code}}, {name: far, input: {}}]"

@@ -21,7 +21,7 @@ from runner.selfcheck import attacks, bomb, quick
 from runner.selfcheck.judge import RULES, Facts, Given, findings, judge_probe, lacking, merged, untested
 from runner.selfcheck.promises import BY_NAME, PROMISES, Promise, check_names
 from runner.supervisor import events as e
-from runner.supervisor.doctor import Finding
+from runner.supervisor.host.doctor import Finding
 from runner.supervisor.night import Means
 from runner.supervisor.state import apply, begin
 from runner.views import selfcheck_view

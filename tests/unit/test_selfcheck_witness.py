@@ -16,7 +16,7 @@ from runner.selfcheck.full import NOBODY, make_plan, with_canaries
 from runner.selfcheck.witness import RUN, Stakes, judge_night
 from runner.settings import Settings
 from runner.supervisor import events as e
-from runner.supervisor.spec import log_file
+from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.state import RunState, begin
 from tests.unit.test_selfcheck import CAPTURED
 

@@ -22,17 +22,17 @@ from pydantic import SecretStr
 
 from runner.accounts import FromFile
 from runner.gateway.asking import Asker
-from runner.gateway.credentials import Credentials
+from runner.gateway.booking.ledger import Asked, Entry, Ledger
+from runner.gateway.booking.meter import Meter
 from runner.gateway.dialects import ANTHROPIC
 from runner.gateway.dialects.dialect import Forward
 from runner.gateway.exchange import Commons, Exchange, Fault, Grant, Refused, Try
 from runner.gateway.grants import Access, Account, Service, Tokens
-from runner.gateway.holding import Holder
-from runner.gateway.ledger import Asked, Entry, Ledger
-from runner.gateway.meter import Meter
-from runner.gateway.recorder import Recorder
-from runner.gateway.turns import Turns
-from runner.gateway.windows import Windows
+from runner.gateway.keys.credentials import Credentials
+from runner.gateway.pacing.holding import Holder
+from runner.gateway.pacing.turns import Turns
+from runner.gateway.pacing.windows import Windows
+from runner.gateway.playing.recorder import Recorder
 from runner.tasks.plan import Budget, Caps
 from tests.conftest import FULL
 from tests.unit.virtual_time import VirtualLoop, run_virtually

@@ -14,7 +14,7 @@ from rich.text import Text
 from runner.gateway.grants import Account, Held, Outlook, Standing, Usage, Window
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.forecast import Forecast
+from runner.supervisor.host.forecast import Forecast
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState, begin
 from runner.tasks.plan import AllowedHost, PlannedAttempt, Upstream

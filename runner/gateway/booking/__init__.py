@@ -1,0 +1,1 @@
+"""What was asked and what it cost: durable, before it is sent and after."""

@@ -1,0 +1,1 @@
+"""The way out to other hosts: which are let through, and how they are reached."""

@@ -1,0 +1,1 @@
+"""Waiting on behalf of boxes: turns, limits, windows, and services that fail."""

@@ -1,0 +1,1 @@
+"""What answers instead of a service: scripts, and recordings of earlier runs."""

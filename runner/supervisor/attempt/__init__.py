@@ -1,0 +1,1 @@
+"""One attempt: its boxes, the watch over them, and what comes home."""

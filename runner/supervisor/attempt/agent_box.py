@@ -1,0 +1,193 @@
+"""The agent's box of one attempt: made or adopted, watched, and gone; and the workspace that it works in."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from runner import names
+from runner.agents import catalog
+from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, proxy_environment
+from runner.errors import EngineError
+from runner.gateway.grants import Usage
+from runner.git.base_store import BaseStore, base_store
+from runner.sandbox import workspace
+from runner.sandbox.engine import BoxState
+from runner.sandbox.workspace import Workspace
+from runner.supervisor.attempt.resuming import GO_ON, earlier
+from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
+from runner.supervisor.attempt.watch import Watch
+
+MORE_FILE = PROMPT_FILE.replace("prompt", workspace.MORE)
+"""Where the box sees what an agent is told that goes on."""
+
+
+class AgentBox:
+    """What one attempt's agent lives in.
+
+    Attributes:
+        space: Its workspace.
+        existed: Whether a box of it ever ran, so that work may lie in the workspace.
+        disk: Bytes of disk that it got; less than its limit where the host had no more.
+    """
+
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, known: Known) -> None:
+        self.space = Workspace(spec.box, rooms.home / "w" / spec.box)
+        self.existed = False
+        self.disk = spec.task.limits.disk
+        self._spec = spec
+        self._rooms = rooms
+        self._known = known
+        self._git_dir = Path(spec.source.git_dir)
+        self._store: BaseStore | None = None
+
+    @property
+    def base(self) -> BaseStore:
+        """The history that the attempt starts from."""
+        if self._store is None:
+            bases, history = self._rooms.home / "bases", self._spec.source.history
+            self._store = base_store(bases, self._git_dir, self._spec.base, history)
+        return self._store
+
+    def adopt(self) -> str | None:
+        """The box that an earlier process started for this attempt, if it did.
+
+        None also where its agent waits to go on in another one.
+
+        Raises:
+            EngineError: There was one, and it is lost: what it left can still be gathered.
+        """
+        known = self._known
+        if not known.begun:
+            return None
+        boxes = [box for box in self.boxes() if box.labels.get(names.LABEL_ROLE) == "agent"]
+        done = {held.container for held in known.held}
+        started = [box for box in boxes if box.started is not None and box.id not in done]
+        waits = bool(known.held) and known.began_again is None
+        self.existed = bool(started) or (known.running and self.space.root.exists())
+        if not started and self.existed and not (waits and self.space.root.exists()):
+            raise EngineError("its box was lost while Corral did not run")
+        if not started and not waits:
+            self._clear_half_made(boxes)
+            return None
+        self._rooms.disks.reach(self._spec.box, "agent")
+        self.grant()
+        for box in boxes:
+            if box not in started:
+                self.gone(box.id)
+        return started[0].id if started else None
+
+    def _clear_half_made(self, boxes: list[BoxState]) -> None:
+        """Remove what an earlier process left of a box in which nothing ever ran."""
+        for box in boxes:
+            self.gone(box.id)
+        if self.space.root.exists():
+            self._rooms.disks.free(self._spec.box)
+            workspace.take_down(self.space, self._git_dir, self._rooms.locks)
+
+    def boxes(self) -> list[BoxState]:
+        """All containers of this attempt."""
+        filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
+        return self._rooms.engine.find(filters)
+
+    def prepare(self) -> Launch:
+        """Lay out the workspace; returns how the agent is started in it."""
+        spec, rooms = self._spec, self._rooms
+        launch = catalog.launch(spec.profile.settings, spec.task.prompt, spec.run, str(spec.key))
+        inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
+        workspace.remember(self.space, spec.run, self._git_dir)
+        workspace.lay_out(self.space, self.base, self._git_dir, rooms.locks, inputs)
+        self.disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
+        return launch
+
+    def start(self, launch: Launch) -> str:
+        """Start the agent; returns its container."""
+        return self._start("work", launch, PROMPT_FILE)
+
+    def start_again(self, session: str | None) -> str:
+        """Start the agent in a new container on the same files; returns that.
+
+        Args:
+            session: What it takes up again; without one it begins anew.
+        """
+        spec = self._spec
+        workspace.say_more(self.space, GO_ON)
+        words = spec.task.prompt if session is None else GO_ON
+        launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
+        return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
+
+    def _start(self, mode: Literal["work", "again"], launch: Launch, words: str) -> str:
+        spec, rooms = self._spec, self._rooms
+        sockets = self.grant()
+        ways_out = proxy_environment() if spec.task.network else {}
+        env = {**ways_out, **launch.env}
+        if launch.prompt_on_stdin:
+            env["CORRAL_STDIN"] = words
+        if (launch.forwarder or ways_out) and sockets is not None:
+            env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
+        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets)
+        argv = ("/opt/corral/enter", mode, self.base.commit, *launch.argv)
+        container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
+        self.existed = True
+        rooms.engine.start(container)
+        return container
+
+    def grant(self) -> Path | None:
+        """Let the box reach its model and its hosts, if it has any; granting again changes nothing."""
+        spec, gateway = self._spec, self._rooms.gateway
+        if not spec.has_grant or gateway is None:
+            return None
+        task = spec.task
+        return gateway.grant(
+            spec.box, *spec.accesses, hosts=task.network, hosted=task.hosted, account=spec.account
+        )
+
+    def revoke(self) -> Usage | None:
+        """Take back what was granted; returns what it was used for, if there was anything."""
+        if not self._spec.has_grant or self._rooms.gateway is None:
+            return None
+        return self._rooms.gateway.revoke(self._spec.box)
+
+    def watch(self, container: str, orders: Orders, known: Known) -> Watch:
+        """The watch over a container of it that runs."""
+        spec, rooms = self._spec, self._rooms
+        return Watch(
+            engine=rooms.engine,
+            gateway=rooms.gateway,
+            container=container,
+            grant=spec.box if spec.has_grant else None,
+            limits=spec.task.limits,
+            reader=catalog.reader(spec.profile.settings),
+            log=rooms.log(spec.run, spec.key),
+            orders=orders,
+            exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
+            earlier=earlier(known, time.time()),
+            after=known.held[-1].output if known.held else 0,
+        )
+
+    def is_full(self) -> bool:
+        """Whether its disk has no room left, as far as that can be told."""
+        room = self._rooms.disks.room(self._spec.box, "agent")
+        return room is not None and room.is_full
+
+    def gone(self, container: str) -> None:
+        """Remove a container, and wait until nothing of it runs."""
+        self._rooms.engine.remove(container)
+        self._rooms.engine.wait_gone(container)
+
+    def end(self) -> None:
+        """End whatever container of this attempt is left, and revoke what it was granted."""
+        try:
+            self.revoke()
+        finally:  # a gateway that can't answer must not let a box live on
+            for box in self.boxes():
+                self.gone(box.id)
+
+    def take_down(self) -> None:
+        """Remove the workspace, if there is one, with all that is in it."""
+        if not (self.space.root.exists() or self.space.note.exists()):
+            return
+        self._rooms.disks.free(self._spec.box)
+        workspace.take_down(self.space, self._git_dir, self._rooms.locks)
+        workspace.forget(self.space)

@@ -1,0 +1,283 @@
+"""One attempt's life, from its commit to its verdict: straight-line, and yielding events as it goes.
+
+    prepare → box runs → box is gone → gather → check → clean → verdict
+
+Knows neither the journal nor the schedule. Whatever way the agent ended, its work is gathered and, if
+there is any, the check is run on it. A fault of ours or of the engine's makes the attempt end as
+`infrastructure`; what could not come home then stays where it is, and the reason says where.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from runner.agents.launch import environment
+from runner.errors import CorralError, EngineError
+from runner.gather.policy import Refused
+from runner.gather.quarantine import Quarantine
+from runner.git import worktree
+from runner.sandbox import workspace
+from runner.supervisor import events as e
+from runner.supervisor.attempt.agent_box import AgentBox
+from runner.supervisor.attempt.check import Checked, run_check
+from runner.supervisor.attempt.living import Living
+from runner.supervisor.attempt.resuming import in_all, window_of
+from runner.supervisor.attempt.salvage import bring_out
+from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
+from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
+from runner.supervisor.attempt.watch import Watched
+from runner.supervisor.host import machine as host
+from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
+
+FAULTS = (CorralError, OSError)
+"""What can fail around an attempt without being a bug of ours."""
+
+SCARCE = 1024**3
+"""With less room than this on the host's disk, in bytes, it is looked whether a box's writes arrived."""
+
+
+def drive(
+    spec: AttemptSpec, rooms: Rooms, orders: Orders, told: tuple[e.Event, ...] = ()
+) -> Iterator[e.Event]:
+    """Live one attempt through to its verdict.
+
+    Nothing is destroyed before the event that tells what it was is taken: whoever consumes the events
+    may die at any instant, and a later call with what was `told` until then goes on from there.
+
+    Args:
+        spec: The attempt.
+        rooms: What it works with.
+        orders: What ends it from outside; its work still comes home.
+        told: What an earlier process noted of this attempt, in order.
+    """
+    life = _Life(spec, rooms, orders, Known.of(told))
+    yield from life.run()
+    yield from life.gather()
+    yield from life.check()
+    yield from life.finish()
+
+
+class _Life:
+    """The stages of `drive`, and what they have to tell each other."""
+
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known) -> None:
+        self._spec = spec
+        self._rooms = rooms
+        self._orders = orders
+        self._known = known
+        self._name = str(spec.key)
+        self._box = AgentBox(spec, rooms, known)
+        self._git_dir = Path(spec.source.git_dir)
+        self._quarantine: Quarantine | None = None
+        self._ended = self._end_event("infrastructure", Watched())
+        self._work: Work = "none"
+        self._check: Check = "none"
+        self._leave_in_place = False
+
+    # -- the agent's box
+
+    def run(self) -> Iterator[e.Event]:
+        """Prepare the workspace, start the box, watch it to its end, and see it gone."""
+        box = self._box
+        if self._known.ended is not None:
+            self._ended, box.existed = self._known.ended, self._known.running
+            return
+        living = Living(self._spec, self._rooms, self._orders, self._known, box)
+        try:
+            yield from living.events()
+        except FAULTS as fault:
+            self._ended = self._end_event("infrastructure", living.seen, _words(fault))
+        else:
+            self._ended = self._judge_end(in_all(living.seen, living.known.held))
+        yield self._ended
+
+    def _judge_end(self, seen: Watched) -> e.AttemptEnded:
+        if seen.exit is None:
+            raise AssertionError("a life ends with an exit")
+        full = self._box.is_full()
+        window = window_of(seen, self._spec.account.on_limit)
+        ended, reason = how_it_ended(replace(seen.exit, disk_full=full, spent=spent(seen), window=window))
+        limits = self._spec.task.limits
+        notes = {
+            "disk-short": self._box.disk < limits.disk,
+            "oom-killed-child": seen.exit.oom_killed and ended != "oom",
+            "disk-full": full and ended != "disk",
+            "recording-incomplete": seen.model is not None and seen.model.unrecorded > 0,
+            "tokens-untold": seen.model is not None and seen.model.untold > 0,
+        }
+        flags = tuple(note for note, holds in notes.items() if holds)
+        if ended == "oom":  # it died between two readings, and at its limit
+            seen.measured = replace(seen.measured, peak_memory=limits.memory)
+        reason = reason or limit_words(ended, limits, self._box.disk)
+        return self._end_event(ended, seen, reason, flags)
+
+    # -- what comes home
+
+    def gather(self) -> Iterator[e.Event]:
+        """Bring the work home: out of the workspace, through the quarantine, onto a branch."""
+        known = self._known.gathered
+        if known is not None and self._known.checked is not None:
+            self._work, self._leave_in_place = known.work, known.kept == str(self._box.space.root)
+            return
+        if not self._box.existed:
+            yield e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
+            return
+        yield self._signs("gathering")
+        try:
+            self._nothing_runs()
+            self._settle()
+            home = self._bring_home()
+        except Refused as refused:
+            home = self._keep("refused", str(refused))
+        except FAULTS as fault:
+            home = self._keep("none", "")
+            yield self._fault(fault, f"; its files are in {home.kept}")
+        self._work = home.work
+        yield home
+
+    def _nothing_runs(self) -> None:
+        """End whatever container of this attempt is left, and see that its git directory is still masked."""
+        self._box.end()
+        if not self._box.space.mask_holds:
+            raise Refused("the mask over its .git was changed from outside")
+
+    def _settle(self) -> None:
+        """See to it that what was written is there, also after a restart and on a host without room.
+
+        Raises:
+            EngineError: The host's disk could not take all that the box wrote.
+        """
+        box, disks = self._spec.box, self._rooms.disks
+        if self._known.begun:
+            disks.reach(box, "agent")
+        if host.look(self._rooms.home).disk_free < SCARCE:
+            try:
+                disks.flush(box, "agent")
+            except EngineError as error:
+                raise EngineError(
+                    f"No space left on the host for what the box wrote: {error.message}"
+                ) from error
+
+    def _bring_home(self) -> e.AttemptGathered:
+        work, found, left = bring_out(self._spec, self._rooms, self._box.space, self._box.base)
+        kept = self._save() if left else None
+        if found.is_empty:
+            return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept, flags=left)
+        base, commit, branch = self._spec.base, found.commit, self._spec.branch
+        worktree.import_commits(self._git_dir, found.path, found.alternates, commit, base, found.size)
+        if worktree.has_tree(self._git_dir, branch, commit):
+            commit = worktree.branch_commit(self._git_dir, branch) or commit
+        else:
+            worktree.create_branch(self._git_dir, branch, commit)
+        self._quarantine = found
+        change = found.change()
+        return e.AttemptGathered(
+            at=time.time(),
+            attempt=self._name,
+            work=work,
+            branch=branch,
+            commit=commit,
+            files=change.files,
+            insertions=change.insertions,
+            deletions=change.deletions,
+            kept=kept,
+            flags=left + found.touched(self._spec.task.protect) + found.flags(),
+        )
+
+    def _keep(self, work: Work, reason: str) -> e.AttemptGathered:
+        """What is told of work that could not come home: where its files are."""
+        kept = self._save()
+        return e.AttemptGathered(at=time.time(), attempt=self._name, work=work, reason=reason, kept=kept)
+
+    def _save(self) -> str:
+        """Save all files of the attempt: in an archive, or on their disk; or leave them where they are."""
+        box, name = self._spec.box, f"{self._spec.run}+{self._name.replace('/', '+')}"
+        with contextlib.suppress(*FAULTS):
+            return str(self._rooms.steward.keep(box, name))
+        with contextlib.suppress(*FAULTS):
+            aside = self._rooms.disks.set_aside(box, name)
+            if aside is not None:
+                return str(aside)
+        self._leave_in_place = True
+        return str(self._box.space.root)
+
+    # -- the check
+
+    def check(self) -> Iterator[e.Event]:
+        """Run the task's check on the gathered commit, in a clean container."""
+        if self._known.checked is not None:
+            self._check = self._known.checked.check
+            return
+        command = self._spec.task.check
+        done = Checked("none" if command is None else "not-run")
+        if command is not None and self._quarantine is not None and not self._orders.stop.is_set():
+            yield self._signs("checking", Watched(doing=command))
+            try:
+                done = self._run_check(command, self._quarantine)
+            except FAULTS as fault:
+                yield self._fault(fault)
+        self._check = done.check
+        yield e.AttemptChecked(
+            at=time.time(),
+            attempt=self._name,
+            check=done.check,
+            reason=done.reason,
+            exit_code=done.exit_code,
+            seconds=done.seconds,
+        )
+
+    def _run_check(self, command: str, found: Quarantine) -> Checked:
+        spec, rooms = self._spec, self._rooms
+        workspace.lay_out_check(self._box.space, self._box.base)
+        rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.owner)
+        argv = ("/opt/corral/enter", "check", found.tip, self._box.base.commit, "sh", "-c", command)
+        mounts = self._box.space.check_mounts(rooms.disks.seen(spec.box), self._box.base, found.checked)
+        box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
+        log = rooms.log(spec.run, spec.key, "check.log")
+        return run_check(rooms.engine, box, log, spec.task.limits.time, self._orders.stop)
+
+    # -- the end
+
+    def finish(self) -> Iterator[e.Event]:
+        """Leave nothing behind but the branch and the record, and give the verdict."""
+        left = ""
+        try:
+            self._clean()
+        except FAULTS as fault:
+            left = f"it could not be cleaned up: {_words(fault)}"
+        reached = verdict(self._ended.ended, self._work, self._check)
+        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._orders.stop.is_set()
+        yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, again=again)
+
+    def _clean(self) -> None:
+        self._box.revoke()
+        shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
+        if not self._leave_in_place:
+            self._box.take_down()
+
+    # -- parts
+
+    def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
+        return signs(self._spec, time.time(), stage, seen or Watched())
+
+    def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
+        """The end, told again: a fault of ours came after it."""
+        self._ended = self._ended.model_copy(
+            update={"at": time.time(), "ended": "infrastructure", "reason": _words(fault) + more}
+        )
+        return self._ended
+
+    def _end_event(
+        self, ended: Ended, seen: Watched, reason: str = "", flags: tuple[str, ...] = ()
+    ) -> e.AttemptEnded:
+        return ended_event(self._spec, time.time(), ended, seen, reason, flags)
+
+
+def _words(fault: Exception) -> str:
+    text = fault.message if isinstance(fault, CorralError) else str(fault)
+    return " ".join(text.split())[:500] or type(fault).__name__

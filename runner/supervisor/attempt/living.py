@@ -1,0 +1,154 @@
+"""The boxes of one attempt, one after the other: an agent that died of a limit goes on in another one.
+
+    box runs → agent ends → [ held → the provider's window opens → next box runs → … ]
+
+The files and HOME stay, and so does what was granted: nobody can use it while no box is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from runner.gateway.grants import Held
+from runner.supervisor import events as e
+from runner.supervisor import lookout
+from runner.supervisor.attempt import resuming
+from runner.supervisor.attempt.agent_box import AgentBox
+from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
+from runner.supervisor.attempt.telling import signs
+from runner.supervisor.attempt.watch import TICK, Watch, Watched
+from runner.supervisor.deadline import steady
+from runner.supervisor.verdict import Exit, Stop
+from runner.supervisor.windows import Closed, asks_of, closed_for
+
+LOOK = 3.0
+"""Seconds between two looks at whether a window opened."""
+
+
+class Living:
+    """The life of an attempt's agent.
+
+    Attributes:
+        seen: What was seen of it so far; its `exit` is set once it is over.
+        known: What was noted of it so far.
+    """
+
+    def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known, box: AgentBox) -> None:
+        self.seen = Watched()
+        self.known = known
+        self._spec = spec
+        self._rooms = rooms
+        self._orders = orders
+        self._box = box
+        self._asks = asks_of(spec.profile, spec.accesses, spec.account.on_limit)
+
+    def events(self) -> Iterator[e.Event]:
+        """Live it to its end.
+
+        Raises:
+            CorralError: The engine, the gateway or git failed it.
+            OSError: The host did.
+        """
+        container = self._box.adopt()
+        while True:
+            if container is None:
+                container = yield from self._next()
+            if container is None:
+                return
+            began = e.BoxStarted(
+                at=time.time(), attempt=str(self._spec.key), container=container, again=len(self.known.held)
+            )
+            yield began
+            self.known = self.known.after(began)
+            watch = self._box.watch(container, self._orders, self.known)
+            for self.seen in watch.signs():
+                yield signs(self._spec, time.time(), "running", self.seen)
+            held = self._held(container, watch)
+            if held is None:
+                self._close()
+                return
+            yield held
+            self.known = self.known.after(held)
+            self._box.gone(container)
+            container = None
+
+    def _next(self) -> Generator[e.Event, None, str | None]:
+        """Start the next box, after waiting until it may ask; None if there is to be none any more."""
+        if self.known.held:
+            yield from self._wait()
+        elif (stopped := self._stopped()) is not None:
+            self.seen.exit = Exit(code=None, stopped=stopped)
+        if self.seen.exit is not None and self.seen.exit.stopped is not None:
+            return None
+        if not self.known.held:
+            return self._box.start(self._box.prepare())
+        return self._box.start_again(self.known.held[-1].session)
+
+    def _stopped(self) -> Stop | None:
+        if self._orders.stop.is_set():
+            return "cancelled"
+        return "over" if self._orders.over.is_set() else None
+
+    def _held(self, container: str, watch: Watch) -> e.AttemptHeld | None:
+        """What is told of an agent that is to go on in another box; None if it is not to."""
+        seen, times = self.seen, len(self.known.held)
+        why = resuming.may_go_on(seen, self._spec.account.on_limit, times)
+        if not why or self._rooms.gateway is None or self._stopped() is not None:
+            return None
+        before = self.known.held[-1].session if self.known.held else None
+        return e.AttemptHeld(
+            at=time.time(),
+            attempt=str(self._spec.key),
+            container=container,
+            why=why,
+            session=watch.reader.session or before,
+            exit_code=seen.exit.code if seen.exit else None,
+            seconds=seen.seconds,
+            held_s=seen.held_s,
+            told_s=seen.model.held_s if seen.model else 0.0,
+            cpu_seconds=seen.measured.cpu_seconds,
+            peak_memory=seen.measured.peak_memory,
+            output=watch.log.stat().st_size,
+        )
+
+    def _close(self) -> None:
+        """Revoke what was granted to an agent that ended by itself; what that was used for is what holds."""
+        if self.seen.exit is not None and self.seen.exit.stopped is None:
+            self.seen.model = self._box.revoke() or self.seen.model
+
+    def _wait(self) -> Iterator[e.Event]:
+        """Wait until nothing holds the agent any more, or it must end."""
+        last, times = self.known.held[-1], len(self.known.held)
+        not_before, model, looked = steady() + resuming.pause(times), self.seen.model, 0.0
+        closed: Closed | None = None
+        while True:
+            if not looked or steady() - looked >= LOOK:
+                closed, looked = self._closed(), steady()
+            self.seen = replace(
+                resuming.as_seen(self.known, time.time()), model=model, held=_told(last, closed)
+            )
+            stopped = self._stopped()
+            if stopped is not None:
+                window = closed.window if closed else last.why
+                self.seen.exit = Exit(code=last.exit_code, stopped=stopped, window=window)
+                self.seen.model = self._box.revoke() or model
+                return
+            if closed is None and steady() >= not_before:
+                return
+            yield signs(self._spec, time.time(), "held", self.seen)
+            self._orders.stop.wait(TICK)
+
+    def _closed(self) -> Closed | None:
+        """The window that the attempt waits for, if one is known."""
+        gateway = self._rooms.gateway
+        if gateway is None or self._asks is None:
+            return None
+        return closed_for(self._asks, lookout.look(gateway), time.time())
+
+
+def _told(last: e.AttemptHeld, closed: Closed | None) -> Held:
+    if closed is None:
+        return Held(kind="overload", why=last.why, since=last.at)
+    return Held(kind="window", why=closed.window, since=last.at, until=closed.until)

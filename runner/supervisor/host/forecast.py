@@ -1,0 +1,122 @@
+"""What this host makes of a plan: how many at once, which images, what may leave, what is weaker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from runner.errors import CorralError, HostError, UsageError
+from runner.gateway.grants import Access, Service
+from runner.gateway.keys.sources import CredentialError
+from runner.sandbox.engine import Engine
+from runner.settings import Settings
+from runner.supervisor.access import NoCredentialError, accesses_for, look
+from runner.supervisor.host import doctor
+from runner.supervisor.host import machine as host
+from runner.supervisor.means import images_unbuilt
+from runner.supervisor.schedule import images_of
+from runner.tasks.plan import Plan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the host makes of a plan.
+
+    Attributes:
+        jobs: Attempts at once.
+        outlets: Per profile, what it may reach outside, in words.
+        images: Per source, the images it needs and whether each is there; None if no engine answers.
+        weaker: Promises that are weaker on this host.
+        broken: What a run rests on and is not there: with any of it, a run is refused.
+        left: What killed runs left here, in words; empty if nothing, or if no engine answers.
+    """
+
+    jobs: int
+    outlets: dict[str, str]
+    images: dict[int, list[tuple[str, bool]] | None]
+    weaker: tuple[str, ...]
+    broken: tuple[doctor.Finding, ...]
+    left: str = ""
+
+    def require_sound(self) -> None:
+        """Refuse a run on a host that can't bear it.
+
+        Raises:
+            HostError: Something that a run rests on is not there.
+        """
+        for finding in self.broken:
+            raise HostError(f"{finding.name}: {finding.found}", cure=finding.cure)
+
+
+def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: int | None) -> Forecast:
+    """Look at the host with a plan in mind; nothing is made.
+
+    Args:
+        plan: The plan.
+        settings: The settings.
+        environment: For the engine's address.
+        jobs: How many attempts at once, if the person said.
+
+    Raises:
+        UsageError: A source asks for an image that can't be used.
+    """
+    limits = [plan.task(planned.task).limits.memory for planned in plan.attempts]
+    findings = doctor.examine(settings, environment, {task.runtime for task in plan.tasks})
+    return Forecast(
+        jobs=jobs or settings.jobs or host.default_jobs(host.look(settings.home), limits),
+        outlets={profile.name: _outlet(plan, profile.name, settings) for profile in plan.profiles},
+        images=_images(plan, settings, environment),
+        weaker=doctor.weaker(findings),
+        broken=tuple(finding for finding in findings if finding.level == "broken"),
+        left=next((f.found for f in findings if f.name == doctor.LEFTOVERS and f.cure), ""),
+    )
+
+
+def _outlet(plan: Plan, name: str, settings: Settings) -> str:
+    try:
+        first = next(planned.key for planned in plan.attempts if planned.profile == name)
+        accesses = accesses_for(plan.profile(name), first, settings)
+        lacking = next((why for why in map(partial(_lacking, settings), accesses) if why), "")
+    except NoCredentialError as error:
+        return f"nothing yet: {error.message}; {error.cure}"
+    if not accesses:
+        lets_through = any(
+            plan.task(planned.task).network for planned in plan.attempts if planned.profile == name
+        )
+        return "no model calls" if lets_through else "nothing"
+    services = [
+        f"{access.base_url} (account {access.account})" for access in accesses if isinstance(access, Service)
+    ]
+    if not services:
+        played = plan.profile(name).upstream.kind == "replay"
+        return f"{'a recording' if played else 'the scripted model'}, on this host"
+    return f"model calls to {' and '.join(services)}, through the gateway{lacking}"
+
+
+def _lacking(settings: Settings, access: Access) -> str:
+    """What is wrong with an account's credential, as far as it can be told without running anything."""
+    if not isinstance(access, Service):
+        return ""
+    try:
+        look(access, settings.home)
+    except CredentialError as lacking:
+        return f"; but account {access.account}: {lacking}; {lacking.cure}"
+    return ""
+
+
+def _images(
+    plan: Plan, settings: Settings, environment: Mapping[str, str]
+) -> dict[int, list[tuple[str, bool]] | None]:
+    found: dict[int, list[tuple[str, bool]] | None] = {}
+    try:
+        with Engine(environment, timeout=doctor.PATIENCE) as engine:
+            maker = images_unbuilt(engine, settings)
+            for source, cli in images_of(plan):
+                rows = [(p.tag or p.layer, p.exists) for p in maker.describe(plan.sources[source], cli)]
+                found[source] = list(dict.fromkeys((found.get(source) or []) + rows))
+    except UsageError:
+        raise
+    except CorralError:
+        return dict.fromkeys(range(len(plan.sources)))
+    return found
