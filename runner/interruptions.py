@@ -12,6 +12,11 @@ IMPATIENT = 2
 """So many before the run has begun end it where it stands."""
 
 
+def heeded(*numbers: int) -> list[int]:
+    """Those signals that whoever started us did not tell us to ignore, as `nohup` does with SIGHUP."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 class Interruptible(Protocol):
     """A run that knows what to do."""
 

@@ -17,8 +17,7 @@ ROOT = Path(runner.__file__).parent
 LEVELS: tuple[set[str], ...] = (
     {"__main__"},
     {"cli"},
-    {"cli_host"},
-    {"cli_words"},
+    {"commands"},
     {"views"},
     {"selfcheck"},
     {"supervisor"},
@@ -45,7 +44,7 @@ OWNERS: dict[str, set[str]] = {
     "http": {"gateway/"},
     "socket": {"gateway/"},
     "keyring": {"gateway/keys/from_keyring.py"},
-    "typer": {"cli.py", "cli_host.py", "cli_words.py"},
+    "typer": {"cli.py", "commands/"},
     "pydantic_settings": {"settings.py"},
 }
 

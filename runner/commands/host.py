@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from runner import settings as configuration
-from runner.cli_words import (
+from runner.commands.words import (
     FileArgument,
     JsonOption,
     LinesOption,

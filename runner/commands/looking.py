@@ -1,0 +1,176 @@
+"""Commands that look at runs: nothing is changed by them, but for the branch that `take` makes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from runner import settings as configuration
+from runner.agents import catalog
+from runner.commands.host import grants_of
+from runner.commands.words import (
+    JsonOption,
+    LinesOption,
+    RunArgument,
+    out,
+    print_json,
+    print_row,
+)
+from runner.errors import UsageError
+from runner.git import worktree
+from runner.sandbox.output import READY
+from runner.supervisor import reap as reaping
+from runner.supervisor.attempt.spec import log_file
+from runner.supervisor.records import all_runs, find_run
+from runner.supervisor.state import find_attempt
+from runner.tasks.plan import Settings as AgentSettings
+from runner.views import holds, live, report, summary
+from runner.views.inert import block, cell
+
+
+def status(
+    name: RunArgument = "latest",
+    everything: Annotated[bool, typer.Option("--all", help="List all runs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a run stands."""
+    settings = configuration.load()
+    if everything:
+        states = all_runs(settings)
+        if as_json:
+            print_json([summary.summary(state) for state in states])
+        for state in states if not as_json else ():
+            out.print(report.headline(state), cell(state.plan.file, "dim"), soft_wrap=True)
+        return
+    state = find_run(settings, name)
+    grants = grants_of(settings.home, state)
+    if as_json:
+        held = {one.account.attempt: one.usage.held for one in grants if one.usage.held is not None}
+        print_json(summary.summary(state, held))
+    else:
+        now = time.time()
+        out.print(live.draw(state, holds.now_held(grants, state.name, now), "", now))
+        if state.ended is None and reaping.is_over(settings.home, state.name):
+            words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
+            out.print(Text(words, "yellow"), soft_wrap=True)
+
+
+def show_logs(
+    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
+    name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
+    check: Annotated[
+        bool, typer.Option("--check", help="The check's output instead of the agent's.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="As it was printed, for programs: it may steer a terminal.")
+    ] = False,
+    as_json: LinesOption = False,
+) -> None:
+    """Print what an attempt's agent, or its check, printed."""
+    settings = configuration.load()
+    state = find_run(settings, name)
+    found = find_attempt(state, attempt)
+    file = log_file(settings.home, state.name, found.key, "check.log" if check else "log")
+    if not file.exists():
+        what = "check output" if check else "output"
+        raise UsageError(f"{found.key} has no {what}", cure=f"`corral show {found.key}` says why")
+    if raw and as_json:
+        raise UsageError("--raw and --json exclude each other", cure="give one of them")
+    settings_of = None if check else state.plan.profile(found.key.profile).settings
+    with file.open("rb") as lines:
+        if raw:
+            shutil.copyfileobj(lines, sys.stdout.buffer)
+            return
+        for line in lines:
+            text = readable(settings_of, line.rstrip(b"\n"))
+            if as_json and line.rstrip(b"\n") != READY:
+                row = {"attempt": str(found.key), "line": line.decode(errors="replace").rstrip("\n")}
+                print_row({"kind": "log.line", "schema": 1, **row, "said": text})
+            elif text is not None and not as_json:
+                out.print(Text(block(text)), soft_wrap=True)
+
+
+def show(
+    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
+    name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that is known of an attempt."""
+    settings = configuration.load()
+    state = find_run(settings, name)
+    found = find_attempt(state, attempt)
+    if as_json:
+        print_json(summary.attempt_row(state, found))
+    else:
+        out.print(report.attempt(state, found, log_file(settings.home, state.name, found.key, "log")))
+
+
+def diff(
+    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
+    name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
+    stat: Annotated[bool, typer.Option("--stat", help="Only which files, and how much.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an attempt changed."""
+    state = find_run(configuration.load(), name)
+    found = find_attempt(state, attempt)
+    if found.commit is None or found.base is None:
+        raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
+    source = state.plan.sources[state.plan.task(found.key.task).source]
+    text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
+    if as_json:
+        row = summary.attempt_row(state, found)
+        known = {name: row[name] for name in ("branch", "commit", "base", "files", "insertions", "deletions")}
+        print_json({"attempt": str(found.key), **known, "diff": text.decode(errors="replace")})
+        return
+    if not out.is_terminal:
+        sys.stdout.buffer.write(text)  # a patch for programs, to the byte
+        return
+    out.print(report.diff(text), soft_wrap=True)
+
+
+def take(
+    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
+    branch: Annotated[str, typer.Argument(help="The new branch's name.")],
+    name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
+) -> None:
+    """Make a branch of your own naming from an attempt's work."""
+    state = find_run(configuration.load(), name)
+    found = find_attempt(state, attempt)
+    if found.commit is None:
+        raise UsageError(f"{found.key} has no branch to take", cure=f"`corral show {found.key}` says why")
+    source = state.plan.sources[state.plan.task(found.key.task).source]
+    branch = branch.removeprefix("refs/heads/")
+    worktree.take(Path(source.git_dir), branch, found.commit)
+    words = f"{branch} is now at {found.commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
+    out.print(words, soft_wrap=True)
+
+
+def show_report(
+    name: RunArgument = "latest",
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Report on a run: every attempt, and profiles side by side."""
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other", cure="give one of them")
+    state = find_run(configuration.load(), name)
+    if as_json:
+        print_json(summary.summary(state))
+    elif as_markdown:
+        sys.stdout.write(report.text_markdown(state))
+    else:
+        out.print(report.terminal(state))
+
+
+def readable(settings: AgentSettings | None, line: bytes) -> str | None:
+    """A line of a log for a person; None if there is nothing to read in it."""
+    if line == READY:
+        return None
+    return line.decode(errors="replace") if settings is None else catalog.told(settings, line)

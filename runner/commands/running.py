@@ -1,0 +1,164 @@
+"""Commands that work on a run until its end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from runner import settings as configuration
+from runner.commands.words import (
+    AcceptOption,
+    FileArgument,
+    ForOption,
+    JobsOption,
+    JsonOption,
+    RunArgument,
+    UntilOption,
+    err,
+    out,
+    print_row,
+)
+from runner.errors import UsageError
+from runner.interruptions import Interruptions, heeded
+from runner.selfcheck import quick
+from runner.selfcheck.promises import check_names
+from runner.settings import Settings
+from runner.supervisor import access, prepare, replaying
+from runner.supervisor.deadline import end_of_run
+from runner.supervisor.host.forecast import Forecast, forecast
+from runner.supervisor.means import OwnedError, means
+from runner.supervisor.night import Night
+from runner.supervisor.records import find_run, run_names
+from runner.supervisor.state import RunState, find_attempt
+from runner.tasks.plan import Plan
+from runner.views import live, report
+
+
+def run(
+    file: FileArgument,
+    jobs: JobsOption = None,
+    name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
+    until: UntilOption = None,
+    lasts: ForOption = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record what agents and models say, for `corral replay`.")
+    ] = False,
+    accept_weaker: AcceptOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
+    accepted = check_names(accept_weaker or ())
+    end = end_of_run(until, lasts, time.time())
+    settings = configuration.load()
+    taken = run_names(settings)
+    made = prepare.plan(file, taken, name, record=record)
+    access.check_access(made, settings)
+    expected = forecast(made, settings, configuration.environment(), jobs)
+    if expected.left:
+        words = f"note: {expected.left}; `corral resume RUN` goes on with a run, `corral reap` gives up"
+        err.print(Text(words, "yellow"), soft_wrap=True)
+    while True:
+        try:
+            code = _work(
+                made, settings, expected, accepted, as_json, partial(Night.start, plan=made, until=end)
+            )
+        except OwnedError:
+            if name is not None:
+                raise
+            taken.append(made.run)  # it began in the same second: the next name is as good
+            made = prepare.plan(file, taken, record=record)
+        else:
+            raise typer.Exit(code)
+
+
+def resume(
+    name: RunArgument = "latest",
+    jobs: JobsOption = None,
+    until: UntilOption = None,
+    lasts: ForOption = None,
+    accept_weaker: AcceptOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take up a run that ended early: adopt what still runs, finish what was begun, start the rest."""
+    accepted = check_names(accept_weaker or ())
+    end = end_of_run(until, lasts, time.time())
+    settings = configuration.load()
+    state = find_run(settings, name)
+    if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
+        cure = "what was cancelled stays so, its work on its branch; `corral run` starts anew"
+        raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
+    access.check_access(state.plan, settings)
+    expected = forecast(state.plan, settings, configuration.environment(), jobs)
+    raise typer.Exit(
+        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name, end))
+    )
+
+
+def replay(
+    name: RunArgument = "latest",
+    attempt: Annotated[str | None, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]; all by default.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End an attempt where it departs from its recording.")
+    ] = False,
+    jobs: JobsOption = None,
+    accept_weaker: AcceptOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recorded run's agents again, against what was recorded: free, offline. Says where they depart."""
+    accepted = check_names(accept_weaker or ())
+    settings = configuration.load()
+    state = find_run(settings, name)
+    only = find_attempt(state, attempt).key if attempt else None
+    made = replaying.replay_of(state, settings.home, only, strict=strict)
+    made = prepare.again(made, f"{state.name}-replay", run_names(settings))
+    access.check_access(made, settings)
+    expected = forecast(made, settings, configuration.environment(), jobs)
+    code = _work(made, settings, expected, accepted, as_json, partial(Night.start, plan=made))
+    raise typer.Exit(replaying.exit_code(find_run(settings, made.run), code))
+
+
+def _work(
+    made: Plan,
+    settings: Settings,
+    expected: Forecast,
+    accepted: frozenset[str],
+    as_json: bool,
+    do: Callable[[Night], RunState],
+) -> int:
+    """Do a run while showing it; returns the exit code."""
+    expected.require_sound()
+    watcher = _watcher(as_json)
+    environment = configuration.environment()
+    with (
+        Interruptions(heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as interruptions,
+        watcher,
+        means(
+            made,
+            settings,
+            environment,
+            jobs=expected.jobs,
+            weaker=expected.weaker,
+            on_line=interruptions.before(watcher.building),
+        ) as has,
+    ):
+        night = Night(quick.require(has, made.run, accepted), watcher)
+        interruptions.hand_to(night)
+        state = do(night)
+    if not as_json:
+        with suppress(OSError):  # whoever looked may have left
+            out.print(Group(Text(), report.terminal(state), report.next_steps(state)))
+    return state.exit_code or 0
+
+
+def _watcher(as_json: bool) -> live.Watcher:
+    if as_json:
+        return live.JsonLines(print_row)
+    return live.LiveTable(out) if out.is_terminal else live.PlainLines(out)
