@@ -118,10 +118,14 @@ class Service:
         )
         framed = play["framed"] and play["stream"]
         size = sum(len(event) for event, _, _ in events)
-        left = int(play["at"] * size) if play["what"] == "service" else size
+        cut = int(play["at"] * size) if play["what"] == "service" else None
+        if cut == 0 and self.tries[name] > 1:  # what breaks before it begins would be asked again for hours
+            cut = None
+        left = size if cut is None else cut
         kind = "text/event-stream" if play["stream"] else "application/json"
         writer.write(_head(200, kind, None if play["stream"] else size, chunked=framed))
-        book.sent = Tokens(input=play["input"], cache_read=play["read"], cache_write=play["written"])
+        here = Tokens(input=play["input"], cache_read=play["read"], cache_write=play["written"])
+        earlier, book.sent = book.sent, book.sent + here
         began, made = asyncio.get_running_loop().time(), 0
         for event, tokens, telling in events:
             made += tokens
@@ -130,16 +134,17 @@ class Service:
                 await asyncio.sleep(min(wait, 0.02))
             if reader.at_eof():
                 return
-            book.sent = book.sent.model_copy(update={"output": made})
+            here = here.model_copy(update={"output": made})
+            book.sent = earlier + here
             if telling and play["usage_told"] and left >= len(event):
                 thought = 0 if play["api"] == "messages" else play["hidden"]  # one of them does not say
-                book.told = book.sent.model_copy(update={"reasoning": thought})
+                book.told = here.model_copy(update={"reasoning": thought})
             part, left = event[:left], left - len(event)
             writer.write(_chunk(event, len(part)) if framed else part)
             await writer.drain()
             if left < 0:
                 return
-        if framed and left == 0 and play["what"] != "service":
+        if framed and cut is None:
             writer.write(b"0\r\n\r\n")
         await writer.drain()
 
