@@ -172,6 +172,21 @@ class AttemptHeld(OfAttempt):
     """Bytes of its output until now."""
 
 
+class AttemptFrozen(OfAttempt):
+    """Its agent was frozen: it keeps its memory and gets no CPU. That is no working time."""
+
+    kind: Literal["attempt.frozen"] = "attempt.frozen"
+    why: Words
+    by: Literal["pressure", "person"] = "pressure"
+    """Whether the host had hardly any memory left, or a person asked for it."""
+
+
+class AttemptThawed(OfAttempt):
+    """Its agent goes on after it was frozen."""
+
+    kind: Literal["attempt.thawed"] = "attempt.thawed"
+
+
 class AttemptEnded(OfAttempt):
     """What became of the agent, measured on the host's side. Unknown figures are None."""
 
@@ -281,6 +296,8 @@ Event = Annotated[
     | AttemptStarted
     | BoxStarted
     | AttemptHeld
+    | AttemptFrozen
+    | AttemptThawed
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

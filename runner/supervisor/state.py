@@ -34,6 +34,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    frozen: e.AttemptFrozen | None = None
+    """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -256,7 +258,9 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held="",
             )
         case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why)
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+        case e.AttemptFrozen() | e.AttemptThawed():
+            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -288,6 +292,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        frozen=None,
         ended=event.ended,
         reason=event.reason,
         exit_code=event.exit_code,
