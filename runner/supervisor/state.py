@@ -86,6 +86,8 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    paused: bool = False
+    """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
@@ -220,15 +222,17 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded():
+        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
             return state
 
 
-def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
-    """The state after an order: what it leads to, other events tell."""
-    return replace(state, heeded=event.seq)
+def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+    """The state after an order of another process, or what it led to."""
+    if isinstance(event, e.OrderHeeded):
+        return replace(state, heeded=event.seq)
+    return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
