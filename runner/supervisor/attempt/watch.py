@@ -18,6 +18,7 @@ from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.metering import Meter
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Limits
@@ -72,6 +73,7 @@ class Watch:
         exceeds: Whether its files take more than its limit, where only looking bounds them.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        meter: What keeps the record of what it uses.
     """
 
     engine: Engine
@@ -85,6 +87,7 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    meter: Meter | None = None
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -103,6 +106,7 @@ class Watch:
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
             _Scales(self.exceeds) as scales,
+            self.meter or contextlib.nullcontext(),
         ):
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
@@ -164,6 +168,8 @@ class Watch:
         else:
             statistics = self.engine.usage(self.container)
             seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
+        if self.meter is not None:
+            self.meter.note(seen.measured)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
         return self._asks(seen) or (seen.cores or 0.0) > BUSY_CORES
