@@ -25,12 +25,13 @@ from runner.commands.words import (
 from runner.errors import UsageError
 from runner.git import worktree
 from runner.sandbox.output import READY
+from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.lease import is_over
 from runner.supervisor.records import all_runs, find_run
 from runner.supervisor.state import find_attempt
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import holds, live, report, summary
+from runner.views import holds, live, measured, report, summary
 from runner.views.inert import block, cell
 
 
@@ -105,10 +106,12 @@ def show(
     settings = configuration.load()
     state = find_run(settings, name)
     found = find_attempt(state, attempt)
+    record = metering.look(metering.usage_file(settings.home, state.name, found.key))
     if as_json:
-        print_json(summary.attempt_row(state, found))
+        print_json({**summary.attempt_row(state, found), "course": measured.course_row(record)})
     else:
-        out.print(report.attempt(state, found, log_file(settings.home, state.name, found.key, "log")))
+        log = log_file(settings.home, state.name, found.key, "log")
+        out.print(report.attempt(state, found, log, record))
 
 
 def diff(

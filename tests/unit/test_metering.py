@@ -71,6 +71,7 @@ def test_what_a_box_used(tmp_path: Path, clock: Clock) -> None:
         made.note(usage(3, memory=KIB))
     record = look(file)
     assert record is not None
+    assert metering.glance(file) == replace(record, samples=record.samples[-1:])
     assert (record.began, record.box, record.stride) == (1_000_000.0, BOX[:12], 1)
     assert [sample.at for sample in record.samples] == [1, 2, 3, 4]
     assert in_all(record) == Used(
@@ -227,6 +228,9 @@ def test_a_meter_holds_no_record_in_memory(tmp_path: Path, clock: Clock) -> None
 
 def test_foreign_files_are_no_records(tmp_path: Path) -> None:
     assert look(tmp_path / "none") is None
+    assert metering.glance(tmp_path / "none") is None
+    (tmp_path / "short").write_bytes(b"x" * 40)
+    assert metering.glance(tmp_path / "short") is None
     for content in (b"", b"x" * 10, b"x" * 500, bytes(500)):
         assert decode(content) is None
 
@@ -271,11 +275,19 @@ def test_the_course_of_an_attempt() -> None:
     seen = samples.course(Record(50.0, "b", samples=tuple(rows)), 4)
     assert seen.began == 50.0
     assert seen.step == pytest.approx(4 / 3)
-    assert seen.memory == (5, 9, 2)
+    assert seen.memory == (9, 9, 2)  # the second look tells of the first step, too
     assert seen.cores == pytest.approx(((1 + 2 / 3) / (4 / 3), (2 - 2 / 3) / (4 / 3), 0))
     assert seen.read == pytest.approx((10, 10, 10))
     assert seen.pids == (None, None, None)
     assert seen.written == (None, None, None)
+
+
+def test_a_course_has_no_holes_but_those_in_which_nobody_looked() -> None:
+    looks = [1.06, 2.11, 3.4, 4.2, 5.9, 6.1, 7.3, 60.0, 61.2]
+    record = Record(0.0, "b", samples=tuple(Sample(at, memory=n + 1) for n, at in enumerate(looks)))
+    early = replace(record, samples=record.samples[:7])
+    assert samples.course(early, 48).memory == (1, 2, 3, 4, 5, 7, 7)
+    assert samples.course(record, 48).memory == (7, 7, None, None, None, None, None, None, 9)
 
 
 def test_the_course_of_nothing() -> None:

@@ -102,6 +102,9 @@ _FORM: dict[str, tuple[tuple[str, int], float]] = {
 }
 """Of each field, how wide it is, and its unit: milliseconds, KiB, or one."""
 
+GAP = 3.0
+"""Seconds for which one look at a box stands at most; when nobody looked for longer, nothing is known."""
+
 GAUGES = ("memory", "pids", "peak_pids", "disk")
 """Fields that come and go."""
 COUNTERS = tuple(name for name in _FORM if name not in {"at", *GAUGES})
@@ -275,8 +278,7 @@ def course(record: Record, steps: int) -> Course:
         return Course(record.began, 0.0)
     count = min(steps, len(samples))
     edges = [length * n / count for n in range(count + 1)]
-    ends = [bisect_right(samples, edge, key=lambda sample: sample.at) for edge in edges]
-    steps_of = [samples[first:end] for first, end in pairwise([0, *ends[1:]])]
+    steps_of = [_in_step(record, start, end) for start, end in pairwise(edges)]
     return Course(
         began=record.began,
         step=length / count,
@@ -287,6 +289,14 @@ def course(record: Record, steps: int) -> Course:
         read=_rates(samples, "read_bytes", edges),
         written=_rates(samples, "written_bytes", edges),
     )
+
+
+def _in_step(record: Record, start: float, end: float) -> Sequence[Sample]:
+    """The samples that tell of this step; a sample tells of the time since the one before, but of no gap."""
+    samples = record.samples
+    first = bisect_right(samples, start, key=lambda sample: sample.at)
+    last = bisect_left(samples, end, key=lambda sample: sample.at)
+    return [one for one in samples[first : last + 1] if one.at - GAP * record.stride < end]
 
 
 def _rates(samples: Sequence[Sample], name: str, edges: Sequence[float]) -> tuple[float | None, ...]:
