@@ -170,6 +170,8 @@ class AgentBox:
                 container,
                 lambda: rooms.disks.used(spec.box, "agent"),
             ),
+            attempt=str(spec.key),
+            frozen=known.frozen(time.time()),
         )
 
     def is_full(self) -> bool:
