@@ -12,6 +12,7 @@ from runner.names import AttemptKey
 from runner.sandbox import usage
 from runner.sandbox.engine import Engine
 from runner.supervisor.attempt import metering
+from runner.supervisor.census import Census
 from tests.engine.living import living
 from tests.support import QUICK, Corral, Done, write_tasks
 
@@ -55,7 +56,9 @@ def test_what_an_attempt_used_is_told(corral: Corral, repo: Path) -> None:
     assert max(size for size in course["memory"] if size is not None) == used["peak_working_set"]
 
 
-def test_living_boxes_are_seen_from_another_process(corral: Corral, repo: Path) -> None:
+def test_living_boxes_are_seen_from_another_process(
+    corral: Corral, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write_tasks(repo.parent / "t.yaml", repo, {"a": WAIT, "b": WAIT}, limits=LIMITS)
     with living(corral, "run", file, "--jobs", "2") as run:
         run.until_said("begun", 2)
@@ -67,6 +70,10 @@ def test_living_boxes_are_seen_from_another_process(corral: Corral, repo: Path) 
             assert state is not None
             group = usage.find_group(state.pid)
             told = usage.from_statistics(engine.usage(state.id) or {})
+            monkeypatch.setattr(usage, "find_group", lambda pid: None)  # as with an engine elsewhere
+            census = Census(engine, corral.home)
+            census.look()
+            elsewhere = census.look()
         run.process.terminate()
         run.process.terminate()
         run.end()
@@ -84,6 +91,13 @@ def test_living_boxes_are_seen_from_another_process(corral: Corral, repo: Path) 
     assert "a/do-a/1" in text
     assert text.startswith("host")
     assert "working set" in live
+    assert [box.attempt for box in elsewhere.boxes] == ["a/do-a/1", "b/do-b/1"]
+    for box in elsewhere.boxes:
+        assert (box.bounds.memory, box.usage.pressure, box.usage.oom_kills) == (None, None, None)
+        assert box.cores is not None
+        assert box.usage.memory is not None
+        assert box.usage.memory > 60 * MIB
+        assert box.disk
     if group is None:  # a remote engine: then the statistics were all that there is
         return
     assert told.cpu_seconds is not None
