@@ -29,12 +29,13 @@ from runner.git import worktree
 from runner.names import AttemptKey
 from runner.sandbox.output import READY
 from runner.settings import Settings
+from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.lease import is_over
 from runner.supervisor.records import all_runs, find_run
 from runner.supervisor.state import find_attempt
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import holds, live, report, summary
+from runner.views import holds, live, measured, report, summary
 from runner.views.inert import block, cell
 
 LOOK = 0.5
@@ -154,10 +155,12 @@ def show(
     settings = configuration.load()
     state = find_run(settings, name)
     found = find_attempt(state, attempt)
+    record = metering.look(metering.usage_file(settings.home, state.name, found.key))
     if as_json:
-        print_json(summary.attempt_row(state, found))
+        print_json({**summary.attempt_row(state, found), "course": measured.course_row(record)})
     else:
-        out.print(report.attempt(state, found, log_file(settings.home, state.name, found.key, "log")))
+        log = log_file(settings.home, state.name, found.key, "log")
+        out.print(report.attempt(state, found, log, record))
 
 
 def diff(
