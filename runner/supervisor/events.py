@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
+from runner.supervisor.orders import Order
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
 
@@ -80,6 +81,29 @@ class Stopping(Happened):
     """A person asked that what runs be stopped and its work brought home."""
 
     kind: Literal["run.stopping"] = "run.stopping"
+
+
+class OrderHeeded(Happened):
+    """An order that another process gave to the run was heeded, or could not be."""
+
+    kind: Literal["run.order"] = "run.order"
+    seq: int
+    """Its number in the journal's list of orders; those before it are done with."""
+    order: Order
+    refused: Words = ""
+    """Why it could not be done; empty if it was."""
+
+
+class RunPaused(Happened):
+    """A person asked that nothing new be started for now; `attempt.frozen` tells of what lives."""
+
+    kind: Literal["run.paused"] = "run.paused"
+
+
+class RunUnpaused(Happened):
+    """A person asked that the run go on."""
+
+    kind: Literal["run.unpaused"] = "run.unpaused"
 
 
 class RunOver(Happened):
@@ -158,6 +182,21 @@ class AttemptHeld(OfAttempt):
     peak_memory: int | None = None
     output: int = 0
     """Bytes of its output until now."""
+
+
+class AttemptFrozen(OfAttempt):
+    """Its agent was frozen: it keeps its memory and gets no CPU. That is no working time."""
+
+    kind: Literal["attempt.frozen"] = "attempt.frozen"
+    why: Words
+    by: Literal["pressure", "person"] = "pressure"
+    """Whether the host had hardly any memory left, or a person asked for it."""
+
+
+class AttemptThawed(OfAttempt):
+    """Its agent goes on after it was frozen."""
+
+    kind: Literal["attempt.thawed"] = "attempt.thawed"
 
 
 class AttemptEnded(OfAttempt):
@@ -262,12 +301,17 @@ Event = Annotated[
     | ImageFailed
     | Draining
     | Stopping
+    | OrderHeeded
+    | RunPaused
+    | RunUnpaused
     | RunOver
     | WindowsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted
     | AttemptHeld
+    | AttemptFrozen
+    | AttemptThawed
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

@@ -34,6 +34,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    frozen: e.AttemptFrozen | None = None
+    """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -84,6 +86,10 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    paused: bool = False
+    """Whether a person wants nothing new to be started for now."""
+    heeded: int = 0
+    """The number of the last order that was heeded."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
     ended: float | None = None
@@ -207,18 +213,26 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.ImageFailed():
             broken = {**state.broken_images, (event.source, event.cli): event.reason}
             return replace(state, broken_images=broken)
-        case e.Draining():
-            return replace(state, draining=True)
-        case e.Stopping():
-            return replace(state, draining=True, stopping=True)
+        case e.Draining() | e.Stopping():
+            stopping = state.stopping or isinstance(event, e.Stopping)
+            return replace(state, draining=True, stopping=stopping)
         case e.RunOver():
             return replace(state, over=True)
         case e.WindowsChanged():
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
+        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
+            return _ordered(state, event)
         case _:
             return state
+
+
+def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+    """The state after an order of another process, or what it led to."""
+    if isinstance(event, e.OrderHeeded):
+        return replace(state, heeded=event.seq)
+    return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
@@ -248,7 +262,9 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held="",
             )
         case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why)
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+        case e.AttemptFrozen() | e.AttemptThawed():
+            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -280,6 +296,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        frozen=None,
         ended=event.ended,
         reason=event.reason,
         exit_code=event.exit_code,
