@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from runner import names
 from runner.errors import EngineError
 from runner.sandbox.box import BoxSpec
 from runner.sandbox.engine import Engine
@@ -81,6 +82,8 @@ class FakeEngine(Engine):
             box = self._there(container)
             if box.status == "created":
                 box.status, box.started, box.epoch = "running", time.monotonic(), time.time()
+                labels = box.spec.labels
+                self.host.starts[labels.get(names.LABEL_ATTEMPT), labels.get(names.LABEL_ROLE)] += 1
                 box.changed.notify_all()
 
     def attach(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:

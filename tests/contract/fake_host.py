@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -85,16 +85,18 @@ class FakeHost:
     """The daemon, and its faults.
 
     Attributes:
-        work: What boxes that write bring home.
+        work: What boxes that write bring home, by the commit that they begin with.
         images: The images that are there; None for whatever is asked for.
         refusing: How many of the next calls, by name, fail.
         calls: How often each was asked for.
     """
 
-    work: Work | None = None
+    work: Callable[[str], Work] | None = None
     images: set[str] | None = None
     refusing: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
+    starts: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    """How many boxes were started, by the labels of their attempt and role."""
     boxes: dict[str, FakeBox] = field(default_factory=dict)
     volumes: dict[str, Mapping[str, str]] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
@@ -153,10 +155,10 @@ class FakeHost:
 
     def gathered(self, spec: BoxSpec) -> Timetable:
         """What a gather container prints: the work, if a box wrote any."""
-        is_there = any(mount.source in self.written for mount in spec.mounts)
-        if is_there and self.work is None:
-            raise NotImplementedError("a box wrote, and this host has no work to bring home")
         tip, kind, pack = spec.argv[1], "committed", EMPTY_PACK
-        if is_there and self.work is not None:
-            tip, kind, pack = self.work.tip, "snapshot", self.work.pack
+        if any(mount.source in self.written for mount in spec.mounts):
+            if self.work is None:
+                raise NotImplementedError("a box wrote, and this host has no work to bring home")
+            made = self.work(spec.argv[1])
+            tip, kind, pack = made.tip, "snapshot", made.pack
         return Timetable(pieces=[(0.0, False, f"{tip} {kind} -\n".encode() + pack)])

@@ -286,13 +286,13 @@ class Supervisor(RuleBasedStateMachine):
         choice = pick(range(10))
         if one.phase != "running" and choice < 9:
             return e.BoxStarted(at=at, attempt=name, container=f"c{one.boxes}", again=one.boxes)
-        if choice < 6:
+        if choice < 5:
             return e.AttemptEnded(at=at, attempt=name, ended="exited")
-        if choice == 6 and one.phase == "running":
+        if choice == 5 and one.phase == "running":
             return e.AttemptHeld(
                 at=at, attempt=name, container="c", why="a window", seconds=1, held_s=0, told_s=0
             )
-        if choice == 7 and one.key.profile == "q":
+        if choice in {7, 8} and one.key.profile == "q":
             return e.AttemptEnded(at=at, attempt=name, ended="over-budget", spent=pick(SPENT))
         return e.AttemptEnded(at=at, attempt=name, ended=pick(OTHER_ENDS))
 
