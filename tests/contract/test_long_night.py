@@ -1,7 +1,7 @@
 """A night of very many attempts over the FAKE engine: what it takes grows with what it does, and no faster.
 
-The supervisor, its threads, git, the journal and the branches are real. Bounds are bytes for each attempt, and how
-the later ones compare with the earlier: never seconds.
+The supervisor, its threads, git, the journal and the branches are real. Bounds are bytes for each attempt,
+and how the later ones compare with the earlier: never seconds.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def test_what_a_night_takes_grows_with_its_attempts_and_no_faster(tmp_path: Path
     assert JOBS / 2 < marks.most_alive <= JOBS
 
     first, second, third, last = marks.taken
-    print([(m.ended, m.memory >> 20, round(m.seconds, 1)) for m in marks.taken])
-    size = sum(file.stat().st_size for file in place.home.glob("journal.db"))
+    size = place.file.stat().st_size
+    print(f"{size} bytes of journal", *marks.taken, sep="\n")
     assert size < JOURNAL_BYTES * ATTEMPTS + 4 * 1024**2  # with the room that it reserves
     assert last.memory - first.memory < MEMORY_BYTES * (last.ended - first.ended) + SLACK
-    assert last.seconds - third.seconds < 3 * (second.seconds - first.seconds) + 5
+    assert last.seconds - third.seconds < 3 * (second.seconds - first.seconds) + 5  # of processors
