@@ -70,7 +70,7 @@ def test_living_boxes_are_seen_from_another_process(
             assert state is not None
             group = usage.find_group(state.pid)
             told = usage.from_statistics(engine.usage(state.id) or {})
-            monkeypatch.setattr(usage, "find_group", lambda pid: None)  # as with an engine elsewhere
+            monkeypatch.setattr(usage, "find_group", lambda _: None)  # as with an engine elsewhere
             census = Census(engine, corral.home)
             census.look()
             elsewhere = census.look()
