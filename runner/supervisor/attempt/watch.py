@@ -104,7 +104,7 @@ class Watch:
         """
         seen = Watched()
         state = self.engine.inspect(self.container)
-        group = usage.find_group(state.pid) if state and state.pid else None
+        group = usage.find_group(state.pid, container=state.id) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
