@@ -178,12 +178,10 @@ class Watch:
         """Read what the box uses."""
         before = seen.measured
         if group is not None:
-            seen.measured = _later(before, usage.read(group))
+            seen.measured = usage.read(group).after(before)
         else:
             statistics = self.engine.usage(self.container)
-            seen.measured = (
-                before if statistics is None else _later(before, usage.from_statistics(statistics))
-            )
+            seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
         self._ask(seen)
@@ -262,13 +260,3 @@ def _lived(state: BoxState | None) -> tuple[float, float] | None:
 
 def _age(state: BoxState | None) -> float:
     return 0.0 if state is None or state.started is None else max(0.0, time.time() - state.started)
-
-
-def _later(before: usage.Usage, now: usage.Usage) -> usage.Usage:
-    """The new reading; what it lacks because the box just ended is kept from the one before."""
-    peaks = [peak for peak in (before.peak_memory, now.peak_memory) if peak is not None]
-    return usage.Usage(
-        cpu_seconds=before.cpu_seconds if now.cpu_seconds is None else now.cpu_seconds,
-        memory=before.memory if now.memory is None else now.memory,
-        peak_memory=max(peaks) if peaks else None,
-    )
