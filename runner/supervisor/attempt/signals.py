@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from runner.agents.actions import digest
 from runner.agents.launch import Reader
 from runner.errors import EngineError
 from runner.gateway.grants import Usage
+from runner.sandbox.kernel import content
 from runner.sandbox.output import Output
 from runner.sandbox.usage import PROC, Group
 from runner.supervisor.attempt.health import (
@@ -44,6 +45,21 @@ LINES = 200
 """Lines that are compared between two looks; of an agent that prints more, the others are not looked at."""
 MOST_PROCESSES = 512
 """Processes of a box that are looked at."""
+MOST_THREADS = 64
+"""Threads of each that are looked at."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a box's control group says of it; None where it says nothing.
+
+    Attributes:
+        cores: The CPU that it used since the last look.
+        written: Bytes that it wrote to disks since its start.
+    """
+
+    cores: float | None = None
+    written: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +159,7 @@ class Pulse:
         self._compared = 0
         self._novel = False
         self._acted = 0
-        self._changes = 0
+        self._files: tuple[int, int] | None = None
         self._worked: float | None = None
         self._looked = time.monotonic()
         self._model: Usage | None = None
@@ -157,16 +173,16 @@ class Pulse:
         self._novel = self._novel or same not in self._lines
         self._lines.append(same)
 
-    def beat(self, worked: float, output: Output, cores: float | None, told: Told) -> State:
+    def beat(self, worked: float, output: Output, used: Used, told: Told) -> State:
         """Look at it once more; returns the condition that it is in.
 
         Args:
             worked: Its working time until now, in seconds.
             output: What it prints.
-            cores: The CPU that it used since the last look; None where that is not known.
+            used: What its control group says of it.
             told: What the gateway says of it.
         """
-        look = self._look(output, cores, told)
+        look = self._look(output, used, told)
         step = 0.0 if self._worked is None else worked - self._worked
         self._worked = worked
         self.signals = self.signals.after(look, step)
@@ -175,20 +191,20 @@ class Pulse:
         self.state = judge(self.signals, self._table)
         return self.state
 
-    def _look(self, output: Output, cores: float | None, told: Told) -> Look:
+    def _look(self, output: Output, used: Used, told: Told) -> Look:
         actions, model = self._reader.actions, told.usage
         held = model.held if model is not None else None
-        now, changes = time.monotonic(), self._scales.changes
-        processes = self._processes(cores)
+        now, files = time.monotonic(), (self._scales.changes, used.written or 0)
+        processes = self._processes(used.cores)
         look = Look(
             printed=output.last_piece > self._looked,
             novel=self._novel,
             spoke=output.spoke,
             acted=actions.count != self._acted,
             asked=self._asked(model),
-            burned=(cores or 0.0) > BUSY_CORES or _at_work(processes, cores),
-            changed=changes != self._changes,
-            sees_files=self._scales.marks > 0,
+            burned=(used.cores or 0.0) > BUSY_CORES or _at_work(processes, used.cores),
+            changed=self._files is not None and files != self._files,
+            sees_files=used.written is not None or self._scales.marks > 0,
             tells=self._reader.tells,
             in_flight=model.in_flight if model is not None else 0,
             held=held.why if held is not None else "",
@@ -200,7 +216,7 @@ class Pulse:
             processes=processes,
         )
         self._looked, self._novel, self._compared = now, False, 0
-        self._acted, self._changes, self._model = actions.count, changes, model
+        self._acted, self._files, self._model = actions.count, files, model
         return look
 
     def _asked(self, model: Usage | None) -> bool:
@@ -232,12 +248,21 @@ def processes(group: Group, init: int, proc: Path = PROC) -> Processes | None:
         init: The box's first process.
         proc: Where processes are told.
     """
-    try:
-        pids = (group.memory / "cgroup.procs").read_text().split()[:MOST_PROCESSES]
-    except OSError:
-        return None
-    stats = []
-    for pid in pids:
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            stats.append((proc / pid / "stat").read_bytes().decode(errors="replace"))
+    living = (content(f"{group.memory}/cgroup.procs") or "").split()[:MOST_PROCESSES]
+    children = (pid for parent in living for pid in _children(f"{proc}/{parent}/task"))
+    pids = list(dict.fromkeys((*living, *children)))[:MOST_PROCESSES]
+    stats = [said for pid in pids if (said := content(f"{proc}/{pid}/stat"))]  # some go meanwhile
     return count(stats, init) if stats else None
+
+
+def _children(tasks: str) -> Iterator[str]:
+    """The children of a process, by its threads; also those that have ended, which no control group lists.
+
+    Source: proc(5), `/proc/pid/task/tid/children`, where the kernel has CONFIG_PROC_CHILDREN; else nothing.
+    """
+    try:
+        threads = [thread.name for thread in Path(tasks).iterdir()][:MOST_THREADS]
+    except OSError:  # it has ended meanwhile
+        return
+    for thread in threads:
+        yield from (content(f"{tasks}/{thread}/children") or "").split()

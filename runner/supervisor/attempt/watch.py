@@ -17,7 +17,7 @@ from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
-from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told
+from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
@@ -128,7 +128,8 @@ class Watch:
                     ticked = now
                     clock = _read(clock, now, seen)
                     told = Told(seen.model if seen.answers else None, seen.answers)
-                    seen.state = pulse.beat(clock.worked(now), output, seen.cores, told)
+                    used = Used(seen.cores, seen.measured.written_bytes)
+                    seen.state = pulse.beat(clock.worked(now), output, used, told)
                     seen.news = nurse.news(seen.state)
                     yield seen
                 reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
@@ -141,7 +142,7 @@ class Watch:
                 raise output.fault
             ended = time.monotonic()
             if seen.exit is None:
-                seen.exit, state = self._observe(output)
+                seen.exit, state = self._observe(output, seen)
                 seen.lived = _lived(state)
                 if seen.lived is not None:
                     ended = clock.began + seen.lived[1] - seen.lived[0]
@@ -207,15 +208,17 @@ class Watch:
         seen.model = self.gateway.usage(self.grant)
         return True
 
-    def _observe(self, output: Output) -> tuple[Exit, BoxState | None]:
+    def _observe(self, output: Output, seen: Watched) -> tuple[Exit, BoxState | None]:
+        """How it ended; that the kernel killed in it for memory, either the engine or its group told."""
         state = self.engine.wait_ended(self.container)
-        seen = Exit(
+        told = state is not None and state.oom_killed
+        ended = Exit(
             code=None if state is None or state.error else state.exit_code,
-            oom_killed=state is not None and state.oom_killed,
+            oom_killed=told or bool(seen.measured.oom_kills),
             ready=output.ready,
             report=self.reader.error(),
         )
-        return seen, state
+        return ended, state
 
 
 class _Nurse:
