@@ -94,6 +94,18 @@ class OrderHeeded(Happened):
     """Why it could not be done; empty if it was."""
 
 
+class RunPaused(Happened):
+    """A person asked that nothing new be started for now; `attempt.frozen` tells of what lives."""
+
+    kind: Literal["run.paused"] = "run.paused"
+
+
+class RunUnpaused(Happened):
+    """A person asked that the run go on."""
+
+    kind: Literal["run.unpaused"] = "run.unpaused"
+
+
 class RunOver(Happened):
     """The end came that was set for the run: nothing more is started, and what runs comes home."""
 
@@ -180,6 +192,21 @@ class AttemptAttention(OfAttempt):
     why: Words = ""
     seconds: float | None = None
     """For how long it has been in it."""
+
+
+class AttemptFrozen(OfAttempt):
+    """Its agent was frozen: it keeps its memory and gets no CPU. That is no working time."""
+
+    kind: Literal["attempt.frozen"] = "attempt.frozen"
+    why: Words
+    by: Literal["pressure", "person"] = "pressure"
+    """Whether the host had hardly any memory left, or a person asked for it."""
+
+
+class AttemptThawed(OfAttempt):
+    """Its agent goes on after it was frozen."""
+
+    kind: Literal["attempt.thawed"] = "attempt.thawed"
 
 
 class AttemptEnded(OfAttempt):
@@ -291,6 +318,8 @@ Event = Annotated[
     | Draining
     | Stopping
     | OrderHeeded
+    | RunPaused
+    | RunUnpaused
     | RunOver
     | WindowsChanged
     | RunEnded
@@ -298,6 +327,8 @@ Event = Annotated[
     | BoxStarted
     | AttemptHeld
     | AttemptAttention
+    | AttemptFrozen
+    | AttemptThawed
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

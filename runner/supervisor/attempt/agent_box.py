@@ -167,6 +167,8 @@ class AgentBox:
             health=spec.task.health,
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
+            attempt=str(spec.key),
+            frozen=known.frozen(time.time()),
         )
 
     def is_full(self) -> bool:

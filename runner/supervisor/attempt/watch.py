@@ -16,6 +16,7 @@ from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
 from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
@@ -80,6 +81,8 @@ class Watch:
         health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        attempt: The attempt's name, by which orders may name it.
+        frozen: Seconds for which the box was frozen before.
     """
 
     engine: Engine
@@ -95,6 +98,8 @@ class Watch:
     after: int = 0
     mark: Callable[[], Mark | None] = lambda: None
     health: Health = field(default_factory=Health)
+    attempt: str = ""
+    frozen: float = 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -109,9 +114,10 @@ class Watch:
         init = state.pid if state is not None else 0
         group = usage.find_group(init) if init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier)
-        ticked = time.monotonic()
         table = cares(self.health, self.limits.idle)
+        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
+        frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
+        ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
             Scales(self.exceeds, self.mark) as scales,
@@ -123,6 +129,8 @@ class Watch:
                     seen.doing = self.reader.feed(line) or seen.doing
                     pulse.heard(line)
                 now = time.monotonic()
+                frost.heed()
+                clock = clock.frost(now, frozen=frost.frozen)
                 if now - ticked >= TICK:
                     self._measure(seen, group, now - ticked)
                     ticked = now
@@ -169,6 +177,8 @@ class Watch:
     def _must_end(self, worked: float, unwell: Stop | None, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
+        if self.attempt in self.orders.given_up:
+            return "pressure"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
