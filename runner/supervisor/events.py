@@ -165,6 +165,8 @@ class BoxStarted(OfAttempt):
 class AttemptHeld(OfAttempt):
     """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
 
+    Or it got nowhere, and was `nudged`: ended, to go on at once.
+
     `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
     held, and the part of that which the gateway's own count holds. The other figures are this container's.
     """
@@ -182,6 +184,7 @@ class AttemptHeld(OfAttempt):
     peak_memory: int | None = None
     output: int = 0
     """Bytes of its output until now."""
+    nudged: bool = False
 
 
 class AttemptAttention(OfAttempt):

@@ -152,8 +152,10 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
             words = f"needs attention: {conditions.plain(event.condition)}: {event.why}"
             return Text(f"{event.attempt}  ") + cell(words.rstrip(": "), "yellow")
         case e.AttemptHeld():
-            more = "it goes on in a new box when that is over"
-            return Text(f"{event.attempt}  ") + cell(f"stopped by a limit: {event.why}; {more}", "yellow")
+            words = f"stopped by a limit: {event.why}; it goes on in a new box when that is over"
+            if event.nudged:
+                words = f"nudged: {event.why}; it goes on in a new box"
+            return Text(f"{event.attempt}  ") + cell(words, "yellow")
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:

@@ -55,6 +55,16 @@ TASKS: dict[str, dict[str, Any]] = {
         "limits": limits(idle="4s"),
         "health": {"hung": {"then": "notify"}},
     },
+    "nudged": {  # it begins anew on the files that it left
+        "sh": "test -e left && exec touch good; touch left; sleep 300",
+        "limits": SOON,
+        "health": {"hung": {"then": "nudge"}},
+    },
+    "lost": {
+        "sh": "touch good; sleep 300",
+        "limits": SOON,
+        "health": {"hung": {"then": "nudge"}},
+    },
     "bereft": {  # the kernel kills a child of its for memory, and it ends well
         "sh": "python3 -c 'bytearray(900 << 20)'; sleep 3; touch good; exit 0",
     },
@@ -65,6 +75,7 @@ STALLED = {
     "chatter": "looping: it prints, and nothing came of it for ",
     "parrot": "looping: it prints, and nothing came of it for ",
     "dead": "dead inside: ",
+    "lost": "hung: no sign of life for ",
 }
 
 
@@ -83,9 +94,19 @@ def test_who_gets_nowhere_is_ended_with_its_cause_and_its_work_comes_home(done: 
     assert row["reason"].startswith(STALLED[task])
 
 
-@pytest.mark.parametrize("task", ["compiler", "worker", "told", "bereft"])
+@pytest.mark.parametrize("task", ["compiler", "worker", "told", "nudged", "bereft"])
 def test_who_works_is_left_alone(done: Done, task: str) -> None:
     assert done.attempt(task)["verdict"] == "accepted", done.attempt(task)
+
+
+def test_who_is_nudged_goes_on_in_another_box_once(done: Done) -> None:
+    events = {name: [e for e in done.events if e.get("attempt") == f"{name}/do-{name}/1"] for name in TASKS}
+    for name in ("nudged", "lost"):
+        kinds = [event["kind"] for event in events[name]]
+        assert kinds.count("attempt.running") == 2
+        (held,) = (event for event in events[name] if event["kind"] == "attempt.held")
+        assert held["nudged"]
+        assert held["why"].startswith("hung: ")
 
 
 def test_the_state_of_its_processes_is_said(done: Done) -> None:

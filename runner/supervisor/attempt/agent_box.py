@@ -16,7 +16,7 @@ from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
-from runner.supervisor.attempt.resuming import GO_ON, earlier
+from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
 
@@ -106,15 +106,16 @@ class AgentBox:
         """Start the agent; returns its container."""
         return self._start("work", launch, PROMPT_FILE)
 
-    def start_again(self, session: str | None) -> str:
+    def start_again(self, session: str | None, told: str = GO_ON) -> str:
         """Start the agent in a new container on the same files; returns that.
 
         Args:
             session: What it takes up again; without one it begins anew.
+            told: What it is told then.
         """
         spec = self._spec
-        workspace.say_more(self.space, GO_ON)
-        words = spec.task.prompt if session is None else GO_ON
+        workspace.say_more(self.space, told)
+        words = spec.task.prompt if session is None else told
         launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
         return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
 
@@ -165,6 +166,7 @@ class AgentBox:
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
             mark=lambda: rooms.disks.mark(spec.box, "agent"),
             health=spec.task.health,
+            nudges=nudges_left(known),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
             attempt=str(spec.key),

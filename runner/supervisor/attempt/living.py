@@ -1,5 +1,7 @@
 """The boxes of one attempt, one after the other: an agent that died of a limit goes on in another one.
 
+So does one that got nowhere and was nudged.
+
     box runs → agent ends → [ held → the provider's window opens → next box runs → … ]
 
 The files and HOME stay, and so does what was granted: nobody can use it while no box is there.
@@ -86,7 +88,8 @@ class Living:
             return None
         if not self.known.held:
             return self._box.start(self._box.prepare())
-        return self._box.start_again(self.known.held[-1].session)
+        last = self.known.held[-1]
+        return self._box.start_again(last.session, resuming.told_again(last))
 
     def _stopped(self) -> Stop | None:
         if self._orders.stop.is_set():
@@ -96,8 +99,10 @@ class Living:
     def _held(self, container: str, watch: Watch) -> e.AttemptHeld | None:
         """What is told of an agent that is to go on in another box; None if it is not to."""
         seen, times = self.seen, len(self.known.held)
-        why = resuming.may_go_on(seen, self._spec.account.on_limit, times)
-        if not why or self._rooms.gateway is None or self._stopped() is not None:
+        nudged = seen.exit is not None and seen.exit.stopped == "nudge"
+        cause = seen.exit.cause if seen.exit is not None and nudged else ""
+        why = cause or resuming.may_go_on(seen, self._spec.account.on_limit, times)
+        if not why or (self._rooms.gateway is None and not nudged) or self._stopped() is not None:
             return None
         before = self.known.held[-1].session if self.known.held else None
         return e.AttemptHeld(
@@ -113,6 +118,7 @@ class Living:
             cpu_seconds=seen.measured.cpu_seconds,
             peak_memory=seen.measured.peak_memory,
             output=watch.log.stat().st_size,
+            nudged=nudged,
         )
 
     def _close(self) -> None:
@@ -133,7 +139,7 @@ class Living:
             )
             stopped = self._stopped()
             if stopped is not None:
-                window = closed.window if closed else last.why
+                window = closed.window if closed else "" if last.nudged else last.why
                 self.seen.exit = Exit(code=last.exit_code, stopped=stopped, window=window)
                 self.seen.model = self._box.revoke() or model
                 return

@@ -173,7 +173,7 @@ class Pulse:
         self._novel = self._novel or same not in self._lines
         self._lines.append(same)
 
-    def beat(self, worked: float, output: Output, used: Used, told: Told) -> State:
+    def beat(self, worked: float, output: Output, used: Used, told: Told, question: str = "") -> State:
         """Look at it once more; returns the condition that it is in.
 
         Args:
@@ -181,8 +181,9 @@ class Pulse:
             output: What it prints.
             used: What its control group says of it.
             told: What the gateway says of it.
+            question: What it asked a person by other ways than its CLI's, and waits for.
         """
-        look = self._look(output, used, told)
+        look = self._look(output, used, told, question)
         step = 0.0 if self._worked is None else worked - self._worked
         self._worked = worked
         self.signals = self.signals.after(look, step)
@@ -191,7 +192,7 @@ class Pulse:
         self.state = judge(self.signals, self._table)
         return self.state
 
-    def _look(self, output: Output, used: Used, told: Told) -> Look:
+    def _look(self, output: Output, used: Used, told: Told, question: str) -> Look:
         actions, model = self._reader.actions, told.usage
         held = model.held if model is not None else None
         now, files = time.monotonic(), (self._scales.changes, used.written or 0)
@@ -210,7 +211,7 @@ class Pulse:
             held=held.why if held is not None else "",
             held_s=max(0.0, time.time() - held.since) if held is not None else 0.0,
             answers=told.answers,
-            question=actions.question,
+            question=question or actions.question,
             tool=actions.running,
             repeats=actions.repeats,
             processes=processes,

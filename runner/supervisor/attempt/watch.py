@@ -81,6 +81,7 @@ class Watch:
         health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        nudges: How often it may be nudged.
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
     """
@@ -98,6 +99,7 @@ class Watch:
     after: int = 0
     mark: Callable[[], Mark | None] = lambda: None
     health: Health = field(default_factory=Health)
+    nudges: int = 0
     attempt: str = ""
     frozen: float = 0.0
 
@@ -123,7 +125,7 @@ class Watch:
             Scales(self.exceeds, self.mark) as scales,
         ):
             pulse = Pulse(self.reader, table, scales, group, init)
-            nurse = _Nurse(table)
+            nurse = _Nurse(table, self.nudges)
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
@@ -142,7 +144,7 @@ class Watch:
                     yield seen
                 reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
                 if reason is not None:
-                    self._end(seen)
+                    self._end(seen, comes_back=reason == "nudge")
                     cause = str(seen.state) if reason == nurse.end else ""
                     seen.exit = Exit(code=None, stopped=reason, cause=cause, ready=output.ready)
                     break
@@ -159,10 +161,16 @@ class Watch:
         seen.state = seen.news = None
         yield seen
 
-    def _end(self, seen: Watched) -> None:
-        """End the box: what it may ask for is revoked before it is killed, if the gateway answers."""
+    def _end(self, seen: Watched, *, comes_back: bool) -> None:
+        """End the box: what it may ask for is revoked before it is killed, if the gateway answers.
+
+        Args:
+            seen: What was seen of it.
+            comes_back: Whether its agent goes on in another one: what was granted stays.
+        """
         try:
-            self._revoke(seen)
+            if not comes_back:
+                self._revoke(seen)
         except HostError:
             if seen.answers is not False:  # else that is known, and may be why the box is ended
                 raise
@@ -238,16 +246,19 @@ class _Nurse:
         end: Why it is to be ended, once it is.
     """
 
-    def __init__(self, table: Mapping[Row, Care]) -> None:
+    def __init__(self, table: Mapping[Row, Care], nudges: int) -> None:
         self.end: Stop | None = None
         self._table = table
+        self._nudges = nudges
         self._told: frozenset[Condition] = frozenset()
 
     def news(self, state: State) -> State | None:
         """Take its condition; returns it if a person is to be told of it, once each time that it comes."""
         self._told = still_known(self._told, state, self._table)
         what = due(state, self._table)
-        if what == "stop":
+        if what == "nudge" and self._nudges > 0:
+            self.end = "nudge"
+        elif what in {"stop", "nudge"}:
             self.end = "needs-input" if state.condition == "waiting-for-a-person" else "stalled"
         elif what == "retry":
             self.end = "infrastructure"
