@@ -302,6 +302,8 @@ class Signs(OfAttempt):
     """By what that is told, in words."""
     lasted: float | None = None
     """For how many seconds it has been in it, in working time."""
+    silence: float | None = None
+    """For how many seconds it has given no sign of life, in working time."""
 
 
 class ImageLine(Happened):

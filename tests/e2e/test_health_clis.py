@@ -17,7 +17,7 @@ AGENTS = {
     "codex": {"cli": "codex", "model": "gpt-5.5"},
 }
 LIMITS = {"cpus": 1, "memory": "1GiB", "time": "4min", "idle": "2min"}
-SLEEP = "sleep 200"
+NEVER_ENDS = "tail -f /dev/null"
 
 
 def scripts(cli: str) -> dict[str, str]:
@@ -27,18 +27,18 @@ def scripts(cli: str) -> dict[str, str]:
     def call(command: str) -> dict[str, Any]:
         return {"tools": [{"name": tool, "input": {key: command}}]}
 
-    waits = {"expect": "got nowhere", **call("touch good")}
+    goes_on = call("touch good")  # once or twice: Claude Code puts in an answer for a call that was killed
     turns: dict[str, list[dict[str, Any]]] = {
         "loop": [turn for _ in range(100) for turn in (call("cat a.txt"), call("ls"))],
-        "tool": [call(SLEEP)],
-        "nudge": [call(SLEEP), waits, {"text": "Done."}],
+        "tool": [call(NEVER_ENDS)],
+        "nudge": [call(NEVER_ENDS), goes_on, goes_on, {"text": "Done."}],
         "model": [{**call("touch good"), "delay": 12.0}, {"text": "Done."}],
     }
     return {f"{cli}/{task}-{cli}": yaml.safe_dump({"turns": said}) for task, said in turns.items()}
 
 
 TASKS: list[dict[str, Any]] = [
-    {"id": "loop", "health": {"looping": {"after": "2s"}}},
+    {"id": "loop", "health": {"looping": {"after": "15s"}}},
     {"id": "tool", "health": {"running_a_tool": {"after": "8s"}}},
     {"id": "nudge", "health": {"running_a_tool": {"after": "8s", "then": "nudge"}}, "check": "test -e good"},
     {"id": "model", "health": {"waiting_for_the_model": {"after": "6s"}}, "check": "test -e good"},
@@ -67,11 +67,11 @@ def test_a_tool_that_never_ends_is_named(done: Done, cli: str) -> None:
     row = done.attempt(f"tool-{cli}")
     assert row["verdict"] == "stalled", row
     assert row["reason"].startswith("running a tool: ")
-    assert SLEEP in row["reason"]
+    assert NEVER_ENDS in row["reason"]
 
 
 @pytest.mark.parametrize("cli", TOOLS)
-def test_a_nudged_session_goes_on_and_knows_why(done: Done, cli: str) -> None:
+def test_a_nudged_session_goes_on(done: Done, cli: str) -> None:
     row = done.attempt(f"nudge-{cli}")
     assert row["verdict"] == "accepted", row
     assert git(Path(row["repo"]), "ls-tree", "--name-only", row["branch"]).split() == ["a.txt", "good"]

@@ -228,6 +228,25 @@ def test_a_gateway_that_does_not_answer_is_not_the_agent_s_fault(asking: Corral,
     assert second["try"] == 2
 
 
+def test_silence_outlives_the_supervisor(corral: Corral, repo: Path) -> None:
+    """Else one that is restarted often enough would never end a hung agent."""
+    tasks = {"a": {"sh": "touch good; echo made; sleep 600", "limits": limits(idle="100s", time="300s")}}
+    with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, tasks)) as run:
+        run.until_said("made")
+
+        def lasted() -> float:
+            condition = corral("status", "--json").json["attempts"][0]["condition"] or {}
+            return condition.get("lasted") or 0.0 if condition.get("condition") == "hung" else 0.0
+
+        before = until(lambda: lasted() if lasted() > 35 else 0.0)
+        run.kill()
+    with living(corral, "resume") as run:
+        after = until(lasted)
+        assert before < after
+        assert corral("stop").code == 0
+        run.end()
+
+
 def test_a_hung_agent_is_shown_as_such_while_it_lives(corral: Corral, repo: Path) -> None:
     tasks = {"a": {"sh": "touch good; echo made; sleep 300", "limits": limits(idle="40s")}}
     with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, tasks)) as run:

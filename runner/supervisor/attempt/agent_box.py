@@ -16,6 +16,7 @@ from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
+from runner.supervisor import signboard
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
@@ -42,6 +43,7 @@ class AgentBox:
         self._known = known
         self._git_dir = Path(spec.source.git_dir)
         self._store: BaseStore | None = None
+        self._started: set[str] = set()
 
     @property
     def base(self) -> BaseStore:
@@ -133,6 +135,7 @@ class AgentBox:
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
         rooms.engine.start(container)
+        self._started.add(container)
         return container
 
     def grant(self) -> Path | None:
@@ -167,11 +170,19 @@ class AgentBox:
             mark=lambda: rooms.disks.mark(spec.box, "agent"),
             health=spec.task.health,
             nudges=nudges_left(known),
+            silence=self._silence(container),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
             attempt=str(spec.key),
             frozen=known.frozen(time.time()),
         )
+
+    def _silence(self, container: str) -> float:
+        """For how long an earlier process saw no sign of life of a container; 0 for one of this process."""
+        if container in self._started:
+            return 0.0
+        told = signboard.read(self._rooms.home, self._spec.run)
+        return next((one.silence or 0.0 for one in told if one.attempt == str(self._spec.key)), 0.0)
 
     def is_full(self) -> bool:
         """Whether its disk has no room left, as far as that can be told."""

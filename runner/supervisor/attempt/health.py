@@ -11,7 +11,7 @@ it does something besides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.agents.actions import Repeats
@@ -220,6 +220,12 @@ class Signals:
     """For how long its processes have been gone."""
     unanswered: float = 0.0
     """For how long the gateway has not answered us."""
+
+    @classmethod
+    def silent(cls, seconds: float) -> Signals:
+        """Those of a box that has given no sign for so long."""
+        ages = dict.fromkeys(("printed", "novel", "acted", "asked", "burned", "changed"), seconds)
+        return replace(cls(), **ages)
 
     def after(self, look: Look, seconds: float) -> Signals:
         """The signals after one more look, so many seconds of working time after the one before."""

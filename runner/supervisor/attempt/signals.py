@@ -137,7 +137,13 @@ class Pulse:
     """
 
     def __init__(
-        self, reader: Reader, table: Mapping[Row, Care], scales: Scales, group: Group | None, init: int
+        self,
+        reader: Reader,
+        table: Mapping[Row, Care],
+        scales: Scales,
+        group: Group | None,
+        init: int,
+        silence: float = 0.0,
     ) -> None:
         """Begin to follow a box.
 
@@ -147,8 +153,9 @@ class Pulse:
             scales: What weighs its files.
             group: Its control group, where that can be seen from here.
             init: Its first process as this host sees it; 0 where that is not known.
+            silence: For how long an earlier process saw no sign of life of it.
         """
-        self.signals = Signals()
+        self.signals = Signals.silent(silence)
         self.state = State("working")
         self._reader = reader
         self._table = table
@@ -197,11 +204,12 @@ class Pulse:
         held = model.held if model is not None else None
         now, files = time.monotonic(), (self._scales.changes, used.written or 0)
         processes = self._processes(used.cores)
+        anew = not output.repeats  # else an earlier process saw it already
         look = Look(
             printed=output.last_piece > self._looked,
-            novel=self._novel,
+            novel=anew and self._novel,
             spoke=output.spoke,
-            acted=actions.count != self._acted,
+            acted=anew and actions.count != self._acted,
             asked=self._asked(model),
             burned=(used.cores or 0.0) > BUSY_CORES or _at_work(processes, used.cores),
             changed=self._files is not None and files != self._files,
@@ -224,7 +232,7 @@ class Pulse:
         """Whether something went to or came from a model or a host since the last look."""
         before = self._model
         if model is None or before is None:
-            return model is not None
+            return False
         return (before.last_activity, before.egress) != (model.last_activity, model.egress)
 
     def _processes(self, cores: float | None) -> Processes | None:

@@ -65,6 +65,7 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
         condition=seen.state.condition if seen.state is not None else None,
         cause=seen.state.why if seen.state is not None else "",
         lasted=seen.state.lasted if seen.state is not None else None,
+        silence=seen.silence,
     )
 
 

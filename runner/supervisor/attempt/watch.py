@@ -50,6 +50,8 @@ class Watched:
     model: ModelUsage | None = None
     state: State | None = None
     """The condition that it is in; None before that was looked at, and after its end."""
+    silence: float | None = None
+    """For how many seconds it has given no sign of life, in working time."""
     news: State | None = None
     """The condition that a person is to be told of, if it is one just now."""
     answers: bool | None = None
@@ -82,6 +84,7 @@ class Watch:
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
         nudges: How often it may be nudged.
+        silence: For how long an earlier process saw no sign of life of it, in seconds.
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
     """
@@ -100,6 +103,7 @@ class Watch:
     mark: Callable[[], Mark | None] = lambda: None
     health: Health = field(default_factory=Health)
     nudges: int = 0
+    silence: float = 0.0
     attempt: str = ""
     frozen: float = 0.0
 
@@ -124,7 +128,7 @@ class Watch:
             Output(self.engine, self.container, self.log, self.after) as output,
             Scales(self.exceeds, self.mark) as scales,
         ):
-            pulse = Pulse(self.reader, table, scales, group, init)
+            pulse = Pulse(self.reader, table, scales, group, init, self.silence)
             nurse = _Nurse(table, self.nudges)
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
@@ -140,6 +144,7 @@ class Watch:
                     told = Told(seen.model if seen.answers else None, seen.answers)
                     used = Used(seen.cores, seen.measured.written_bytes)
                     seen.state = pulse.beat(clock.worked(now), output, used, told)
+                    seen.silence = pulse.signals.silence
                     seen.news = nurse.news(seen.state)
                     yield seen
                 reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
