@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runner.supervisor import signboard
 from tests.contract.gateway_service import USAGE, Upstream, plain, playing
 from tests.engine.living import gateway_processes, living
 from tests.engine.test_held import closed_window
@@ -231,20 +232,22 @@ def test_a_gateway_that_does_not_answer_is_not_the_agent_s_fault(asking: Corral,
 def test_silence_outlives_the_supervisor(corral: Corral, repo: Path) -> None:
     """Else one that is restarted often enough would never end a hung agent."""
     tasks = {"a": {"sh": "touch good; echo made; sleep 600", "limits": limits(idle="100s", time="300s")}}
+
+    def silence() -> float:
+        name = corral("status", "--json").json["run"]
+        return max((one.silence or 0.0 for one in signboard.read(corral.home, name)), default=0.0)
+
     with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, tasks)) as run:
         run.until_said("made")
-
-        def lasted() -> float:
-            condition = corral("status", "--json").json["attempts"][0]["condition"] or {}
-            return condition.get("lasted") or 0.0 if condition.get("condition") == "hung" else 0.0
-
-        before = until(lambda: lasted() if lasted() > 35 else 0.0)
+        until(lambda: silence() > 12)
         run.kill()
+    before = silence()
     with living(corral, "resume") as run:
-        after = until(lasted)
-        assert before < after
+        run.until("run.resumed")
+        assert until(lambda: silence() - before) > 0  # what was shown last is shown first
         assert corral("stop").code == 0
         run.end()
+    assert run.rows()["a"]["verdict"] == "cancelled"
 
 
 def test_a_hung_agent_is_shown_as_such_while_it_lives(corral: Corral, repo: Path) -> None:

@@ -11,7 +11,7 @@ it does something besides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from runner.agents.actions import Repeats
@@ -224,8 +224,9 @@ class Signals:
     @classmethod
     def silent(cls, seconds: float) -> Signals:
         """Those of a box that has given no sign for so long."""
-        ages = dict.fromkeys(("printed", "novel", "acted", "asked", "burned", "changed"), seconds)
-        return replace(cls(), **ages)
+        return cls(
+            printed=seconds, novel=seconds, acted=seconds, asked=seconds, burned=seconds, changed=seconds
+        )
 
     def after(self, look: Look, seconds: float) -> Signals:
         """The signals after one more look, so many seconds of working time after the one before."""
