@@ -35,8 +35,6 @@ from runner.supervisor.attempt.health import (
 
 WEIGHING = 3.0
 """Seconds between two looks at what a box's files take."""
-DEAREST = 100.0
-"""Between two looks at a disk lies so many times what the first one took: a hundredth of the time at most."""
 BUSY_CORES = 0.05
 """A box that uses more CPU than this is at work, even if it says nothing."""
 REMEMBERED = 64
@@ -73,29 +71,24 @@ class Told:
     answers: bool | None = None
 
 
-Mark = tuple[int, ...]
-"""Figures of a disk that change when files on it do."""
-
-
 class Scales:
     """Weighs a box's files every few seconds, in a thread of its own: it may take long, and time goes on.
 
     Attributes:
         heavy: Whether they take more than their limit, where only looking bounds them.
-        marks: How many times what they take was looked at.
+        looks: How many times what they take was looked at.
         changes: How many times it had changed since the time before.
         wanted: Whether changes are to be looked for.
     """
 
-    def __init__(self, exceeds: Callable[[], bool], mark: Callable[[], Mark | None]) -> None:
+    def __init__(self, exceeds: Callable[[], bool], used: Callable[[], int | None]) -> None:
         self.heavy = False
-        self.marks = 0
+        self.looks = 0
         self.changes = 0
         self.wanted = False
         self._exceeds = exceeds
-        self._mark = mark
-        self._before: Mark | None = None
-        self._next = 0.0
+        self._used = used
+        self._before: int | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._weigh, name="scales", daemon=True)
 
@@ -116,16 +109,12 @@ class Scales:
                 return
 
     def _compare(self) -> None:
-        began = time.monotonic()
-        if not self.wanted or began < self._next:
-            return
-        found = self._mark()
-        self._next = began + DEAREST * (time.monotonic() - began)
+        found = self._used() if self.wanted else None
         if found is None:
             return
         self.changes += self._before is not None and found != self._before
         self._before = found
-        self.marks += 1
+        self.looks += 1
 
 
 class Pulse:
@@ -213,7 +202,7 @@ class Pulse:
             asked=self._asked(model),
             burned=(used.cores or 0.0) > BUSY_CORES or _at_work(processes, used.cores),
             changed=self._files is not None and files != self._files,
-            sees_files=used.written is not None or self._scales.marks > 0,
+            sees_files=used.written is not None or self._scales.looks > 0,
             tells=self._reader.tells,
             in_flight=model.in_flight if model is not None else 0,
             held=held.why if held is not None else "",

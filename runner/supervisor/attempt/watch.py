@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
-from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
+from runner.supervisor.attempt.metering import Meter
+from runner.supervisor.attempt.signals import Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
@@ -79,12 +81,13 @@ class Watch:
         grant: The box's name at the gateway, or None if it has no grant.
         orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
-        mark: Figures that change when its files do, where they are known.
+        used: Bytes that its files take, where that is known.
         health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
         nudges: How often it may be nudged.
         silence: For how long an earlier process saw no sign of life of it, in seconds.
+        meter: What keeps the record of what it uses.
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
     """
@@ -100,10 +103,11 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
-    mark: Callable[[], Mark | None] = lambda: None
+    used: Callable[[], int | None] = lambda: None
     health: Health = field(default_factory=Health)
     nudges: int = 0
     silence: float = 0.0
+    meter: Meter | None = None
     attempt: str = ""
     frozen: float = 0.0
 
@@ -126,7 +130,8 @@ class Watch:
         ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
-            Scales(self.exceeds, self.mark) as scales,
+            Scales(self.exceeds, self.used) as scales,
+            self.meter or contextlib.nullcontext(),
         ):
             pulse = Pulse(self.reader, table, scales, group, init, self.silence)
             nurse = _Nurse(table, self.nudges)
@@ -206,6 +211,8 @@ class Watch:
         else:
             statistics = self.engine.usage(self.container)
             seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
+        if self.meter is not None:
+            self.meter.note(seen.measured)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
         self._ask(seen)
