@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -136,12 +136,12 @@ class Night:
         self._note(
             e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
         )
+        told = _by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
             if attempt.frozen is not None and attempt.frozen.by == "person":
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
-                told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
-                self._launch(attempt.key, attempt.base, told)
+                self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
 
     # -- the loop
@@ -450,8 +450,13 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
     )
 
 
-def _is_of(event: e.Event, key: AttemptKey) -> bool:
-    return isinstance(event, e.OfAttempt) and event.attempt == str(key)
+def _by_attempt(events: Iterable[e.Event]) -> dict[str, tuple[e.Event, ...]]:
+    """The events of each attempt, in their order."""
+    found: dict[str, list[e.Event]] = {}
+    for event in events:
+        if isinstance(event, e.OfAttempt):
+            found.setdefault(event.attempt, []).append(event)
+    return {attempt: tuple(of_it) for attempt, of_it in found.items()}
 
 
 def _image_words(fault: Exception) -> str:

@@ -77,7 +77,6 @@ class AgentBox:
         if not started and not waits:
             self._clear_half_made(boxes)
             return None
-        self._rooms.disks.reach(self._spec.box, "agent")
         self.grant()
         for box in boxes:
             if box not in started:
@@ -122,6 +121,7 @@ class AgentBox:
             told: What it is told then.
         """
         spec = self._spec
+        self._reach()
         workspace.say_more(self.space, told)
         words = spec.task.prompt if session is None else told
         launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
@@ -197,8 +197,18 @@ class AgentBox:
 
     def is_full(self) -> bool:
         """Whether its disk has no room left, as far as that can be told."""
+        with contextlib.suppress(EngineError):
+            self._reach()
         room = self._rooms.disks.room(self._spec.box, "agent")
         return room is not None and room.is_full
+
+    def _reach(self) -> None:
+        """See to it that the disk is there which an earlier process made.
+
+        A box that it left has it anyhow: fifty are watched again before any disk was asked for.
+        """
+        if self._known.begun:
+            self._rooms.disks.reach(self._spec.box, "agent")
 
     def gone(self, container: str) -> None:
         """Remove a container, and wait until nothing of it runs."""
