@@ -163,10 +163,14 @@ class BoxStarted(OfAttempt):
     """How often its agent went on in a new container before this one."""
 
 
-class AttemptHeld(OfAttempt):
-    """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
+Cause = Literal["limit", "machine", "nudge"]
 
-    Or it got nowhere, and was `nudged`: ended, to go on at once.
+
+class AttemptHeld(OfAttempt):
+    """Its agent goes on in a new container.
+
+    `cause` says why the one before it is gone: a `limit` of its provider's, which is waited for; the
+    `machine`, or the engine, that stopped; or a `nudge`, since it got nowhere.
 
     `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
     held, and the part of that which the gateway's own count holds. The other figures are this container's.
@@ -175,6 +179,7 @@ class AttemptHeld(OfAttempt):
     kind: Literal["attempt.held"] = "attempt.held"
     container: str
     why: Words
+    cause: Cause = "limit"
     session: str | None = None
     """Under which its agent goes on; None for one that begins anew on the same files."""
     exit_code: int | None = None
@@ -185,7 +190,6 @@ class AttemptHeld(OfAttempt):
     peak_memory: int | None = None
     output: int = 0
     """Bytes of its output until now."""
-    nudged: bool = False
 
 
 class AttemptAttention(OfAttempt):

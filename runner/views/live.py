@@ -141,6 +141,13 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
             return _limits(event, state)
 
 
+_HELD: dict[e.Cause, str] = {
+    "limit": "stopped by a limit: {why}; it goes on in a new box when that is over",
+    "machine": "{why}; it goes on in a new box",
+    "nudge": "nudged: {why}; it goes on in a new box",
+}
+
+
 def _limits(event: e.Event, state: RunState) -> Text | None:
     """What happens at a limit of a provider's, or of the run's time, in words."""
     match event:
@@ -152,10 +159,7 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
             words = f"needs attention: {conditions.plain(event.condition)}: {event.why}"
             return Text(f"{event.attempt}  ") + cell(words.rstrip(": "), "yellow")
         case e.AttemptHeld():
-            words = f"stopped by a limit: {event.why}; it goes on in a new box when that is over"
-            if event.nudged:
-                words = f"nudged: {event.why}; it goes on in a new box"
-            return Text(f"{event.attempt}  ") + cell(words, "yellow")
+            return Text(f"{event.attempt}  ") + cell(_HELD[event.cause].format(why=event.why), "yellow")
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:

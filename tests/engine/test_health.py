@@ -106,7 +106,7 @@ def test_who_is_nudged_goes_on_in_another_box_once(done: Done) -> None:
         kinds = [event["kind"] for event in events[name]]
         assert kinds.count("attempt.running") == 2
         (held,) = (event for event in events[name] if event["kind"] == "attempt.held")
-        assert held["nudged"]
+        assert held["cause"] == "nudge"
         assert held["why"].startswith("hung: ")
 
 

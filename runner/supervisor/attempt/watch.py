@@ -22,6 +22,7 @@ from runner.supervisor.attempt.health import Care, Condition, Row, State, cares,
 from runner.supervisor.attempt.metering import Meter
 from runner.supervisor.attempt.signals import Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
 
@@ -122,7 +123,7 @@ class Watch:
         seen = Watched()
         state = self.engine.inspect(self.container)
         init = state.pid if state is not None else 0
-        group = usage.find_group(init) if init else None
+        group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         table = cares(self.health, self.limits.idle)
         clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
@@ -178,8 +179,11 @@ class Watch:
             seen: What was seen of it.
             comes_back: Whether its agent goes on in another one: what was granted stays.
         """
+        if not self.orders.ours():
+            raise LeaseLostError("another process took the run over: the box is its own")
         try:
             if not comes_back:
+                self._ask(seen)  # what it waits for at its end; that may not have been looked at yet
                 self._revoke(seen)
         except HostError:
             if seen.answers is not False:  # else that is known, and may be why the box is ended
