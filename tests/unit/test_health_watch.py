@@ -113,7 +113,7 @@ def test_what_is_done_follows_the_table(state: State, then: str, nudges: int, en
 
 def test_an_agent_is_nudged_once_in_an_attempt_and_told_why() -> None:
     held = e.AttemptHeld(
-        at=1, attempt="t/p/1", container="c", why="hung: {0}", seconds=1, held_s=0, nudged=True
+        at=1, attempt="t/p/1", container="c", why="hung: {0}", seconds=1, held_s=0
     )
     limit = held.model_copy(update={"nudged": False})
     assert resuming.nudges_left(Known()) == resuming.nudges_left(Known(held=(limit, limit))) == 1
