@@ -23,7 +23,7 @@ from runner.sandbox.usage import Group
 from runner.supervisor import events as e
 from runner.supervisor.attempt import resuming
 from runner.supervisor.attempt.health import Processes, State, cares
-from runner.supervisor.attempt.signals import LINES, Pulse, Scales, Told, Used, processes
+from runner.supervisor.attempt.signals import LINES, Mark, Pulse, Scales, Told, Used, processes
 from runner.supervisor.attempt.spec import Known, Orders
 from runner.supervisor.attempt.watch import UNANSWERED, Watch, Watched, _Nurse
 from runner.tasks.plan import Health, Limits, Patience
@@ -112,10 +112,8 @@ def test_what_is_done_follows_the_table(state: State, then: str, nudges: int, en
 
 
 def test_an_agent_is_nudged_once_in_an_attempt_and_told_why() -> None:
-    held = e.AttemptHeld(
-        at=1, attempt="t/p/1", container="c", why="hung: {0}", seconds=1, held_s=0
-    )
-    limit = held.model_copy(update={"nudged": False})
+    limit = e.AttemptHeld(at=1, attempt="t/p/1", container="c", why="hung: {0}", seconds=1, held_s=0)
+    held = limit.model_copy(update={"cause": "nudge"})
     assert resuming.nudges_left(Known()) == resuming.nudges_left(Known(held=(limit, limit))) == 1
     assert resuming.nudges_left(Known(held=(limit, held))) == 0
     assert "(hung: {0})" in resuming.told_again(held)
@@ -178,12 +176,13 @@ def test_what_an_earlier_process_saw_of_silence_counts(output: Output) -> None:
 
 
 def test_scales_look_for_changes_only_when_that_is_wanted() -> None:
-    found = iter((1, 1, 2, None, 2, 3))
+    found: Iterator[Mark | None] = iter(((1, 9), (1, 9), (1, 8), None, (1, 8), (2, 8)))
     scales = Scales(lambda: False, lambda: next(found))
     scales._compare()
     assert (scales.looks, scales.changes) == (0, 0)
     scales.wanted = True
     for _ in range(6):
+        scales._next = 0
         scales._compare()
     assert (scales.looks, scales.changes) == (5, 2)
 
