@@ -173,7 +173,7 @@ class AgentBox:
             log=rooms.log(spec.run, spec.key),
             orders=orders,
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
-            used=lambda: rooms.disks.used(spec.box, "agent"),
+            mark=self._mark,
             health=spec.task.health,
             nudges=nudges_left(known),
             silence=self._silence(container),
@@ -187,6 +187,15 @@ class AgentBox:
             attempt=str(spec.key),
             frozen=known.frozen(time.time()),
         )
+
+    def _mark(self) -> tuple[int, ...] | None:
+        """Figures of its disk that change when files on it do; None where they are not known."""
+        disks, box = self._rooms.disks, self._spec.box
+        room = disks.room(box, "agent")
+        if room is not None:
+            return room.bytes, room.files
+        used = disks.used(box, "agent")
+        return None if used is None else (used,)
 
     def _silence(self, container: str) -> float:
         """For how long an earlier process saw no sign of life of a container; 0 for one of this process."""

@@ -20,7 +20,7 @@ from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
 from runner.supervisor.attempt.metering import Meter
-from runner.supervisor.attempt.signals import Pulse, Scales, Told, Used
+from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
@@ -82,7 +82,7 @@ class Watch:
         grant: The box's name at the gateway, or None if it has no grant.
         orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
-        used: Bytes that its files take, where that is known.
+        mark: Figures that change when its files do, where they are known.
         health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
@@ -104,7 +104,7 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
-    used: Callable[[], int | None] = lambda: None
+    mark: Callable[[], Mark | None] = lambda: None
     health: Health = field(default_factory=Health)
     nudges: int = 0
     silence: float = 0.0
@@ -131,7 +131,7 @@ class Watch:
         ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
-            Scales(self.exceeds, self.used) as scales,
+            Scales(self.exceeds, self.mark) as scales,
             self.meter or contextlib.nullcontext(),
         ):
             pulse = Pulse(self.reader, table, scales, group, init, self.silence)
