@@ -37,9 +37,9 @@ ENOUGH_MEMORY, ENOUGH_DISK = 4 * GIB, GIB
 LEAST_KEPT = 512 * MIB
 """Less memory does not stay free by default, however small it is."""
 FLOOR = 0.4
-"""Of the memory that is to stay free: with less than this share of it, a host is about to fail. By default that
-is a twenty-fifth of its memory, from 205 MiB to 1.6 GiB. earlyoom kills at a twentieth of any memory, which on
-a large host is a lot; the kubelet evicts at 100 MiB, which one build can take between two looks."""
+"""The share of the memory that is to stay free below which a host is about to fail: by default a twenty-fifth of
+all its memory, from 205 MiB to 1.6 GiB. earlyoom kills at a twentieth, which on a large host is a lot; the
+kubelet evicts at 100 MiB, which one build can take between two looks."""
 
 
 @dataclass(frozen=True)

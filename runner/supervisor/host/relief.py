@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Reading:
-    """The host's memory at a moment, on a clock that only goes forward: what is free, and what must be (bytes)."""
+    """The host's memory at a moment of a clock that only goes forward: bytes that are free, and must be."""
 
     at: float
     free: int
