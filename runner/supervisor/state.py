@@ -83,6 +83,10 @@ class RunState:
     """When it must end."""
     over: bool = False
     """Whether that has come."""
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    short: e.HostShort | None = None
+    """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
     heeded: int = 0
@@ -182,7 +186,14 @@ def begin(run: str, event: e.Event) -> RunState:
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
     return RunState(
-        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+        run,
+        event.plan,
+        event.jobs,
+        event.at,
+        weaker=event.weaker,
+        attempts=attempts,
+        until=event.until,
+        auto=event.auto,
     )
 
 
@@ -190,11 +201,15 @@ def apply(state: RunState, event: e.Event) -> RunState:
     """The state after one more event."""
     if isinstance(event, e.OfAttempt):
         return _attempt_event(state, event)
+    if isinstance(event, e.HostShort | e.JobsChanged):
+        return _host_event(state, event)
     match event:
         case e.RunResumed():
             return replace(
                 state,
                 jobs=event.jobs,
+                auto=event.auto,
+                short=None,
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
@@ -220,7 +235,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.WindowsChanged():
             return replace(state, shut=event.shut)
         case e.RunEnded():
-            return replace(state, ended=event.at, exit_code=event.exit_code)
+            return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
         case e.OrderHeeded():
             return _ordered(state, event)
         case _:
@@ -230,6 +245,12 @@ def apply(state: RunState, event: e.Event) -> RunState:
 def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
     """The state after an order: what it leads to, other events tell."""
     return replace(state, heeded=event.seq)
+
+
+def _host_event(state: RunState, event: e.HostShort | e.JobsChanged) -> RunState:
+    if isinstance(event, e.JobsChanged):
+        return replace(state, jobs=event.jobs)
+    return replace(state, short=event if event.why else None)
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:

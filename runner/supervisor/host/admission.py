@@ -8,7 +8,7 @@ started on what there is: a limit is what it may use at most, and nobody would m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,7 +16,8 @@ from runner.supervisor.host.facts import Disk, Host
 from runner.tasks.plan import GIB, Limits, Value
 from runner.tasks.units import MIB, format_size
 
-Thing = Literal["memory", "cpus", "processes", "disk", "files"]
+Thing = Literal["memory", "cpus", "processes", "disk", "files", "turn"]
+"""What there can be too little of; `turn`: another run has less of the host, and waits too."""
 
 SETTLING = 60.0
 """Seconds after its start in which an attempt is taken to need all of its memory limit yet."""
@@ -37,8 +38,8 @@ ENOUGH_MEMORY, ENOUGH_DISK = 4 * GIB, GIB
 LEAST_KEPT = 512 * MIB
 """Less memory does not stay free by default, however small it is."""
 FLOOR = 0.4
-"""The share of the memory that is to stay free below which a host is about to fail: by default a twenty-fifth of
-all its memory, from 205 MiB to 1.6 GiB. earlyoom kills at a twentieth, which on a large host is a lot; the
+"""The share of the memory that is to stay free below which a host is about to fail: by default a twenty-fifth
+of all its memory, from 205 MiB to 1.6 GiB. earlyoom kills at a twentieth, which on a large host is a lot; the
 kubelet evicts at 100 MiB, which one build can take between two looks."""
 
 
@@ -120,6 +121,15 @@ class Short:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A run of which something waits for the host: since when, and what it has of it so far."""
+
+    run: str
+    since: float
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True)
 class Room:
     """What the host has, and who lives on it.
 
@@ -128,25 +138,22 @@ class Room:
         policy: How much of that is given away.
         claims: What lives, of all runs.
         now: The time, on the clock of the claims.
-        closed: Why nothing is started at all just now; empty if something may be.
+        closed: Why nothing of this run is started at all just now; None if something may be.
     """
 
     host: Host
     policy: Policy = field(default_factory=Policy)
     claims: tuple[Claim, ...] = ()
     now: float = 0.0
-    closed: str = ""
+    closed: Short | None = None
 
     def short(self, needs: Needs) -> Short | None:
         """What there is too little of for one more attempt: the scarcest thing; None where it fits."""
-        lacks = list(self._lacks(needs))
-        if self.closed:
-            lacks.append(Short("memory", self.closed))
-        return min(lacks, key=lambda one: one.share, default=None)
+        return self.closed or min(self._lacks(needs), key=lambda one: one.share, default=None)
 
     def never(self, needs: Needs) -> Short | None:
         """What this host has too little of, even if nothing else lived on it; None where it would fit."""
-        alone = replace(self, claims=(), closed="")
+        alone = replace(self, claims=(), closed=None)
         return min(alone._sums(needs), key=lambda one: one.share, default=None)  # noqa: SLF001 - of its own kind
 
     def taken(self, claim: Claim) -> Room:
@@ -165,6 +172,11 @@ class Room:
             (sum(one.needs.disk for one in claims), self.disk),
         )
         return max(used / there for used, there in most if there is not None and there > 0) if claims else 0.0
+
+    def yields(self, own: Waiting, others: Iterable[Waiting]) -> Waiting | None:
+        """The run whose turn comes before this one's: it waits, and has less, or as much and waits longer."""
+        first = min((own, *others), key=lambda one: (self.share(one.claims), one.since, one.run))
+        return None if first is own else first
 
     @property
     def memory(self) -> int:

@@ -33,7 +33,7 @@ def look(home: Path, engine: EngineFacts | None = None, *, proc: Path = PROC) ->
     """
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     disks = tuple(_disks(home, engine))
-    elsewhere = engine is not None and not _is_here(engine, memory.total)
+    elsewhere = not is_here(engine)
     return Host(
         cores=engine.cpus if engine is not None and engine.cpus else psutil.cpu_count() or 1,
         memory_total=engine.memory if engine is not None and elsewhere else memory.total,
@@ -58,8 +58,12 @@ def pressure(proc: Path = PROC) -> Pressure:
     return Pressure(*(stall(_text(proc / "pressure" / name)) for name in ("cpu", "memory", "io")))
 
 
-def _is_here(engine: EngineFacts, total: int) -> bool:
-    return not engine.memory or abs(engine.memory - total) <= HERE * total
+def is_here(engine: EngineFacts | None) -> bool:
+    """Whether an engine's boxes share this host's memory, as far as that can be told."""
+    if engine is None or not engine.memory:
+        return True
+    total = psutil.virtual_memory().total
+    return abs(engine.memory - total) <= HERE * total
 
 
 def _disks(home: Path, engine: EngineFacts | None) -> Iterator[Disk]:

@@ -59,6 +59,16 @@ class Reading:
     floor: int
     stall: Stall | None = None
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether tasks wait for memory more than they may."""
+        return self.stall is not None and self.stall.full10 >= STALLED
+
+    @property
+    def is_easy(self) -> bool:
+        """Whether there is so much memory that nothing could have to be done."""
+        return not self.is_stalled and self.free > 3 * self.floor
+
 
 @dataclass(frozen=True)
 class Strain:
@@ -110,11 +120,10 @@ def relieve(
         others: What lives of other runs, each of which does the same for itself: the newest of all is meant.
     """
     now, why = reading.at, _too_little(strain, reading)
-    stalled = reading.stall is not None and reading.stall.full10 >= STALLED
     after = replace(
         strain,
         last=reading,
-        stalled_since=_first(strain.stalled_since, now) if stalled else None,
+        stalled_since=_first(strain.stalled_since, now) if reading.is_stalled else None,
         since=_first(strain.since, now) if why else None,
         strained=now if why else strain.strained,
         calm_since=None if why else _calm_since(strain, reading, own),
@@ -133,7 +142,7 @@ def _too_little(strain: Strain, reading: Reading) -> str:
         if reading.free - speed * AHEAD < least:
             return f"the host has {format_size(reading.free)} of memory left, and it goes fast"
     lasts = strain.stalled_since is not None and reading.at - strain.stalled_since >= PERSISTS
-    if lasts and reading.stall is not None and reading.stall.full10 >= STALLED:
+    if lasts and reading.stall is not None and reading.is_stalled:
         return f"the host waited for memory for {reading.stall.full10:.0f} % of the last seconds"
     return ""
 
