@@ -144,8 +144,19 @@ def _detach(
 ) -> int:
     """Begin a run, and leave it to a supervisor of its own; returns the exit code."""
     expected.require_sound()
-    options = ["--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
-    started = e.RunStarted(at=time.time(), plan=made, jobs=expected.jobs, weaker=expected.weaker, until=until)
+    options = [
+        "--jobs",
+        "auto" if expected.auto else str(expected.jobs),
+        *(f"--accept-weaker={name}" for name in accepted),
+    ]
+    started = e.RunStarted(
+        at=time.time(),
+        plan=made,
+        jobs=expected.jobs,
+        auto=expected.auto,
+        weaker=expected.weaker,
+        until=until,
+    )
     detached.write_down(settings, started)
     keeper = detached.start(settings.home, made.run, options, configuration.environment())
     detached.wait_until_taken_up(settings.home, made.run, keeper)
@@ -178,6 +189,7 @@ def _work(
             settings,
             environment,
             jobs=expected.jobs,
+            auto=expected.auto,
             weaker=expected.weaker,
             on_line=interruptions.before(shows.building),
         ) as has,

@@ -17,6 +17,7 @@ from typing import Protocol
 from runner.gateway.grants import Outlook
 from runner.names import AttemptKey
 from runner.sandbox.facts import EngineFacts
+from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.deadline import steady
@@ -24,7 +25,8 @@ from runner.supervisor.host import adapting, claims, machine
 from runner.supervisor.host.admission import Claim, Policy, Room, Short, Waiting
 from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
-from runner.supervisor.places import Turn, living, needs_of
+from runner.supervisor.places import living, needs_of
+from runner.supervisor.schedule import Decision
 from runner.supervisor.state import AttemptState, RunState
 
 LOOK_AGAIN = 1.0
@@ -63,6 +65,17 @@ class ThisHost:
     def memory_free(self) -> int | None:
         """What programs can get without swapping, in bytes; None where boxes live elsewhere."""
         return machine.memory_free() if machine.is_here(self.engine) else None
+
+
+def policy_of(settings: Settings) -> Policy:
+    """How much of the host is given away, as the settings say."""
+    return Policy(
+        memory=settings.overcommit_memory,
+        cpus=settings.overcommit_cpus,
+        disk=settings.overcommit_disk,
+        keep_memory=settings.keep_memory,
+        keep_disk=settings.keep_disk,
+    )
 
 
 @dataclass
@@ -171,15 +184,15 @@ class Capacity:
         """Since when which attempts have found no room, on the clock of `room`."""
         return self._waits
 
-    def tell(self, state: RunState, found: Sequence[Turn]) -> Iterator[e.HostShort]:
+    def tell(self, state: RunState, found: Sequence[Decision]) -> Iterator[e.HostShort]:
         """Remember who found no room, and tell it where that is news.
 
         Args:
             state: The run.
-            found: Whose turn it was and was not, when that was looked at last.
+            found: What was decided of those that could start, with this room.
         """
         now = self._clock()
-        refused = {turn.key: turn.short for turn in found if turn.short is not None}
+        refused = {one.key: one.short for one in found if one.short is not None}
         self._waits = {key: self._waits.get(key, now) for key in refused}
         self._since = min(self._waits.values(), default=None)
         self._refused_at = now if refused else float("-inf")
@@ -244,7 +257,7 @@ class Capacity:
         if self._jobs is None:
             self._jobs = adapting.begin(state.jobs, host.cores, now)
         seen = adapting.Seen(
-            living=sum(1 for _ in living(state)),
+            living=len(state.attempts.living),
             waiting=waiting,
             host=host,
             strained=self._strain.since is not None,

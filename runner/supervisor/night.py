@@ -29,12 +29,13 @@ from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.capacity import Capacity
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
-from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
@@ -69,6 +70,10 @@ class Means:
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    capacity: Capacity | None = None
+    """What the host has for the run; None where nobody asks."""
 
 
 class Night:
@@ -111,10 +116,11 @@ class Night:
         Raises:
             HostError: The journal can't be written.
         """
+        means = self._means
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
+            at=time.time(), plan=plan, jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until
         )
-        row = enter(self._means.journal, self._means.lease, started)
+        row = enter(means.journal, means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -133,9 +139,11 @@ class Night:
         self._state = fold((row.run, row.event) for row in rows)
         if until is None:
             until = still_ahead(self._state, time.time())
+        means = self._means
         self._note(
-            e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
+            e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
+        self._orders.frozen.update(str(one.key) for one in self._state.attempts.values() if one.frozen)
         for attempt in list(self._state.attempts.values()):
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
@@ -164,15 +172,17 @@ class Night:
         return self._state
 
     def _loop(self, lookout: Lookout) -> None:
+        agenda = Agenda(self._state)
         while True:
             self._heed_interruptions()
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
-            for decision in decide(self._state, self._means.jobs):
-                self._carry_out(decision)
+            self._heed_host(lookout, agenda)
+            self._start_what_may(agenda)
+            agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
-            if not self._threads and self._happened.empty() and finished(self._state):
+            if not self._threads and self._happened.empty() and agenda.finished:
                 break
             with contextlib.suppress(queue.Empty):
                 event, noted = self._happened.get(timeout=TICK)
@@ -219,6 +229,29 @@ class Night:
         if shut != self._state.shut:
             self._note(e.WindowsChanged(at=time.time(), shut=shut))
 
+    def _heed_host(self, lookout: Lookout, agenda: Agenda) -> None:
+        """Freeze, let go on or end what the host can't bear, or can again; let more or fewer live."""
+        agenda.follow(self._state)
+        capacity = self._means.capacity
+        if capacity is not None:
+            for event in capacity.tend(self._state, self._orders, lookout.outlooks, agenda.has_ready):
+                self._note(event)
+
+    def _start_what_may(self, agenda: Agenda) -> None:
+        """Start what may be, where there is room for it on the host: no other run looks at that meanwhile."""
+        agenda.follow(self._state)
+        due, capacity = agenda.due(self._state.jobs), self._means.capacity
+        if capacity is None or not any(decision.standing == "start" for decision in due):
+            for decision in due:
+                self._carry_out(decision)
+        elif capacity.may_look():
+            with capacity.room(lambda: self._state) as room:
+                due = agenda.due(self._state.jobs, room, capacity.waits)
+                for decision in due:
+                    self._carry_out(decision)
+            for event in capacity.tell(self._state, due):
+                self._note(event)
+
     def _carry_out(self, decision: Decision) -> None:
         if decision.standing == "start" and decision.base is not None:
             self._begin(decision.key, decision.base)
@@ -241,6 +274,8 @@ class Night:
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
+        if self._means.capacity is not None:
+            self._means.capacity.see(event)
         self._show(row)
 
     def _append(self, event: e.Event) -> Row:

@@ -30,6 +30,8 @@ class Turn:
     key: AttemptKey
     why: str = ""
     short: Short | None = None
+    closes: bool = False
+    """Whether nothing that comes after it can start either."""
 
     @property
     def starts(self) -> bool:
@@ -58,9 +60,12 @@ def turns(
     behind: AttemptKey | None = None
     for key in ready:
         if caps.living >= jobs:
-            yield Turn(key, NO_PLACE)
+            yield Turn(key, NO_PLACE, closes=True)
             continue
-        if why := caps.full_for(key) or (f"behind {behind}, which finds no room" if behind else ""):
+        if behind is not None:
+            yield Turn(key, f"behind {behind}, which finds no room", closes=True)
+            continue
+        if why := caps.full_for(key):
             yield Turn(key, why)
             continue
         short = None if room is None else room.short(needs_of(state, key))
@@ -84,7 +89,7 @@ def needs_of(state: RunState, key: AttemptKey) -> Needs:
 
 def living(state: RunState) -> Iterable[AttemptState]:
     """The attempts that have begun and are not final."""
-    return (attempt for attempt in state.attempts.values() if attempt.phase not in {"queued", "final"})
+    return (state.attempts[key] for key in sorted(state.attempts.living))
 
 
 class _Caps:
