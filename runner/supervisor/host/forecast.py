@@ -39,13 +39,13 @@ class Forecast:
     """
 
     jobs: int
-    auto: bool
     outlets: dict[str, str]
     images: dict[int, list[tuple[str, bool]] | None]
     weaker: tuple[str, ...]
     broken: tuple[doctor.Finding, ...]
     left: str = ""
     unfit: tuple[str, ...] = ()
+    auto: bool = False
 
     def require_sound(self) -> None:
         """Refuse a run on a host that can't bear it.
@@ -59,9 +59,7 @@ class Forecast:
             raise HostError("\n".join(self.unfit), cure=UNFIT_CURE)
 
 
-UNFIT_CURE = (
-    "lower its `limits`, or say how much is given away (CORRAL_OVERCOMMIT_MEMORY, CORRAL_KEEP_MEMORY)"
-)
+UNFIT_CURE = "lower its `limits`, or give more away (CORRAL_OVERCOMMIT_MEMORY, CORRAL_KEEP_MEMORY and others)"
 
 
 def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: str | None) -> Forecast:
