@@ -121,7 +121,9 @@ class Capacity:
     # -- what lives
 
     def see(self, event: e.Event) -> None:
-        """Take in what an attempt uses, as its signs of life tell."""
+        """Take in what an attempt uses, as its signs of life tell, and that one gave back what it had."""
+        if isinstance(event, e.AttemptFinal):
+            self._refused_at = float("-inf")
         if isinstance(event, e.Signs) and event.memory is not None:
             used = self._used.get(AttemptKey.parse(event.attempt))
             if used is not None:
@@ -194,7 +196,9 @@ class Capacity:
         now = self._clock()
         refused = {one.key: one.short for one in found if one.short is not None}
         self._waits = {key: self._waits.get(key, now) for key in refused}
-        self._since = min(self._waits.values(), default=None)
+        waited, self._since = self._since, min(self._waits.values(), default=None)
+        if waited != self._since:  # the others have to know whose turn it is
+            self._show(state, now)
         self._refused_at = now if refused else float("-inf")
         first = next(iter(refused.items()), None)
         if first is None:

@@ -152,9 +152,7 @@ def _room(event: e.Event) -> Text | None:
     """What the host has room for, and what is done where it has none, in words."""
     match event:
         case e.HostShort():
-            words = (
-                f"waiting: {event.why}" if event.why else "there is room again: nothing waits for the host"
-            )
+            words = f"waiting: {event.why}" if event.why else "there is room on the host again"
             return Text(f"{event.attempt}  " if event.attempt else "") + cell(words, "yellow")
         case e.JobsChanged():
             return cell(f"{event.jobs} at once from now on: {event.why}", "dim")

@@ -238,9 +238,10 @@ class Room:
                 "memory", least, free - self.policy.floor(self.host.memory_total), "free", size=True
             )
             return
-        free -= self.policy.kept_memory(self.host.memory_total)
-        free -= sum(one.growth(self.now) for one in self.claims)
-        yield from _too_little("memory", needs.memory, free, "free", size=True)
+        growth = sum(one.growth(self.now) for one in self.claims)
+        free -= self.policy.kept_memory(self.host.memory_total) + growth
+        how = f"free; {format_size(growth)} are kept for what runs" if growth else "free"
+        yield from _too_little("memory", needs.memory, free, how, size=True)
 
     def _free_processes(self, needs: Needs) -> Iterator[Short]:
         processes = self.host.processes
