@@ -26,7 +26,7 @@ from runner.supervisor.host.admission import Claim, Policy, Room, Short, Waiting
 from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
 from runner.supervisor.places import living, needs_of
-from runner.supervisor.schedule import Decision
+from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.state import AttemptState, RunState
 
 LOOK_AGAIN = 1.0
@@ -236,6 +236,9 @@ class Capacity:
             self._others = claims.read(self._home, self._run, now)
             self._show(state, now)
         yield from self._relieve(state, orders, now)
+        if state.short is not None and not waiting:  # nothing that could start is left
+            self._waits, self._since = {}, None
+            yield e.HostShort(at=time.time())
         if state.auto:
             yield from self._adapt(state, list(outlooks), waiting, now)
 
@@ -281,6 +284,40 @@ class Capacity:
         shown = claims.Shown(run=self._run, at=now, claims=self._claims(state, now), waits_since=self._since)
         claims.show(self._home, shown)
         self._shown = now
+
+
+def tend(
+    capacity: Capacity | None,
+    agenda: Agenda,
+    orders: Orders,
+    outlooks: Iterable[Outlook],
+    note: Callable[[e.Event], None],
+) -> None:
+    """Freeze, let go on or end what the host can't bear, or can again; let more or fewer attempts live."""
+    if capacity is not None:
+        for event in capacity.tend(agenda.state, orders, outlooks, agenda.has_ready):
+            note(event)
+
+
+def start(
+    capacity: Capacity | None,
+    agenda: Agenda,
+    state: Callable[[], RunState],
+    carry_out: Callable[[Decision], None],
+    note: Callable[[e.Event], None],
+) -> None:
+    """Do what is due, where there is room on the host for what is to start: no other run looks meanwhile."""
+    due = agenda.due(agenda.state.jobs)
+    if capacity is None or not any(decision.standing == "start" for decision in due):
+        for decision in due:
+            carry_out(decision)
+    elif capacity.may_look():
+        with capacity.room(state) as room:
+            due = agenda.due(agenda.state.jobs, room, capacity.waits)
+            for decision in due:
+                carry_out(decision)
+        for event in capacity.tell(state(), due):
+            note(event)
 
 
 def _by_a_person(state: RunState, claim: Claim) -> bool:

@@ -98,6 +98,18 @@ class OrderHeeded(Happened):
     """Why it could not be done; empty if it was."""
 
 
+class RunPaused(Happened):
+    """A person asked that nothing new be started for now; `attempt.frozen` tells of what lives."""
+
+    kind: Literal["run.paused"] = "run.paused"
+
+
+class RunUnpaused(Happened):
+    """A person asked that the run go on."""
+
+    kind: Literal["run.unpaused"] = "run.unpaused"
+
+
 class RunOver(Happened):
     """The end came that was set for the run: nothing more is started, and what runs comes home."""
 
@@ -315,6 +327,8 @@ Event = Annotated[
     | Draining
     | Stopping
     | OrderHeeded
+    | RunPaused
+    | RunUnpaused
     | RunOver
     | WindowsChanged
     | HostShort

@@ -24,12 +24,11 @@ from runner.agents import catalog
 from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
+from runner.supervisor import capacity, orders
 from runner.supervisor import events as e
-from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
-from runner.supervisor.capacity import Capacity
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
@@ -72,7 +71,7 @@ class Means:
     weaker: tuple[str, ...] = ()
     auto: bool = False
     """Whether `jobs` follows what the host bears."""
-    capacity: Capacity | None = None
+    capacity: capacity.Capacity | None = None
     """What the host has for the run; None where nobody asks."""
 
 
@@ -143,8 +142,9 @@ class Night:
         self._note(
             e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
-        self._orders.frozen.update(str(one.key) for one in self._state.attempts.values() if one.frozen)
         for attempt in list(self._state.attempts.values()):
+            if attempt.frozen is not None:
+                self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
                 self._launch(attempt.key, attempt.base, told)
@@ -178,8 +178,10 @@ class Night:
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
-            self._heed_host(lookout, agenda)
-            self._start_what_may(agenda)
+            agenda.follow(self._state)
+            capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
+            agenda.follow(self._state)
+            capacity.start(self._means.capacity, agenda, lambda: self._state, self._carry_out, self._note)
             agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
             if not self._threads and self._happened.empty() and agenda.finished:
@@ -216,7 +218,32 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Pause() | orders.Unpause():
+                return self._pause(order)
         return ""
+
+    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
+        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
+        pausing = isinstance(order, orders.Pause)
+        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
+        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
+        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
+        if order.attempts and not chosen:
+            return "none of them lives"
+        if not order.attempts and pausing != self._state.paused:
+            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
+        for attempt in chosen:
+            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+            if pausing and not frozen:
+                self._freeze(attempt.key)
+            elif frozen and not pausing:
+                self._orders.frozen.discard(str(attempt.key))
+                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
+        return ""
+
+    def _freeze(self, key: AttemptKey) -> None:
+        self._orders.frozen.add(str(key))
+        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:
@@ -228,29 +255,6 @@ class Night:
         shut = shut_profiles(self._asking, lookout.outlooks, self._state.shut, time.time())
         if shut != self._state.shut:
             self._note(e.WindowsChanged(at=time.time(), shut=shut))
-
-    def _heed_host(self, lookout: Lookout, agenda: Agenda) -> None:
-        """Freeze, let go on or end what the host can't bear, or can again; let more or fewer live."""
-        agenda.follow(self._state)
-        capacity = self._means.capacity
-        if capacity is not None:
-            for event in capacity.tend(self._state, self._orders, lookout.outlooks, agenda.has_ready):
-                self._note(event)
-
-    def _start_what_may(self, agenda: Agenda) -> None:
-        """Start what may be, where there is room for it on the host: no other run looks at that meanwhile."""
-        agenda.follow(self._state)
-        due, capacity = agenda.due(self._state.jobs), self._means.capacity
-        if capacity is None or not any(decision.standing == "start" for decision in due):
-            for decision in due:
-                self._carry_out(decision)
-        elif capacity.may_look():
-            with capacity.room(lambda: self._state) as room:
-                due = agenda.due(self._state.jobs, room, capacity.waits)
-                for decision in due:
-                    self._carry_out(decision)
-            for event in capacity.tell(self._state, due):
-                self._note(event)
 
     def _carry_out(self, decision: Decision) -> None:
         if decision.standing == "start" and decision.base is not None:

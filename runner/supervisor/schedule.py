@@ -18,6 +18,7 @@ from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
+PAUSED = "until the run goes on (`corral unpause`)"
 NOT_BEFORE_END = "the run's end came before it started"
 
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
@@ -73,6 +74,11 @@ class Agenda:
     def finished(self) -> bool:
         """Whether nothing lives and nothing will be started any more."""
         return self._open == 0
+
+    @property
+    def state(self) -> RunState:
+        """How the run stood when that was taken in last."""
+        return self._state
 
     @property
     def has_ready(self) -> bool:
@@ -213,6 +219,8 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(
             key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
         )
+    if state.paused:
+        return Decision(key, "wait", PAUSED)
     return Decision(key, "start", base=needs.base)
 
 

@@ -90,6 +90,8 @@ class RunState:
     """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    paused: bool = False
+    """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
@@ -233,15 +235,17 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return _room_event(state, event)
         case e.RunEnded():
             return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded():
+        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
             return state
 
 
-def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
-    """The state after an order: what it leads to, other events tell."""
-    return replace(state, heeded=event.seq)
+def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+    """The state after an order of another process, or what it led to."""
+    if isinstance(event, e.OrderHeeded):
+        return replace(state, heeded=event.seq)
+    return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:
