@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     """The same for the disk of the state directory: few fill theirs."""
     keep_memory: Size | None = None
     """Memory that stays free for others, like `2GiB`; a tenth of all by default, from 512 MiB to 4 GiB."""
+    critical_memory: Size | None = None
+    """With less free memory agents are frozen, and then ended; two fifths of what stays free by default."""
     keep_disk: Size | None = None
     """Room that stays free on a disk, like `5GiB`; a twentieth by default, and 1 GiB at most."""
     box_uid: int = Field(default=BOX_UID, ge=1, le=2**31)

@@ -74,6 +74,7 @@ def policy_of(settings: Settings) -> Policy:
         cpus=settings.overcommit_cpus,
         disk=settings.overcommit_disk,
         keep_memory=settings.keep_memory,
+        critical_memory=settings.critical_memory,
         keep_disk=settings.keep_disk,
     )
 

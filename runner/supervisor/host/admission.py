@@ -51,6 +51,7 @@ class Policy:
     cpus: float = 10.0
     disk: float = 8.0
     keep_memory: int | None = None
+    critical_memory: int | None = None
     keep_disk: int | None = None
 
     def kept_memory(self, total: int) -> int:
@@ -60,7 +61,8 @@ class Policy:
 
     def floor(self, total: int) -> int:
         """Bytes of free memory below which a host is about to fail."""
-        return int(FLOOR * self.kept_memory(total))
+        usual = int(FLOOR * self.kept_memory(total))
+        return usual if self.critical_memory is None else self.critical_memory
 
     def kept_disk(self, total: int) -> int:
         """Bytes that stay free on a disk: a twentieth by default, and 1 GiB at most."""
