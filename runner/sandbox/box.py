@@ -83,8 +83,8 @@ ours included, before its own, and ways out that don't exist where there is no n
 a value removes the image's (Engine API 1.41, "Create a container"). A profile's `env:` can set them."""
 
 OOM_SCORE = 500
-"""Of 1000: where the host runs out of memory, its kernel ends something in a box before anything else, such as
-the supervisor (proc(5), oom_score_adj). At its own limit a box's processes are compared with each other only."""
+"""Of 1000: where the host runs out of memory, its kernel ends something in a box before the supervisor and
+the gateway (proc(5), oom_score_adj). At its own limit a box's processes are compared with each other alone."""
 
 LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
 """The kernel's loop devices and their control device: Documentation/admin-guide/devices.txt."""

@@ -248,7 +248,8 @@ class Capacity:
         if free is None:
             return
         host = self._look(now)
-        reading = Reading(now, free, self._policy.floor(host.memory_total), host.pressure.memory)
+        least, enough = self._policy.floor(host.memory_total), self._policy.enough(host.memory_total)
+        reading = Reading(now, free, least, enough, host.pressure.memory)
         own: list[Claim] = []
         if orders.frozen or not reading.is_easy:  # else there is nothing to do, whoever lives
             own = [one for one in self._claims(state, now) if one.attempt not in orders.given_up]

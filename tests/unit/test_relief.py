@@ -16,6 +16,7 @@ from runner.supervisor.host.relief import (
     COOLING,
     EFFECT,
     LONGEST,
+    LONGEST_ALONE,
     PATIENCE,
     PERSISTS,
     Reading,
@@ -25,7 +26,7 @@ from runner.supervisor.host.relief import (
 )
 from runner.tasks.units import GIB, MIB
 
-FLOOR = GIB
+FLOOR, ENOUGH = GIB, 2 * GIB
 
 
 def box(name: str, since: float, used: int | None = 2 * GIB, frozen: float | None = None) -> Claim:
@@ -69,7 +70,7 @@ class Host:
                 used = (one.used or 0) + more
                 self.boxes[name] = one.model_copy(update={"used": used, "peak": max(used, one.peak or 0)})
             self.lowest = min(self.lowest, self.free)
-            reading = Reading(self.now, int(self.free), FLOOR)
+            reading = Reading(self.now, int(self.free), FLOOR, ENOUGH)
             self.strain, step = relieve(self.strain, reading, list(self.boxes.values()))
             if step is not None:
                 self.do(step)
@@ -138,7 +139,7 @@ def test_tasks_that_only_wait_for_memory_are_relieved_too() -> None:
     thrashing = Stall(some10=80, full10=40)
     taken = []
     for tick in range(round((PERSISTS + PATIENCE + 2) / 0.5)):
-        reading = Reading(tick * 0.5, 10 * GIB, FLOOR, thrashing)
+        reading = Reading(tick * 0.5, 10 * GIB, FLOOR, ENOUGH, thrashing)
         strain, step = relieve(strain, reading, boxes)
         if step is not None:
             taken.append((reading.at, step.do, step.attempt))
@@ -152,7 +153,7 @@ def test_tasks_that_only_wait_for_memory_are_relieved_too() -> None:
 
 def test_one_that_holds_next_to_nothing_is_not_what_the_memory_went_to() -> None:
     small = [box("hog", 0), box("small", 5, used=10 * MIB), box("new", 9, used=None)]
-    low = Reading(100, FLOOR - 1, FLOOR)
+    low = Reading(100, FLOOR - 1, FLOOR, ENOUGH)
     _, step = relieve(Strain(), low, small[:2])
     assert step is not None
     assert (step.do, step.attempt) == ("freeze", "hog")
@@ -163,12 +164,12 @@ def test_one_that_holds_next_to_nothing_is_not_what_the_memory_went_to() -> None
 
 def test_of_several_runs_the_one_with_the_newest_acts() -> None:
     ours, theirs = [box("a", 1), box("b", 3)], [box("c", 2), box("d", 4)]
-    low = Reading(100, FLOOR - 1, FLOOR)
+    low = Reading(100, FLOOR - 1, FLOOR, ENOUGH)
     assert relieve(Strain(), low, ours, theirs)[1] is None
     step = relieve(Strain(), low, theirs, ours)[1]
     assert step is not None
     assert (step.do, step.attempt) == ("freeze", "d")
-    desperate = Reading(100, FLOOR // 3, FLOOR)
+    desperate = Reading(100, FLOOR // 3, FLOOR, ENOUGH)
     step = relieve(Strain(), desperate, ours, theirs)[1]
     assert step is not None
     assert step.attempt == "b", "then everybody does what it can"
@@ -176,14 +177,21 @@ def test_of_several_runs_the_one_with_the_newest_acts() -> None:
 
 def test_what_is_frozen_for_too_long_gives_its_memory_back() -> None:
     frozen = box("t", 0, frozen=100)
-    strain, step = relieve(Strain(), Reading(100 + LONGEST, int(1.5 * FLOOR), FLOOR), [box("o", 0), frozen])
+    strain, step = relieve(
+        Strain(), Reading(100 + LONGEST, int(1.5 * FLOOR), FLOOR, ENOUGH), [box("o", 0), frozen]
+    )
+    alone = Reading(100 + LONGEST_ALONE, int(1.5 * FLOOR), FLOOR, ENOUGH)
+    assert relieve(Strain(), alone, [box("o", 0), frozen])[1] is None
+    sooner = relieve(Strain(), alone, [frozen])[1]
+    assert sooner is not None
+    assert sooner.do == "end", "nobody is there who could give something back"
     assert step is not None
     assert (step.do, step.attempt) == ("end", "t")
     assert not strain.cooling(100 + LONGEST)
 
 
 def test_nothing_starts_for_a_while_after_it_was_too_little() -> None:
-    strain, _ = relieve(Strain(), Reading(100, FLOOR - 1, FLOOR), [])
+    strain, _ = relieve(Strain(), Reading(100, FLOOR - 1, FLOOR, ENOUGH), [])
     assert strain.cooling(100)
     assert strain.cooling(100 + COOLING - 1)
     assert not strain.cooling(100 + COOLING)
@@ -201,7 +209,7 @@ def test_whatever_happens_only_the_living_are_touched_and_never_in_a_burst(
     strain, now, ended, froze = Strain(), 0.0, float("-inf"), float("-inf")
     for wait, free, full in readings:
         now += wait
-        reading = Reading(now, free, FLOOR, Stall(full10=full))
+        reading = Reading(now, free, FLOOR, ENOUGH, Stall(full10=full))
         strain, step = relieve(strain, reading, list(boxes.values()))
         if step is None:
             continue

@@ -64,6 +64,10 @@ class Policy:
         usual = int(FLOOR * self.kept_memory(total))
         return usual if self.critical_memory is None else self.critical_memory
 
+    def enough(self, total: int) -> int:
+        """Bytes of free memory with which it is not: by default, what is to stay free."""
+        return self.floor(total) + int((1 - FLOOR) * self.kept_memory(total))
+
     def kept_disk(self, total: int) -> int:
         """Bytes that stay free on a disk: a twentieth by default, and 1 GiB at most."""
         return min(ENOUGH_DISK, total // 20) if self.keep_disk is None else self.keep_disk

@@ -26,7 +26,7 @@ FRESH = 15.0
 """Seconds for which what a run says counts, whether it can be asked or not."""
 STILL_WAITS = 10.0
 """Seconds for which a run counts as waiting that said so: one that hangs keeps nobody from anything."""
-PATIENCE = 5.0
+PATIENCE = 1.0
 """Seconds that another run may take with the lock before this one looks again later."""
 
 

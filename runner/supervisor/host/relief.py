@@ -14,7 +14,7 @@ from typing import Literal
 
 from runner.supervisor.host.admission import Claim
 from runner.supervisor.host.facts import Stall
-from runner.tasks.units import format_size
+from runner.tasks.units import MIB, format_size
 
 STALLED = 25.0
 """Percent of the last ten seconds in which every task that could have run waited for memory. systemd-oomd
@@ -29,16 +29,16 @@ EFFECT = 1.5
 """The same where hardly anything is left: a killed box needs it to give its memory back."""
 AHEAD = 1.0
 """Seconds: memory that would be at its floor by then, as fast as it goes, is taken to be there."""
-LONGEST = 900.0
-"""Seconds for which one is left frozen: then there is no memory for it, and it gives back what it holds."""
+LONGEST, LONGEST_ALONE = 900.0, 60.0
+"""Seconds for which one is left frozen: then there is no memory for it, and it gives back what it holds. That
+is sooner where no attempt goes on any more that could give something back."""
 CALM = 10.0
 """Seconds for which there must be enough memory before something that is frozen goes on."""
-RECOVERED = 2.0
-"""Enough is this many times the floor, besides what an agent that goes on is taken to grow by."""
 COOLING = 30.0
 """Seconds after the last strain in which nothing is started."""
-MATTERS = 0.1
-"""An agent that holds less than this share of what the largest holds is not what the memory went to."""
+MATTERS, LEAST = 0.1, 64 * MIB
+"""An agent that holds less than this share of what the largest holds is not what the memory went to; nor is
+one that holds less than so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Reading:
-    """The host's memory at a moment of a clock that only goes forward: bytes that are free, and must be."""
+    """The host's memory at a moment of a clock that only goes forward. Sizes are bytes.
+
+    Attributes:
+        free: What is free.
+        floor: With less than that, the host is about to fail.
+        enough: With so much, it is not likely to.
+    """
 
     at: float
     free: int
     floor: int
+    enough: int
     stall: Stall | None = None
 
     @property
@@ -67,7 +74,7 @@ class Reading:
     @property
     def is_easy(self) -> bool:
         """Whether there is so much memory that nothing could have to be done."""
-        return not self.is_stalled and self.free > 3 * self.floor
+        return not self.is_stalled and self.free > 2 * self.enough - self.floor
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ def relieve(
         strained=now if why else strain.strained,
         calm_since=None if why else _calm_since(strain, reading, own),
     )
-    step = _against(after, reading, own, others, why) if why else _recover(after, now, own)
+    step = _against(after, reading, own, others, why) if why else _recover(after, now, own, others)
     return after.after(step, now), step
 
 
@@ -137,7 +144,7 @@ def _too_little(strain: Strain, reading: Reading) -> str:
     least, before = reading.floor, strain.last
     if reading.free < least:
         return f"the host has {format_size(reading.free)} of memory left"
-    if before is not None and 0 < reading.at - before.at <= AHEAD and reading.free < 2 * least:
+    if before is not None and 0 < reading.at - before.at <= AHEAD and reading.free < reading.enough:
         speed = (before.free - reading.free) / (reading.at - before.at)
         if reading.free - speed * AHEAD < least:
             return f"the host has {format_size(reading.free)} of memory left, and it goes fast"
@@ -152,7 +159,7 @@ def _calm_since(strain: Strain, reading: Reading, own: Sequence[Claim]) -> float
     frozen = min((one for one in own if one.frozen), key=_age, default=None)
     alone = all(one.frozen for one in own)
     growth = 0 if frozen is None or alone else frozen.growth(reading.at)
-    if reading.free < RECOVERED * reading.floor + growth:
+    if reading.free < reading.enough + growth:
         return None
     return _first(strain.calm_since, reading.at)
 
@@ -179,16 +186,18 @@ def _against(
 def _newest(own: Sequence[Claim], others: Sequence[Claim]) -> Claim | None:
     """The newest of those that hold much, if it is one of ours; None where another run's is meant."""
     largest = max((one.used or 0 for one in (*own, *others)), default=0)
-    matter = [one for one in (*own, *others) if one.used is None or one.used >= MATTERS * largest]
+    least = max(LEAST, MATTERS * largest)
+    matter = [one for one in (*own, *others) if one.used is None or one.used >= least]
     newest = max(matter, key=_age, default=None)
     return newest if any(newest is one for one in own) else None
 
 
-def _recover(strain: Strain, now: float, own: Sequence[Claim]) -> Step | None:
+def _recover(strain: Strain, now: float, own: Sequence[Claim], others: Sequence[Claim]) -> Step | None:
     """Let the oldest of what is frozen go on where there has been enough memory for long enough."""
     frozen = sorted((one for one in own if one.frozen), key=_age)
+    longest = LONGEST if any(not one.frozen for one in (*own, *others)) else LONGEST_ALONE
     for one in frozen:
-        if one.frozen_since is not None and now - one.frozen_since >= LONGEST:
+        if one.frozen_since is not None and now - one.frozen_since >= longest:
             return Step("end", one.attempt, "there was no memory for it to go on")
     if not frozen or strain.calm_since is None or now - strain.calm_since < CALM:
         return None
