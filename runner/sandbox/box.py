@@ -84,7 +84,7 @@ a value removes the image's (Engine API 1.41, "Create a container"). A profile's
 
 OOM_SCORE = 500
 """Of 1000: where the host runs out of memory, its kernel ends something in a box before the supervisor and
-the gateway (proc(5), oom_score_adj). At its own limit a box's processes are compared with each other alone."""
+the gateway (proc(5), oom_score_adj). At its own limit it compares processes of that box with each other."""
 
 LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
 """The kernel's loop devices and their control device: Documentation/admin-guide/devices.txt."""
