@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.orders import Order
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
@@ -188,7 +189,7 @@ class BoxStarted(OfAttempt):
 
 
 class AttemptHeld(OfAttempt):
-    """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
+    """Its agent died of a limit of its provider's, or with the machine, and goes on in a new container.
 
     `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
     held, and the part of that which the gateway's own count holds. The other figures are this container's.
@@ -197,6 +198,7 @@ class AttemptHeld(OfAttempt):
     kind: Literal["attempt.held"] = "attempt.held"
     container: str
     why: Words
+    cause: Literal["limit", "machine"] = "limit"
     session: str | None = None
     """Under which its agent goes on; None for one that begins anew on the same files."""
     exit_code: int | None = None
@@ -237,6 +239,8 @@ class AttemptEnded(OfAttempt):
     """Seconds in which the gateway held it, or in which it waited to go on; they are no working time."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
+    """What its boxes used in all, by the record of its meter; None where there is no record."""
     requests: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None

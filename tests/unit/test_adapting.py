@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gateway.grants import Outlook
+from runner.sandbox.pressure import Pressure, Stall
 from runner.supervisor.host.adapting import Jobs, Seen, adapt, begin, first_jobs, paced
-from runner.supervisor.host.facts import Host, Pressure, Stall
+from runner.supervisor.host.facts import Host
 from runner.tasks.units import GIB
 
 IDLE = Host(
@@ -18,10 +19,12 @@ IDLE = Host(
     memory_free=30 * GIB,
     disk_free=GIB,
     load=1.0,
-    pressure=Pressure(cpu=Stall(some10=5), memory=Stall()),
+    pressure=Pressure(cpu=Stall(5, 0, 0, 0), memory=Stall(0, 0, 0, 0)),
 )
-BUSY = dataclasses.replace(IDLE, load=20.0, pressure=Pressure(cpu=Stall(some10=90), memory=Stall()))
-THRASHING = dataclasses.replace(IDLE, pressure=Pressure(cpu=Stall(), memory=Stall(some10=30)))
+BUSY = dataclasses.replace(
+    IDLE, load=20.0, pressure=Pressure(cpu=Stall(90, 0, 0, 0), memory=Stall(0, 0, 0, 0))
+)
+THRASHING = dataclasses.replace(IDLE, pressure=Pressure(cpu=Stall(0, 0, 0, 0), memory=Stall(30, 0, 0, 0)))
 BLIND = dataclasses.replace(IDLE, load=None, pressure=Pressure())
 
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from runner.locks import locked
 from runner.names import AttemptKey
+from runner.sandbox.pressure import Pressure, Stall
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.capacity import TELL_AGAIN, TELL_OTHER, Capacity
 from runner.supervisor.host import claims
 from runner.supervisor.host.admission import Claim, Needs, Policy
-from runner.supervisor.host.facts import Disk, Host, Pressure, Stall
+from runner.supervisor.host.facts import Disk, Host
 from runner.supervisor.host.relief import CALM, COOLING, PATIENCE
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.state import RunState, apply
@@ -267,7 +268,7 @@ def test_what_a_person_froze_stays_frozen(world: World) -> None:
 
 
 def test_where_nobody_says_a_number_it_follows_the_host(world: World) -> None:
-    world.pressure, world.load = Pressure(cpu=Stall(some10=1), memory=Stall()), 0.5
+    world.pressure, world.load = Pressure(cpu=Stall(1, 0, 0, 0), memory=Stall(0, 0, 0, 0)), 0.5
     run = Run(world, "one", *[1] * 12, jobs=4, auto=True)
     assert len(run.round()) == 4
     for _ in range(20):
@@ -275,7 +276,7 @@ def test_where_nobody_says_a_number_it_follows_the_host(world: World) -> None:
         run.round()
     assert run.state.jobs == 5
     assert len(run.living) == 5
-    world.pressure, world.load = Pressure(cpu=Stall(some10=95), memory=Stall()), 30.0
+    world.pressure, world.load = Pressure(cpu=Stall(95, 0, 0, 0), memory=Stall(0, 0, 0, 0)), 30.0
     for _ in range(40):
         world.now += 1
         run.round()

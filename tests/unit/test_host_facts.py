@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.sandbox.facts import EngineFacts, engine_facts
+from runner.sandbox.pressure import Pressure
 from runner.supervisor.host import machine
-from runner.supervisor.host.facts import Pressure, Processes, Stall, stall, tasks_of
+from runner.supervisor.host.facts import Processes, tasks_of
 
 CAPTURED = Path(__file__).parent / "captured" / "hosts"
 
@@ -20,28 +21,13 @@ def engine(memory: int, cpus: int = 3, root: str = "/nowhere") -> EngineFacts:
     return engine_facts({"MemTotal": memory, "NCPU": cpus, "DockerRootDir": root}, {})
 
 
-def test_captured_pressure_is_read() -> None:
-    assert stall((CAPTURED / "pressure-cpu").read_text()) == Stall(some10=93.45, some60=94.35, full10=0)
-    assert stall((CAPTURED / "pressure-io").read_text()) == Stall(some10=7.91, some60=6.04, full10=0)
-    assert stall((CAPTURED / "pressure-memory").read_text()) == Stall()
-
-
-def test_an_older_kernel_tells_no_full_of_the_cpus() -> None:
-    assert stall("some avg10=1.00 avg60=2.00 avg300=3.00 total=4\n") == Stall(1, 2, 0)
-
-
-@given(st.text() | st.text("some fulavg10=.=\n "))
+@given(st.text())
 def test_whatever_stands_there_is_read_or_unknown(text: str) -> None:
-    assert stall(text) is None or isinstance(stall(text), Stall)
     assert tasks_of(text) is None or isinstance(tasks_of(text), int)
 
 
 def test_how_many_tasks_there_are() -> None:
     assert tasks_of((CAPTURED / "loadavg").read_text()) == 481
-
-
-def test_a_kernel_without_pressure_tells_none(tmp_path: Path) -> None:
-    assert machine.pressure(tmp_path) == Pressure()
 
 
 def test_this_host_is_seen_as_it_is(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.sandbox.pressure import Stall
 from runner.supervisor.host.admission import Claim, Needs
-from runner.supervisor.host.facts import Stall
 from runner.supervisor.host.relief import (
     APART,
     CALM,
@@ -136,7 +136,7 @@ def test_memory_that_goes_fast_is_saved_in_time(speed: float) -> None:
 
 def test_tasks_that_only_wait_for_memory_are_relieved_too() -> None:
     strain, boxes = Strain(), [box("t0", 0), box("t1", 1)]
-    thrashing = Stall(some10=80, full10=40)
+    thrashing = Stall(80, 40, 0, 0)
     taken = []
     for tick in range(round((PERSISTS + PATIENCE + 2) / 0.5)):
         reading = Reading(tick * 0.5, 10 * GIB, FLOOR, ENOUGH, thrashing)
@@ -209,7 +209,7 @@ def test_whatever_happens_only_the_living_are_touched_and_never_in_a_burst(
     strain, now, ended, froze = Strain(), 0.0, float("-inf"), float("-inf")
     for wait, free, full in readings:
         now += wait
-        reading = Reading(now, free, FLOOR, ENOUGH, Stall(full10=full))
+        reading = Reading(now, free, FLOOR, ENOUGH, Stall(full, full, 0, 0))
         strain, step = relieve(strain, reading, list(boxes.values()))
         if step is None:
             continue

@@ -106,10 +106,10 @@ def _changed(jobs: Jobs, at_once: int, why: str, now: float) -> Jobs:
 def _busy(host: Host) -> str:
     """What tasks wait for too much, in words; empty if they don't."""
     cpu, memory = host.pressure.cpu, host.pressure.memory
-    if memory is not None and memory.some10 > BUSY_MEMORY:
-        return f"tasks waited for memory for {memory.some10:.0f} % of the last seconds"
+    if memory is not None and memory.some > BUSY_MEMORY:
+        return f"tasks waited for memory for {memory.some:.0f} % of the last seconds"
     loaded = host.load is not None and host.load > BUSY_LOAD * host.cores
-    if loaded and (cpu is None or cpu.some10 > BUSY_CPU):
+    if loaded and (cpu is None or cpu.some > BUSY_CPU):
         return f"the load is {host.load:.1f} on {host.cores} cores"
     return ""
 
@@ -117,8 +117,8 @@ def _busy(host: Host) -> str:
 def _idle(host: Host) -> bool:
     """Whether processors and memory bear more; where that is unknown, they are not taken to."""
     cpu, memory = host.pressure.cpu, host.pressure.memory
-    if memory is not None and memory.some10 > IDLE_MEMORY:
+    if memory is not None and memory.some > IDLE_MEMORY:
         return False
-    if cpu is not None and cpu.some10 > IDLE_CPU:
+    if cpu is not None and cpu.some > IDLE_CPU:
         return False
     return host.load is not None and host.load < IDLE_LOAD * host.cores

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from runner.sandbox.pressure import Pressure
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -27,28 +29,6 @@ class Processes:
 
 
 @dataclass(frozen=True)
-class Stall:
-    """How much of the last seconds was lost by waiting for one thing, in percent.
-
-    `some`: at least one task waited; `full`: all that could have run did. Over the last 10 and 60 s.
-    Source: Linux, Documentation/accounting/psi.rst.
-    """
-
-    some10: float = 0.0
-    some60: float = 0.0
-    full10: float = 0.0
-
-
-@dataclass(frozen=True)
-class Pressure:
-    """What tasks of the host waited for; None where the kernel does not tell."""
-
-    cpu: Stall | None = None
-    memory: Stall | None = None
-    io: Stall | None = None
-
-
-@dataclass(frozen=True)
 class Host:
     """What the host has. `disk_free` is where the state directory lies.
 
@@ -67,19 +47,6 @@ class Host:
     processes: Processes = Processes()
     load: float | None = None
     pressure: Pressure = field(default_factory=Pressure)
-
-
-def stall(text: str) -> Stall | None:
-    """The figures of one file of /proc/pressure; None if it is not one."""
-    rows: dict[str, dict[str, float]] = {}
-    try:
-        for line in text.splitlines():
-            name, *fields = line.split()
-            rows[name] = {key: float(value) for key, _, value in (one.partition("=") for one in fields)}
-        some, full = rows["some"], rows.get("full", {})  # Linux before 5.13 tells no `full` of the CPUs
-        return Stall(some["avg10"], some["avg60"], full.get("avg10", 0.0))
-    except (KeyError, ValueError):
-        return None
 
 
 def tasks_of(loadavg: str) -> int | None:

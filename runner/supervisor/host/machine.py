@@ -6,13 +6,17 @@ What can't be read, as on other systems than Linux, is unknown.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from runner.sandbox import pressure
 from runner.sandbox.facts import EngineFacts
-from runner.supervisor.host.facts import Disk, Host, Pressure, Processes, stall, tasks_of
+from runner.sandbox.pressure import Pressure
+from runner.supervisor.host.facts import Disk, Host, Processes, tasks_of
+from runner.supervisor.host.readings import Readings
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -44,18 +48,13 @@ def look(home: Path, engine: EngineFacts | None = None, *, proc: Path = PROC) ->
         disks=disks,
         processes=Processes() if elsewhere else _processes(proc),
         load=None if elsewhere else _load(),
-        pressure=Pressure() if elsewhere else pressure(proc),
+        pressure=Pressure() if elsewhere else pressure.of_host(proc / "pressure"),
     )
 
 
 def memory_free() -> int:
     """What programs can get without swapping, in bytes; quick enough to be asked several times a second."""
     return int(psutil.virtual_memory().available)
-
-
-def pressure(proc: Path = PROC) -> Pressure:
-    """What tasks of this host waited for lately (/proc/pressure, since Linux 4.20)."""
-    return Pressure(*(stall(_text(proc / "pressure" / name)) for name in ("cpu", "memory", "io")))
 
 
 def is_here(engine: EngineFacts | None) -> bool:
@@ -112,6 +111,27 @@ def own_tasks_left(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
             most = [(_number(one / "pids.max"), _number(one / "pids.current")) for one in chain]
             left += [most - used for most, used in most if most is not None and used is not None]
     return max(0, min(left)) if left else None
+
+
+def readings(home: Path) -> Readings:
+    """What the host uses now; cheap enough to be asked once a second."""
+    memory, swap, spent = psutil.virtual_memory(), psutil.swap_memory(), psutil.cpu_times()
+    disk = psutil.disk_usage(str(next(folder for folder in (home, *home.parents) if folder.exists())))
+    idle = spent.idle + getattr(spent, "iowait", 0.0)
+    of_guests = getattr(spent, "guest", 0.0) + getattr(spent, "guest_nice", 0.0)  # counted as user time, too
+    return Readings(
+        at=time.monotonic(),
+        cores=psutil.cpu_count() or 1,
+        busy_seconds=sum(spent) - idle - of_guests,
+        memory_total=memory.total,
+        memory_available=memory.available,
+        swap_total=swap.total,
+        swap_used=swap.used,
+        load=psutil.getloadavg(),
+        disk_total=disk.total,
+        disk_free=disk.free,
+        pressure=pressure.of_host(),
+    )
 
 
 def _load() -> float | None:

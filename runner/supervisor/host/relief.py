@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from runner.sandbox.pressure import Stall
 from runner.supervisor.host.admission import Claim
-from runner.supervisor.host.facts import Stall
 from runner.tasks.units import MIB, format_size
 
 STALLED = 25.0
@@ -69,7 +69,7 @@ class Reading:
     @property
     def is_stalled(self) -> bool:
         """Whether tasks wait for memory more than they may."""
-        return self.stall is not None and self.stall.full10 >= STALLED
+        return self.stall is not None and (self.stall.full or 0.0) >= STALLED
 
     @property
     def is_easy(self) -> bool:
@@ -150,7 +150,7 @@ def _too_little(strain: Strain, reading: Reading) -> str:
             return f"the host has {format_size(reading.free)} of memory left, and it goes fast"
     lasts = strain.stalled_since is not None and reading.at - strain.stalled_since >= PERSISTS
     if lasts and reading.stall is not None and reading.is_stalled:
-        return f"the host waited for memory for {reading.stall.full10:.0f} % of the last seconds"
+        return f"the host waited for memory for {reading.stall.full:.0f} % of the last seconds"
     return ""
 
 
