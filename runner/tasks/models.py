@@ -311,7 +311,7 @@ class TaskFile(Part):
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None
     """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
-    repositories: dict[Repository, RepositoryPart] = {}
+    repositories: dict[Repository, RepositoryPart] = Field(default_factory=dict)
     """What holds for one repository, by what `repo:` says of it; `.` where nothing does."""
     history: HistoryText = "full"
     """What boxes see of the past: `full` up to the base, the base alone (`shallow`), its files (`none`)."""
