@@ -38,6 +38,8 @@ class RunStarted(Happened):
     kind: Literal["run.started"] = "run.started"
     plan: Plan
     jobs: int
+    auto: bool = False
+    """Whether that number follows what the host bears (`JobsChanged`)."""
     weaker: tuple[str, ...] = ()
     until: float | None = None
     """When it must end; None for whenever it is done."""
@@ -48,6 +50,8 @@ class RunResumed(Happened):
 
     kind: Literal["run.resumed"] = "run.resumed"
     jobs: int
+    auto: bool = False
+    """See `RunStarted`."""
     weaker: tuple[str, ...] = ()
     """What is weaker for this process; what was, for earlier ones, stays noted."""
     until: float | None = None
@@ -131,6 +135,27 @@ class WindowsChanged(Happened):
 
     kind: Literal["run.windows"] = "run.windows"
     shut: tuple[Shut, ...] = ()
+
+
+class HostShort(Happened):
+    """What the host has too little of for the next attempt to start; `why` is empty once one can again."""
+
+    kind: Literal["run.short"] = "run.short"
+    attempt: str | None = None
+    """The first of those that wait for it."""
+    thing: str | None = None
+    """`memory`, `cpus`, `processes`, `disk`, `files`, or `turn`: another run's turn comes first."""
+    why: Words = ""
+    since: float | None = None
+    """Since when something waits so."""
+
+
+class JobsChanged(Happened):
+    """So many attempts live at once from now on, since nobody said how many."""
+
+    kind: Literal["run.jobs"] = "run.jobs"
+    jobs: int
+    why: Words
 
 
 class RunEnded(Happened):
@@ -334,6 +359,8 @@ Event = Annotated[
     | RunUnpaused
     | RunOver
     | WindowsChanged
+    | HostShort
+    | JobsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted

@@ -88,6 +88,10 @@ class RunState:
     """When it must end."""
     over: bool = False
     """Whether that has come."""
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    short: e.HostShort | None = None
+    """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
     paused: bool = False
@@ -187,7 +191,14 @@ def begin(run: str, event: e.Event) -> RunState:
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
-        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+        run,
+        event.plan,
+        event.jobs,
+        event.at,
+        weaker=event.weaker,
+        attempts=attempts,
+        until=event.until,
+        auto=event.auto,
     )
 
 
@@ -200,6 +211,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(
                 state,
                 jobs=event.jobs,
+                auto=event.auto,
+                short=None,
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
@@ -222,10 +235,10 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, draining=True, stopping=stopping)
         case e.RunOver():
             return replace(state, over=True)
-        case e.WindowsChanged():
-            return replace(state, shut=event.shut)
+        case e.WindowsChanged() | e.HostShort() | e.JobsChanged():
+            return _room_event(state, event)
         case e.RunEnded():
-            return replace(state, ended=event.at, exit_code=event.exit_code)
+            return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
         case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
@@ -237,6 +250,15 @@ def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused
     if isinstance(event, e.OrderHeeded):
         return replace(state, heeded=event.seq)
     return replace(state, paused=isinstance(event, e.RunPaused))
+
+
+def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:
+    """The state after a change of what providers and the host have room for."""
+    if isinstance(event, e.WindowsChanged):
+        return replace(state, shut=event.shut)
+    if isinstance(event, e.JobsChanged):
+        return replace(state, jobs=event.jobs)
+    return replace(state, short=event if event.why else None)
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:

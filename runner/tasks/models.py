@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from runner.tasks.fields import (
+    AtOnce,
     ClaudeArgument,
     CodexArguments,
     Command,
@@ -145,6 +146,8 @@ class ClaudePart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CodexPart(Part):
@@ -164,6 +167,8 @@ class CodexPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CommandPart(Part):
@@ -177,6 +182,8 @@ class CommandPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
     @model_validator(mode="after")
     def _names_a_program(self) -> CommandPart:
@@ -275,6 +282,13 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class RepositoryPart(Part):
+    """What holds for all tasks in one repository together."""
+
+    at_once: AtOnce
+    """How many attempts live there at once at most."""
+
+
 class PricePart(Part):
     """What a model costs you, for a million tokens of each kind."""
 
@@ -297,6 +311,8 @@ class TaskFile(Part):
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None
     """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
+    repositories: dict[Repository, RepositoryPart] = Field(default_factory=dict)
+    """What holds for one repository, by what `repo:` says of it; `.` where nothing does."""
     history: HistoryText = "full"
     """What boxes see of the past: `full` up to the base, the base alone (`shallow`), its files (`none`)."""
     image: ImagePart | None = None
@@ -372,6 +388,7 @@ def parts() -> dict[str, type[Part]]:
         "budget": BudgetPart,
         "network": NetworkPart,
         "prices": PricePart,
+        "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

@@ -210,6 +210,8 @@ class Profile(Value):
     settings: Settings
     upstream: Upstream = Upstream()
     hash: str
+    at_once: int | None = None
+    """How many of its attempts live at once at most; None for any number. It is none of its settings."""
 
     @property
     def asks_a_model(self) -> bool:
@@ -310,6 +312,8 @@ class Plan(Value):
     """Whether the model traffic of its attempts is recorded."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """The user's own prices, by model."""
+    repositories: dict[str, int] = Field(default_factory=dict)
+    """How many attempts in a repository live at once at most, by the directory that a source names."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 
