@@ -27,10 +27,13 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
+from runner.supervisor.attempt.postbox import Post
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lookout import Lookout
+from runner.supervisor.post import delivery
+from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Decision, decide, finished, images_of
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
@@ -305,7 +308,18 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            post=self._post(key),
+            words=words_for(plan, self._state.mail, key),
         )
+
+    def _post(self, key: AttemptKey) -> Post | None:
+        """The mail of an attempt, if its task has any."""
+        plan = self._state.plan
+        terms = plan.task(key.task).mail
+        if terms is None:
+            return None
+        look = delivery.looking(plan, key, lambda: self._state.mail)
+        return Post(delivery.recipients(plan, key), terms.wait, look)
 
     @cached_property
     def _asking(self) -> dict[str, Asks]:

@@ -10,6 +10,7 @@ from runner.errors import CorralError, UsageError
 from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
@@ -83,6 +84,8 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    mail: Mail = field(default_factory=Mail)
+    """What its agents and people wrote to each other."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -219,7 +222,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
         case _:
-            return state
+            return replace(state, mail=state.mail.after(event))
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
@@ -228,7 +231,7 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     changed = {key: _after(before, event)}
     if isinstance(event, e.AttemptFinal) and event.again:
         changed[key.retried()] = AttemptState(key.retried())
-    return replace(state, attempts={**state.attempts, **changed})
+    return replace(state, attempts={**state.attempts, **changed}, mail=state.mail.after(event))
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:

@@ -55,7 +55,7 @@ Verdict = Literal[
     "rejected",
     "done",
 ]
-Stop = Literal["timeout", "stalled", "disk", "cancelled", "over"]
+Stop = Literal["timeout", "stalled", "disk", "needs-input", "cancelled", "over"]
 """Why Corral itself ended a box; `over`: the run's end came."""
 
 RUN_OVER = "the run's end came"
@@ -84,6 +84,7 @@ class Exit:
         disk_full: Whether its disk had no room left at the end.
         spent: Whose budget was spent, if the box was refused a request for that.
         window: Which window of its provider it waited for in the end, or was refused a request for, in words.
+        asked: What it asked a person that is not answered, in words.
     """
 
     code: int | None
@@ -94,12 +95,13 @@ class Exit:
     disk_full: bool = False
     spent: Spent = ""
     window: str = ""
+    asked: str = ""
 
 
 def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     """What became of the agent, with the reason in words. The first that applies."""
     if seen.stopped is not None:
-        return _stopped(seen.stopped, seen.window)
+        return _stopped(seen.stopped, seen.window, seen.asked)
     if seen.oom_killed and seen.code != 0:
         return "oom", "the kernel killed it at its memory limit"
     if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
@@ -114,11 +116,15 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return "over-budget", f"the budget of its {seen.spent} is spent"
     if seen.window:
         return "limited", seen.window
+    if seen.asked:
+        return "needs-input", seen.asked
     return _by_itself(seen.code, seen.report)
 
 
-def _stopped(why: Stop, window: str) -> tuple[Ended, str]:
+def _stopped(why: Stop, window: str, asked: str) -> tuple[Ended, str]:
     """What became of an agent whose box Corral ended."""
+    if asked and why in {"needs-input", "over"}:
+        return "needs-input", asked
     if why != "over":
         return why, ""
     return ("limited", f"{RUN_OVER} while it waited: {window}") if window else ("timeout", RUN_OVER)

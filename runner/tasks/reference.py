@@ -14,6 +14,7 @@ from runner.tasks.models import (
     ComparePart,
     ImagePart,
     LimitsPart,
+    MailPart,
     NetworkPart,
     Part,
     PricePart,
@@ -124,6 +125,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("A price, of one model of `prices`", PricePart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
+    ("`mail`", MailPart),
     ("`compare`", ComparePart),
 )
 

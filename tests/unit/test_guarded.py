@@ -23,7 +23,7 @@ SECRET = b"secret of the host"
 MOST = 1000
 
 
-def _no_openat2(_top: int, _parts: tuple[str, ...]) -> int:
+def _no_openat2(_top: int, _parts: tuple[str, ...], _flags: int) -> int:
     raise OSError(errno.ENOSYS, "Function not implemented")
 
 

@@ -1,7 +1,7 @@
 """The working time of an attempt: what its boxes lived, without the time in which the gateway held them.
 
-In that time the agent had asked and could do nothing. The limits `time` and `idle` count working time; the
-end of a run (`deadline`) does not.
+In that time the agent had asked and could do nothing; so it is where it asked a person and waits for that.
+The limits `time` and `idle` count working time; the end of a run (`deadline`) does not.
 """
 
 from __future__ import annotations
@@ -35,22 +35,32 @@ class WorkClock:
         earlier: What passed before that.
         counted: Seconds in which this box was held, at the last reading of the gateway's count.
         since: When that reading was made, if the box was held just then: it goes on being held.
+        asked: Seconds besides these in which a person was asked and the box waited for that.
     """
 
     began: float
     earlier: Earlier = field(default_factory=Earlier)
     counted: float = 0.0
     since: float | None = None
+    asked: float = 0.0
 
     def read(self, now: float, usage: Usage) -> WorkClock:
         """The clock after a reading. A count that began anew, after a crash, takes nothing back."""
         counted = max(self.counted, usage.held_s - self.earlier.told)
         return replace(self, counted=counted, since=None if usage.held is None else now)
 
+    def asking(self, before: WorkClock, since: float, now: float) -> WorkClock:
+        """The clock after a person was asked since a moment, at which it stood as `before`."""
+        told = self._told(now) - before._told(since)
+        return replace(self, asked=self.asked + max(0.0, now - since - max(0.0, told)))
+
+    def _told(self, now: float) -> float:
+        """For how long the gateway held its present box until now."""
+        return self.counted + (0.0 if self.since is None else max(0.0, now - self.since))
+
     def held(self, now: float) -> float:
         """For how long its present box was held until now."""
-        running = 0.0 if self.since is None else max(0.0, now - self.since)
-        return min(self.counted + running, max(0.0, now - self.began))
+        return min(self._told(now) + self.asked, max(0.0, now - self.began))
 
     def worked(self, now: float) -> float:
         """The working time until now, in all boxes."""

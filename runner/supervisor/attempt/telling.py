@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runner.supervisor import events as e
+from runner.supervisor.attempt.postbox import Asking
 from runner.supervisor.attempt.spec import AttemptSpec
 from runner.supervisor.attempt.watch import Watched
+from runner.supervisor.deadline import steady
 from runner.supervisor.verdict import Ended
 from runner.tasks.plan import Caps, Limits, Spent
 from runner.tasks.units import format_duration, format_size
@@ -46,6 +50,8 @@ def ended_event(
 
 def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
     """Signs of life."""
+    if seen.asked is not None:
+        return _asks(spec, at, stage, seen, seen.asked)
     held = seen.held
     return e.Signs(
         at=at,
@@ -62,6 +68,19 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
         held_until=held.until if held is not None else None,
         held_s=seen.held_s if spec.accesses else None,
     )
+
+
+def _asks(spec: AttemptSpec, at: float, stage: str, seen: Watched, asked: Asking) -> e.Signs:
+    """Signs of life of one that waits for a person."""
+    others = signs(spec, at, stage, replace(seen, asked=None, held=None))
+    told = {
+        "held": asked.words,
+        "held_kind": "person",
+        "held_since": asked.at,
+        "held_until": at + max(0.0, asked.until - steady()),
+        "held_s": seen.held_s,
+    }
+    return others.model_copy(update=told)
 
 
 def spent(seen: Watched) -> Spent:

@@ -18,7 +18,9 @@ from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.postbox import Asking
 from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.deadline import steady
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Limits
 
@@ -45,6 +47,10 @@ class Watched:
     held: Held | None = None
     was_held: tuple[float, Held] | None = None
     """What it was held for last, its turn aside, and when that was seen, in seconds since the epoch."""
+    asked: Asking | None = None
+    """What it waits for a person to answer."""
+    unread: bool = False
+    """Whether what it put into its outbox in the end could not be read."""
     lived: tuple[float, float] | None = None
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
@@ -72,6 +78,8 @@ class Watch:
         exceeds: Whether its files take more than its limit, where only looking bounds them.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        asking: What it waits for a person to answer, if it asked one.
+        asked: For how many seconds it did since a moment of the wall clock, before it was watched here.
     """
 
     engine: Engine
@@ -85,6 +93,8 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    asking: Callable[[], Asking | None] = lambda: None
+    asked: Callable[[float], float] = lambda _: 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -98,7 +108,9 @@ class Watch:
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier)
+        clock = WorkClock(
+            time.monotonic() - _age(state), self.earlier, asked=self.asked(time.time() - _age(state))
+        )
         last_sign = ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
@@ -110,13 +122,15 @@ class Watch:
                 last_sign = max(last_sign, output.last_piece)
                 now = time.monotonic()
                 if now - ticked >= TICK:
-                    if self._measure(seen, group, now - ticked):
+                    seen.asked = self.asking()
+                    if self._measure(seen, group, now - ticked) or seen.asked is not None:
                         last_sign = now
+                    clock = _read(clock, now, seen, ticked)
                     ticked = now
-                    clock = _read(clock, now, seen)
                     yield seen
                 heavy = scales.heavy
-                reason = self._must_end(clock.worked(now), now - last_sign, heavy=heavy) if alive else None
+                silence = now - last_sign
+                reason = self._must_end(seen, clock.worked(now), silence, heavy=heavy) if alive else None
                 if reason is not None:
                     self._end(seen)
                     seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
@@ -145,13 +159,15 @@ class Watch:
         if self.gateway is not None and self.grant is not None:
             seen.model = self.gateway.revoke(self.grant)
 
-    def _must_end(self, worked: float, silence: float, *, heavy: bool) -> Stop | None:
+    def _must_end(self, seen: Watched, worked: float, silence: float, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
             return "over"
+        if seen.asked is not None and steady() >= seen.asked.until:
+            return "needs-input"
         if worked > self.limits.time:
             return "timeout"
         return "stalled" if silence > self.limits.idle else None
@@ -224,10 +240,16 @@ class _Scales:
                 return
 
 
-def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:
-    """The clock after the latest reading of the gateway's count; what it says then is noted."""
+def _read(clock: WorkClock, now: float, seen: Watched, since: float | None = None) -> WorkClock:
+    """The clock after the latest reading of the gateway's count; what it says then is noted.
+
+    `since` is when it was read before, if the box lived until now.
+    """
+    before = clock
     if seen.model is not None:
         clock = clock.read(now, seen.model)
+    if seen.asked is not None and since is not None:
+        clock = clock.asking(before, since, now)
     seen.seconds, seen.held_s = clock.worked(now), clock.held_in_all(now)
     return clock
 
