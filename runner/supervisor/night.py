@@ -25,16 +25,21 @@ from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.postbox import Post
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
-from runner.supervisor.journal import Journal, Row
+from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
+from runner.supervisor.orders import Order
 from runner.supervisor.post import delivery
+from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
@@ -63,6 +68,7 @@ class Means:
 
     rooms: Rooms
     journal: Journal
+    lease: Lease
     images: ImageMaker
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
@@ -86,6 +92,7 @@ class Night:
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
+        self._board: Signboard | None = None
         self._state: RunState
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
@@ -111,9 +118,7 @@ class Night:
         started = e.RunStarted(
             at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
         )
-        if plan.run in self._means.journal.runs():
-            raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
-        row = self._means.journal.append(plan.run, started)
+        row = enter(self._means.journal, self._means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -147,12 +152,17 @@ class Night:
         if self._state.until is not None:
             self._end = steady() + self._state.until - time.time()
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
                 self._loop(lookout)
+        except LeaseLostError:
+            self._deaf.set()  # what runs is another's now: nothing of it is touched any more
+            raise
         except BaseException:
             self._stop_everything()
             raise
+        self._board.clear()
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
@@ -160,6 +170,7 @@ class Night:
     def _loop(self, lookout: Lookout) -> None:
         while True:
             self._heed_interruptions()
+            self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
             for decision in decide(self._state, self._means.jobs):
@@ -185,6 +196,30 @@ class Night:
         if self._interruptions >= 2 and not self._state.stopping:
             self._note(e.Stopping(at=time.time()))
             self._orders.stop.set()
+
+    def _heed_orders(self) -> None:
+        """Do what other processes ordered since the last time, and note that it was done, or why not."""
+        for seq, order in list(self._means.journal.orders(self._state.name, self._state.heeded)):
+            refused = self._obey(order)
+            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=refused))
+
+    def _obey(self, order: Order) -> str:
+        """Do what is ordered; returns why it can't be done, in words, or nothing."""
+        match order:
+            case orders.Drain():
+                self._interruptions = max(self._interruptions, 1)
+            case orders.Stop():
+                self._interruptions = 2
+            case orders.Answer():
+                return self._answer(order)
+        return ""
+
+    def _answer(self, order: orders.Answer) -> str:
+        """Note what a person answered; returns why that can't be taken, in words, or nothing."""
+        refused = refusal_of(self._state.mail, order.question)
+        if not refused:
+            self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
+        return refused
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:
@@ -217,12 +252,17 @@ class Night:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
         passing = isinstance(event, e.PASSING)
-        row = Row(0, run, event) if passing else self._means.journal.append(run, event)
+        row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
         self._show(row)
 
+    def _append(self, event: e.Event) -> Row:
+        return self._means.journal.append(self._state.name, event, self._means.lease.token)
+
     def _show(self, row: Row) -> None:
-        """Tell the watcher; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        """Tell who watches; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        if self._board is not None:
+            self._board.take(row.event)
         try:
             self._watcher(row, self._state)
         except (OSError, SystemExit):
@@ -341,6 +381,19 @@ class Night:
 
     def _box(self, key: AttemptKey) -> str:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
+
+
+def enter(journal: Journal, lease: Lease, started: e.RunStarted) -> Row:
+    """Write down that a run begins.
+
+    Raises:
+        UsageError: There is one of that name.
+        HostError: The journal can't be written.
+    """
+    run = started.plan.run
+    if run in journal.runs():
+        raise UsageError(f"there is a run called {run!r}", cure="give another name")
+    return journal.append(run, started, lease.token)
 
 
 def _nobody(row: Row, state: RunState) -> None:
