@@ -28,14 +28,13 @@ from runner.supervisor import events as e
 from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
-from runner.supervisor.attempt.postbox import Post
+from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
-from runner.supervisor.post import delivery
 from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Decision, decide, finished, images_of
@@ -211,15 +210,10 @@ class Night:
             case orders.Stop():
                 self._interruptions = 2
             case orders.Answer():
-                return self._answer(order)
+                if refused := refusal_of(self._state.mail, order.question):
+                    return refused
+                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
         return ""
-
-    def _answer(self, order: orders.Answer) -> str:
-        """Note what a person answered; returns why that can't be taken, in words, or nothing."""
-        refused = refusal_of(self._state.mail, order.question)
-        if not refused:
-            self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
-        return refused
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:
@@ -348,18 +342,9 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
-            post=self._post(key),
+            post=post_of(plan, key, lambda: self._state.mail),
             words=words_for(plan, self._state.mail, key),
         )
-
-    def _post(self, key: AttemptKey) -> Post | None:
-        """The mail of an attempt, if its task has any."""
-        plan = self._state.plan
-        terms = plan.task(key.task).mail
-        if terms is None:
-            return None
-        look = delivery.looking(plan, key, lambda: self._state.mail)
-        return Post(delivery.recipients(plan, key), terms.wait, look)
 
     @cached_property
     def _asking(self) -> dict[str, Asks]:

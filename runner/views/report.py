@@ -13,7 +13,7 @@ from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import summary, wording
+from runner.views import inbox, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -112,6 +112,7 @@ def next_steps(state: RunState) -> RenderableType:
     waiting = sum(1 for one in state.attempts.values() if one.phase == "queued" and _can_go_on(state, one))
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
+    steps += inbox.steps(state)
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]

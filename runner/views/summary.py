@@ -10,7 +10,7 @@ from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
 from runner.supervisor.journal import Row
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import wording
+from runner.views import inbox, wording
 
 Json = dict[str, JsonValue]
 
@@ -31,6 +31,7 @@ def summary(state: RunState, held: Mapping[str, Held] | None = None) -> Json:
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
         "until": state.until,
+        "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "attempts": [
             attempt_row(state, attempt, (held or {}).get(str(attempt.key)))

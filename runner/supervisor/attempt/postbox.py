@@ -19,10 +19,10 @@ from runner.sandbox.outbox import Outbox
 from runner.supervisor.deadline import steady
 from runner.supervisor.events import RunMail
 from runner.supervisor.post import message
-from runner.supervisor.post.delivery import View, unknown_recipient
-from runner.supervisor.post.mail import asked_words, waited
+from runner.supervisor.post.delivery import View, looking, recipients, unknown_recipient
+from runner.supervisor.post.mail import Mail, asked_words, waited
 from runner.supervisor.post.message import RefusedError, Sent
-from runner.tasks.plan import PERSON
+from runner.tasks.plan import PERSON, Plan
 
 MOST_FILES = 1000
 """Files in an outbox. Of one with more, nothing is read until there are fewer."""
@@ -41,6 +41,20 @@ class Post:
     tasks: tuple[str, ...]
     wait: float
     look: Callable[[], View]
+
+
+def post_of(plan: Plan, key: AttemptKey, of_run: Callable[[], Mail]) -> Post | None:
+    """The mail of an attempt; None where its task has none.
+
+    Args:
+        plan: The run's plan.
+        key: The attempt.
+        of_run: Gives all mail of the run as it is just now.
+    """
+    terms = plan.task(key.task).mail
+    if terms is None:
+        return None
+    return Post(recipients(plan, key), terms.wait, looking(plan, key, of_run))
 
 
 @dataclass(frozen=True)
