@@ -27,6 +27,11 @@ from runner.tasks.plan import PERSON, Plan
 MOST_FILES = 1000
 """Files in an outbox. Of one with more, nothing is read until there are fewer."""
 
+_UNREAD = {
+    "not-plain": "it is not a plain file",
+    "too-large": f"it holds more than {message.MOST_BYTES} bytes",
+}
+
 
 @dataclass(frozen=True)
 class Post:
@@ -157,7 +162,8 @@ class Postbox:
             sent = message.read(content)
             self._admit(post, sent, view)
         except GuardedError as error:
-            return None if error.why == "missing" else self._refused(name, error.message)
+            why = _UNREAD.get(error.why, error.message)
+            return None if error.why == "missing" else self._refused(name, why)
         except RefusedError as error:
             if error.broken and not last and self._broken.get(name) != content:
                 self._broken[name] = content  # not renamed, but written in place: it may become whole
