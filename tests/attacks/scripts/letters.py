@@ -1,7 +1,7 @@
 """What a hostile box puts into its outbox, by the variable CASE. It says what was refused."""
 
 # The system calls themselves are what it tries.
-# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH123, PTH208, PTH211, S103, SIM115
+# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH123, PTH208, PTH211, S103, SIM115
 
 import contextlib
 import json
