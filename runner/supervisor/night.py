@@ -37,7 +37,7 @@ from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
 from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
-from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
@@ -140,6 +140,8 @@ class Night:
             e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
         )
         for attempt in list(self._state.attempts.values()):
+            if attempt.frozen is not None and attempt.frozen.by == "person":
+                self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
                 self._launch(attempt.key, attempt.base, told)
@@ -167,15 +169,18 @@ class Night:
         return self._state
 
     def _loop(self, lookout: Lookout) -> None:
+        agenda = Agenda(self._state)
         while True:
             self._heed_interruptions()
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
-            for decision in decide(self._state, self._means.jobs):
+            agenda.follow(self._state)
+            for decision in agenda.due(self._means.jobs):
                 self._carry_out(decision)
+            agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
-            if not self._threads and self._happened.empty() and finished(self._state):
+            if not self._threads and self._happened.empty() and agenda.finished:
                 break
             with contextlib.suppress(queue.Empty):
                 event, noted = self._happened.get(timeout=TICK)
@@ -213,7 +218,32 @@ class Night:
                 if refused := refusal_of(self._state.mail, order.question):
                     return refused
                 self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
+            case orders.Pause() | orders.Unpause():
+                return self._pause(order)
         return ""
+
+    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
+        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
+        pausing = isinstance(order, orders.Pause)
+        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
+        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
+        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
+        if order.attempts and not chosen:
+            return "none of them lives"
+        if not order.attempts and pausing != self._state.paused:
+            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
+        for attempt in chosen:
+            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+            if pausing and not frozen:
+                self._freeze(attempt.key)
+            elif frozen and not pausing:
+                self._orders.frozen.discard(str(attempt.key))
+                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
+        return ""
+
+    def _freeze(self, key: AttemptKey) -> None:
+        self._orders.frozen.add(str(key))
+        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:

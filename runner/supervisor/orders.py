@@ -33,5 +33,19 @@ class Answer(Value):
     text: str
 
 
-Order = Annotated[Answer | Drain | Stop, Field(discriminator="kind")]
+class Pause(Value):
+    """Freeze these attempts, or, where none is named, all that lives, and start nothing until unpaused."""
+
+    kind: Literal["pause"] = "pause"
+    attempts: tuple[str, ...] = ()
+
+
+class Unpause(Value):
+    """Let these go on that were paused, or the whole run."""
+
+    kind: Literal["unpause"] = "unpause"
+    attempts: tuple[str, ...] = ()
+
+
+Order = Annotated[Answer | Drain | Stop | Pause | Unpause, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

@@ -179,6 +179,8 @@ class AgentBox:
             after=known.held[-1].output if known.held else 0,
             asking=post.asking,
             asked=post.asked_since,
+            attempt=str(spec.key),
+            frozen=known.frozen(time.time()),
         )
 
     def is_full(self) -> bool:

@@ -18,6 +18,7 @@ from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.postbox import Asking
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.deadline import steady
@@ -78,6 +79,8 @@ class Watch:
         exceeds: Whether its files take more than its limit, where only looking bounds them.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        attempt: The attempt's name, by which orders may name it.
+        frozen: Seconds for which the box was frozen before.
         asking: What it waits for a person to answer, if it asked one.
         asked: For how many seconds it did since a moment of the wall clock, before it was watched here.
     """
@@ -93,6 +96,8 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    attempt: str = ""
+    frozen: float = 0.0
     asking: Callable[[], Asking | None] = lambda: None
     asked: Callable[[float], float] = lambda _: 0.0
 
@@ -108,9 +113,9 @@ class Watch:
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        clock = WorkClock(
-            time.monotonic() - _age(state), self.earlier, asked=self.asked(time.time() - _age(state))
-        )
+        stood = self.frozen + self.asked(time.time() - _age(state))
+        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=stood)
+        frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         last_sign = ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
@@ -121,12 +126,15 @@ class Watch:
                     seen.doing = self.reader.feed(line) or seen.doing
                 last_sign = max(last_sign, output.last_piece)
                 now = time.monotonic()
+                seen.asked = self.asking()
+                if frost.heed() or seen.asked is not None:
+                    last_sign = now
+                clock = clock.frost(now, frozen=frost.frozen or seen.asked is not None)
                 if now - ticked >= TICK:
-                    seen.asked = self.asking()
-                    if self._measure(seen, group, now - ticked) or seen.asked is not None:
+                    if self._measure(seen, group, now - ticked):
                         last_sign = now
-                    clock = _read(clock, now, seen, ticked)
                     ticked = now
+                    clock = _read(clock, now, seen)
                     yield seen
                 heavy = scales.heavy
                 silence = now - last_sign
@@ -162,6 +170,8 @@ class Watch:
     def _must_end(self, seen: Watched, worked: float, silence: float, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
+        if self.attempt in self.orders.given_up:
+            return "pressure"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
@@ -240,16 +250,10 @@ class _Scales:
                 return
 
 
-def _read(clock: WorkClock, now: float, seen: Watched, since: float | None = None) -> WorkClock:
-    """The clock after the latest reading of the gateway's count; what it says then is noted.
-
-    `since` is when it was read before, if the box lived until now.
-    """
-    before = clock
+def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:
+    """The clock after the latest reading of the gateway's count; what it says then is noted."""
     if seen.model is not None:
         clock = clock.read(now, seen.model)
-    if seen.asked is not None and since is not None:
-        clock = clock.asking(before, since, now)
     seen.seconds, seen.held_s = clock.worked(now), clock.held_in_all(now)
     return clock
 
