@@ -2,7 +2,7 @@
 
 The outbox lies on the attempt's own disk: the box may fill it, set traps in it, and change it at any instant.
 It is read by the guarded reader where this process may look at the disk, and by the steward elsewhere,
-which follows nothing and waits for nothing either, and sees no file of the host's.
+which follows nothing and waits for nothing either.
 """
 
 from __future__ import annotations

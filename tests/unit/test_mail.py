@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -17,8 +18,10 @@ from runner.supervisor.post.message import MOST_BYTES, MOST_DEEP, RefusedError, 
 from runner.supervisor.post.told import how_to, words_for
 from runner.supervisor.state import RunState
 from runner.tasks.plan import MailTerms, Plan, PlannedAttempt
+from runner.views import inbox, live, report, summary
+from runner.views.inert import InertConsole
 from tests.support import within
-from tests.unit.makers import after, make_plan, started
+from tests.unit.makers import after, life, make_plan, started
 
 A, B, C = AttemptKey("a", "p"), AttemptKey("b", "p"), AttemptKey("c", "p")
 
@@ -327,3 +330,52 @@ def test_mail_changes_nothing_else_of_a_run() -> None:
     before = run_of("a", "b")
     now = after(asked(before, A), e.RunAnswer(at=9, question=1, text="x"))
     assert (now.attempts, now.images, now.ended) == (before.attempts, before.images, before.ended)
+
+
+# -- what people are shown
+
+
+def drawn(what: Any) -> str:
+    console = InertConsole(file=io.StringIO(), width=100)
+    console.print(what)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_people_are_shown_what_is_asked_and_nothing_acts() -> None:
+    state = after(
+        run_of("a", "b"), *life("b/p/1", "needs-input"), e.BoxStarted(at=3, attempt=str(A), container="c")
+    )
+    state = asked(asked(state, A, "\x1b]0;x\x07 which?"), B, "two?")
+    state = sent(state, A, "x.json", read(wrote()))
+    messages = inbox.for_people(state, everything=False)
+    assert [inbox.standing(state, one, ()) for one in messages] == ["waits", "open"]
+    assert [inbox.standing(state, one, {1, 2}) for one in messages] == ["given", "given"]
+    shown = drawn(inbox.listing(state, messages, ()))
+    assert "a/p/1" in shown
+    assert "\x1b" not in shown
+    assert len(inbox.for_people(state, everything=True)) == 3
+    assert inbox.waiting(state) == "2 questions for you: corral inbox"
+    assert "2 questions for you" in drawn(live.draw(state, {}, "", 10))
+    assert "corral inbox answer 1" in drawn(report.next_steps(state))
+    assert [row["id"] for row in summary.summary(state)["questions"]] == [1, 2]  # type: ignore[union-attr,call-overload,index]
+    state = after(state, e.RunAnswer(at=9, question=1, text="so\n\x1b[2Jso"))
+    assert "so\n\\x1b[2Jso" in drawn(inbox.whole(state, messages[0], ()))
+    assert inbox.as_json(state, messages[0], ())["answer"] == "so\n\x1b[2Jso"
+    assert inbox.waiting(after(state, e.RunAnswer(at=9, question=2, text="x"))) == ""
+
+
+def test_lines_are_told_of_what_concerns_people() -> None:
+    state = sent(run_of("a", "b"), A, "x.json", read(wrote()))
+    quiet = e.RunMail(at=5, attempt=str(A), file="x.json", to="b", type="note", payload="hello")
+    assert live.sentence(quiet, state) is None
+    for event, words in (
+        (
+            quiet.model_copy(update={"refused": "it is too large"}),
+            "a/p/1  mail refused: x.json: it is too large",
+        ),
+        (quiet.model_copy(update={"to": "person"}), "a/p/1  tells you (2): hello"),
+        (quiet.model_copy(update={"to": "person", "type": "question"}), "a/p/1  asks (2): hello"),
+    ):
+        assert str(live.sentence(event, after(state, event))) == words
+    assert str(live.sentence(e.RunAnswer(at=9, question=2, text="x"), state)) == "question 2 is answered"
