@@ -49,7 +49,8 @@ TASKS: dict[str, dict[str, object]] = {
     "salvaged": {"sh": "git checkout -q --orphan x; touch lost; git commit -qm x --allow-empty"},
     "writes": {
         "sh": """cd $CORRAL_MAIL/out; ln -s /etc/passwd trap.json; touch "a b.json"
-        echo '{"to": "reads", "type": "note", "payload": "hello"}' > 1.part; chmod 400 1.part; mv 1.part 1.json
+        echo '{"to": "reads", "type": "note", "payload": "hello"}' > 1.part
+        chmod 400 1.part; mv 1.part 1.json
         until [ "$(ls ../in | wc -l)" = 2 ]; do sleep 0.2; done; cat ../in/*.json > /workspace/got""",
         "mail": True,
     },
