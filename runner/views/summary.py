@@ -78,6 +78,7 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "check_seconds": attempt.check_seconds,
         "peak_memory": attempt.peak_memory,
         "cpu_seconds": attempt.cpu_seconds,
+        "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
         "flags": list(attempt.flags),
     }
 

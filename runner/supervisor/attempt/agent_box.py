@@ -16,6 +16,7 @@ from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
+from runner.supervisor.attempt.metering import Meter, usage_file
 from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
@@ -179,6 +180,11 @@ class AgentBox:
             after=known.held[-1].output if known.held else 0,
             asking=post.asking,
             asked=post.asked_since,
+            meter=Meter(
+                usage_file(rooms.home, spec.run, spec.key),
+                container,
+                lambda: rooms.disks.used(spec.box, "agent"),
+            ),
             attempt=str(spec.key),
             frozen=known.frozen(time.time()),
         )
