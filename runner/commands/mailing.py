@@ -69,6 +69,7 @@ def answer(
     number: NumberArgument,
     text: Annotated[str, typer.Argument(help="Your answer; `-` reads it from standard input.")],
     name: RunOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Answer a question. An attempt that waits gets it at once, one that has ended when it is tried again."""
     settings = configuration.load()
@@ -80,7 +81,10 @@ def answer(
         refused = f"question {number} is answered already"
     if refused:
         raise UsageError(f"{refused} in the run {state.name}", cure="`corral inbox` lists what is asked")
-    give(settings, state.name, Answer(question=number, text=said))
+    seq = give(settings, state.name, Answer(question=number, text=said))
+    if as_json:
+        print_json({"run": state.name, "order": "answer", "question": number, "seq": seq})
+        return
     out.print(_what_follows(settings, state, message), soft_wrap=True)
 
 
