@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.sandbox.engine import Engine
 from tests.engine.living import Live, living
 from tests.support import Corral, git, write_tasks
 
@@ -194,6 +195,24 @@ def test_a_killed_supervisor_neither_loses_mail_nor_takes_it_twice(corral: Corra
     assert answers == ["one (first)", "two"]
     assert [letter["payload"] for letter in letters(repo, rows["hears"])] == ["hello"]
     assert resumed.count("run.mail") == 1
+
+
+def test_a_later_try_is_told_what_was_answered(corral: Corral, repo: Path) -> None:
+    """The box of the first try is lost after it had its answer; the second one begins with it."""
+    begins = "if grep -q '^# Answered' $CORRAL_PROMPT_FILE; then cp $CORRAL_PROMPT_FILE got; exit; fi"
+    asks = {"sh": f"{begins}; ask q 'which?'; await '\"answer\"'; echo heard; sleep 60", "prompt": "Do it."}
+    file = write_tasks(repo.parent / "t.yaml", repo, tasks(asks=asks), mail={"wait": "10min"})
+    with living(corral, "run", file) as run:
+        answered(corral, run, "that one")
+        run.until_said("heard")
+        with Engine(corral.environment) as engine:
+            engine.remove(run.boxes()["asks/do-asks/1"])
+        assert run.end() == 0
+    row = run.rows()["asks"]
+    assert (row["verdict"], row["try"]) == ("done", 2)
+    prompt = git(repo, "cat-file", "blob", f"{row['branch']}:got")
+    assert prompt.startswith("Do it.\n\n# Mail\n")
+    assert 'You asked: "which?"\nThe person answered: "that one"' in prompt
 
 
 def test_bad_words_of_a_person(corral: Corral, repo: Path) -> None:
