@@ -188,7 +188,7 @@ def test_without_mail_nothing_is_done(tmp_path: Path) -> None:
     (carried.out / "x.json").write_bytes(wrote())
     assert carried.round(last=True) == []
     assert carried.box.asking() is None
-    assert carried.box.asked_since(0) == 0
+    assert carried.box.waited_since(0) == 0
 
 
 # -- people

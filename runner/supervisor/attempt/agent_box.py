@@ -179,7 +179,7 @@ class AgentBox:
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
             asking=post.asking,
-            asked=post.asked_since,
+            waited=post.waited_since,
             meter=Meter(
                 usage_file(rooms.home, spec.run, spec.key),
                 container,

@@ -203,7 +203,7 @@ class Postbox:
             self._until.setdefault(one.id, steady() + post.wait - min(passed, post.wait))
         return Asking(questions[0].at, min(self._until[one.id] for one in questions), asked_words(questions))
 
-    def asked_since(self, began: float) -> float:
+    def waited_since(self, began: float) -> float:
         """For how many seconds it waited for people until now, after a moment of the wall clock."""
         if self._post is None or not self._post.wait:
             return 0.0

@@ -53,8 +53,8 @@ def ended_event(
 
 def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
     """Signs of life."""
-    if seen.asked is not None:
-        return _asks(spec, at, stage, seen, seen.asked)
+    if seen.question is not None:
+        return _asks(spec, at, stage, seen, seen.question)
     held = seen.held
     return e.Signs(
         at=at,
@@ -75,7 +75,7 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
 
 def _asks(spec: AttemptSpec, at: float, stage: str, seen: Watched, asked: Asking) -> e.Signs:
     """Signs of life of one that waits for a person."""
-    others = signs(spec, at, stage, replace(seen, asked=None, held=None))
+    others = signs(spec, at, stage, replace(seen, question=None, held=None))
     told = {
         "held": asked.words,
         "held_kind": "person",

@@ -49,7 +49,7 @@ class Watched:
     held: Held | None = None
     was_held: tuple[float, Held] | None = None
     """What it was held for last, its turn aside, and when that was seen, in seconds since the epoch."""
-    asked: Asking | None = None
+    question: Asking | None = None
     """What it waits for a person to answer."""
     unread: bool = False
     """Whether what it put into its outbox in the end could not be read."""
@@ -84,7 +84,7 @@ class Watch:
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
         asking: What it waits for a person to answer, if it asked one.
-        asked: For how many seconds it did since a moment of the wall clock, before it was watched here.
+        waited: For how many seconds it did since a moment of the wall clock, before it was watched here.
     """
 
     engine: Engine
@@ -102,7 +102,7 @@ class Watch:
     attempt: str = ""
     frozen: float = 0.0
     asking: Callable[[], Asking | None] = lambda: None
-    asked: Callable[[float], float] = lambda _: 0.0
+    waited: Callable[[float], float] = lambda _: 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -116,7 +116,7 @@ class Watch:
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        stood = self.frozen + self.asked(time.time() - _age(state))
+        stood = self.frozen + self.waited(time.time() - _age(state))
         clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=stood)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         last_sign = ticked = time.monotonic()
@@ -130,10 +130,10 @@ class Watch:
                     seen.doing = self.reader.feed(line) or seen.doing
                 last_sign = max(last_sign, output.last_piece)
                 now = time.monotonic()
-                seen.asked = self.asking()
-                if frost.heed() or seen.asked is not None:
+                seen.question = self.asking()
+                if frost.heed() or seen.question is not None:
                     last_sign = now
-                clock = clock.frost(now, frozen=frost.frozen or seen.asked is not None)
+                clock = clock.frost(now, frozen=frost.frozen or seen.question is not None)
                 if now - ticked >= TICK:
                     if self._measure(seen, group, now - ticked):
                         last_sign = now
@@ -180,7 +180,7 @@ class Watch:
             return "disk"
         if self.orders.over.is_set():
             return "over"
-        if seen.asked is not None and steady() >= seen.asked.until:
+        if seen.question is not None and steady() >= seen.question.until:
             return "needs-input"
         if worked > self.limits.time:
             return "timeout"
