@@ -164,7 +164,7 @@ class BoxStarted(OfAttempt):
 
 
 class AttemptHeld(OfAttempt):
-    """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
+    """Its agent died of a limit of its provider's, or with the machine, and goes on in a new container.
 
     `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
     held, and the part of that which the gateway's own count holds. The other figures are this container's.
@@ -173,6 +173,7 @@ class AttemptHeld(OfAttempt):
     kind: Literal["attempt.held"] = "attempt.held"
     container: str
     why: Words
+    cause: Literal["limit", "machine"] = "limit"
     session: str | None = None
     """Under which its agent goes on; None for one that begins anew on the same files."""
     exit_code: int | None = None

@@ -142,7 +142,8 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
             return cell(holds.windows(state) or "nobody waits for a provider's window any more", "yellow")
         case e.AttemptHeld():
             more = "it goes on in a new box when that is over"
-            return Text(f"{event.attempt}  ") + cell(f"stopped by a limit: {event.why}; {more}", "yellow")
+            words = "stopped by a limit: " if event.cause == "limit" else ""
+            return Text(f"{event.attempt}  ") + cell(f"{words}{event.why}; {more}", "yellow")
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:

@@ -33,11 +33,13 @@ class AgentBox:
         space: Its workspace.
         existed: Whether a box of it ever ran, so that work may lie in the workspace.
         disk: Bytes of disk that it got; less than its limit where the host had no more.
+        found_dead: The container that an earlier process had started, if it lived no more when adopted.
     """
 
     def __init__(self, spec: AttemptSpec, rooms: Rooms, known: Known) -> None:
         self.space = Workspace(spec.box, rooms.home / "w" / spec.box)
         self.existed = False
+        self.found_dead: str | None = None
         self.disk = spec.task.limits.disk
         self._spec = spec
         self._rooms = rooms
@@ -79,7 +81,10 @@ class AgentBox:
         for box in boxes:
             if box not in started:
                 self.gone(box.id)
-        return started[0].id if started else None
+        if not started:
+            return None
+        self.found_dead = None if started[0].alive else started[0].id
+        return started[0].id
 
     def _clear_half_made(self, boxes: list[BoxState]) -> None:
         """Remove what an earlier process left of a box in which nothing ever ran."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
+from runner.errors import EngineError
 from runner.gateway.grants import Held
 from runner.supervisor import events as e
 from runner.supervisor import lookout
@@ -99,16 +100,23 @@ class Living:
     def _held(self, container: str, watch: Watch) -> e.AttemptHeld | None:
         """What is told of an agent that is to go on in another box; None if it is not to."""
         seen, times = self.seen, len(self.known.held)
-        why = resuming.may_go_on(seen, self._spec.account.on_limit, times)
+        before = self.known.held[-1].session if self.known.held else None
+        session = watch.reader.session or before
+        why, cause = resuming.may_go_on(seen, self._spec.account.on_limit, times), "limit"
+        if resuming.died_with_machine(seen, unwatched=container == self._box.found_dead):
+            restarts = sum(held.cause == "machine" for held in self.known.held)
+            if session is None or restarts >= resuming.MOST_RESTARTS:
+                raise EngineError(resuming.MACHINE)
+            why, cause = resuming.MACHINE, "machine"
         if not why or self._rooms.gateway is None or self._stopped() is not None:
             return None
-        before = self.known.held[-1].session if self.known.held else None
         return e.AttemptHeld(
             at=time.time(),
             attempt=str(self._spec.key),
             container=container,
             why=why,
-            session=watch.reader.session or before,
+            cause=cause,
+            session=session,
             exit_code=seen.exit.code if seen.exit else None,
             seconds=seen.seconds,
             held_s=seen.held_s,

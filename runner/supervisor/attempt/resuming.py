@@ -32,8 +32,18 @@ RECENT = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds between two boxes, doubled from one to the next, where no window says when it opens."""
 
+WITH_THE_MACHINE = frozenset({255, 137, 143})
+"""Exit codes of a box that died with the machine or the engine: 255 where the engine does not find its
+processes again when it starts, 137 where it ends them then, 143 where it asks them to end as the machine goes
+down (moby, `daemon/daemon.go`, `restore` and `shutdownContainer`; the first two seen with 20.10)."""
+
+MOST_RESTARTS = 3
+"""How often an attempt goes on after such a death: what kills a machine each time is left alone then."""
+
+MACHINE = "the machine, or its engine, stopped"
+
 GO_ON = (
-    "You were interrupted: the model service did not answer for a while, and now it does. "
+    "You were interrupted: the machine stopped, or the model service did not answer for a while. "
     "The files are as you left them; what was running in your shell has ended. Go on with the task."
 )
 """What a session is told that is taken up again."""
@@ -89,6 +99,22 @@ def may_go_on(seen: Watched, on_limit: OnLimit, times: int) -> str:
     if times >= MOST or (on_limit == "stop" and seen.model is not None and seen.model.limited):
         return ""
     return died_of(seen)
+
+
+def died_with_machine(seen: Watched, *, unwatched: bool) -> bool:
+    """Whether an agent ended because all did.
+
+    Args:
+        seen: What was seen of its box.
+        unwatched: Whether the box was found dead by a supervisor that took the run up again. One that ends
+            before the eyes of its supervisor has another cause, or the engine is gone, too.
+    """
+    return (
+        unwatched
+        and seen.exit is not None
+        and seen.exit.code in WITH_THE_MACHINE
+        and not seen.exit.oom_killed
+    )
 
 
 def pause(times: int) -> float:
