@@ -36,6 +36,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    attention: str = ""
+    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
     frozen: e.AttemptFrozen | None = None
     """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
@@ -268,6 +270,8 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held_since=None,
                 held="",
             )
+        case e.AttemptAttention():
+            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
         case e.AttemptHeld():
             return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
         case e.AttemptFrozen() | e.AttemptThawed():
@@ -303,6 +307,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        attention="",
         frozen=None,
         ended=event.ended,
         reason=event.reason,

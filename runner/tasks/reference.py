@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.models import (
     BudgetPart,
     CapsPart,
@@ -16,12 +17,12 @@ from runner.tasks.models import (
     LimitsPart,
     MailPart,
     NetworkPart,
-    Part,
     PricePart,
     TaskFile,
     TaskPart,
     keys_of,
 )
+from runner.tasks.part import Part
 
 _HEAD = """\
 # The task file
@@ -120,6 +121,8 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("An agent: `cli: codex`", CodexPart),
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
+    ("`health`", HealthPart),
+    ("A condition of `health`", PatiencePart),
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),

@@ -48,6 +48,15 @@ GO_ON = (
 )
 """What a session is told that is taken up again."""
 
+NUDGED = (
+    "You were interrupted because you got nowhere ({why}). The files are as you left them; what was running "
+    "in your shell has ended. Go on with the task in another way, or finish."
+)
+"""What a session is told that is taken up again after a nudge."""
+
+MOST_NUDGES = 1
+"""How often an agent is nudged: what gets nowhere twice has another trouble."""
+
 
 def died_of(seen: Watched) -> str:
     """Which limit an agent that ended by itself died of, in words; empty if it did not.
@@ -120,6 +129,16 @@ def died_with_machine(seen: Watched, *, unwatched: bool) -> bool:
 def pause(times: int) -> float:
     """Seconds to wait at least before the box in which an agent goes on for the so-many-th time, from 1."""
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (times - 1)))
+
+
+def nudges_left(known: Known) -> int:
+    """How often an attempt's agent may still be nudged."""
+    return MOST_NUDGES - sum(held.cause == "nudge" for held in known.held)
+
+
+def told_again(last: e.AttemptHeld) -> str:
+    """What an agent is told that goes on after this."""
+    return NUDGED.format(why=last.why) if last.cause == "nudge" else GO_ON
 
 
 def earlier(known: Known, now: float) -> Earlier:

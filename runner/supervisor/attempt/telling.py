@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from runner.supervisor import events as e
-from runner.supervisor.attempt.postbox import Asking
+from runner.supervisor.attempt.health import State
 from runner.supervisor.attempt.samples import Used
 from runner.supervisor.attempt.spec import AttemptSpec
 from runner.supervisor.attempt.watch import Watched
-from runner.supervisor.deadline import steady
 from runner.supervisor.verdict import Ended
 from runner.tasks.plan import Caps, Limits, Spent
 from runner.tasks.units import format_duration, format_size
@@ -53,8 +50,6 @@ def ended_event(
 
 def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
     """Signs of life."""
-    if seen.question is not None:
-        return _asks(spec, at, stage, seen, seen.question)
     held = seen.held
     return e.Signs(
         at=at,
@@ -70,20 +65,18 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
         held_since=held.since if held is not None else None,
         held_until=held.until if held is not None else None,
         held_s=seen.held_s if spec.accesses else None,
+        condition=seen.state.condition if seen.state is not None else None,
+        cause=seen.state.why if seen.state is not None else "",
+        lasted=seen.state.lasted if seen.state is not None else None,
+        silence=seen.silence,
     )
 
 
-def _asks(spec: AttemptSpec, at: float, stage: str, seen: Watched, asked: Asking) -> e.Signs:
-    """Signs of life of one that waits for a person."""
-    others = signs(spec, at, stage, replace(seen, question=None, held=None))
-    told = {
-        "held": asked.words,
-        "held_kind": "person",
-        "held_since": asked.at,
-        "held_until": at + max(0.0, asked.until - steady()),
-        "held_s": seen.held_s,
-    }
-    return others.model_copy(update=told)
+def attention(spec: AttemptSpec, at: float, state: State) -> e.AttemptAttention:
+    """What a person is told of an agent's condition."""
+    return e.AttemptAttention(
+        at=at, attempt=str(spec.key), condition=state.condition, why=state.why, seconds=state.lasted
+    )
 
 
 def spent(seen: Watched) -> Spent:
