@@ -28,12 +28,15 @@ from runner.supervisor import capacity, orders
 from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
+from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.post.mail import refusal_of
+from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
@@ -218,6 +221,10 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Answer():
+                if refused := refusal_of(self._state.mail, order.question):
+                    return refused
+                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
             case orders.Pause() | orders.Unpause():
                 return self._pause(order)
         return ""
@@ -376,6 +383,8 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            post=post_of(plan, key, lambda: self._state.mail),
+            words=words_for(plan, self._state.mail, key),
         )
 
     @cached_property

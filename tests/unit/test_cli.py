@@ -32,6 +32,7 @@ COMMANDS = [
     *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
+    *(["inbox"], ["inbox", "show"], ["inbox", "answer"]),
 ]
 
 
