@@ -56,6 +56,8 @@ def status(
     else:
         now = time.time()
         out.print(live.draw(state, holds.now_held(grants, state.name, now), "", now))
+        for row in report.to_decide(state):
+            out.print(row, soft_wrap=True)
         if state.ended is None and is_over(settings.home, state.name):
             words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
             out.print(Text(words, "yellow"), soft_wrap=True)

@@ -24,8 +24,8 @@ from runner.agents import catalog
 from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
+from runner.supervisor import deciding, orders, retrying, trying
 from runner.supervisor import events as e
-from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
@@ -34,6 +34,7 @@ from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.pauses import Pauses
 from runner.supervisor.schedule import Decision, decide, finished, images_of
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
@@ -82,6 +83,7 @@ class Night:
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._orders = Orders()
+        self._pauses: Pauses[AttemptKey] = Pauses()
         self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0
@@ -136,7 +138,11 @@ class Night:
         self._note(
             e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
         )
+        for follows in list(retrying.due(self._state, time.time())):
+            self._note(follows)
         for attempt in list(self._state.attempts.values()):
+            if attempt.rests_until is not None:
+                self._pauses.begin(attempt.key, attempt.rests_until - time.time())
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
                 self._launch(attempt.key, attempt.base, told)
@@ -167,6 +173,8 @@ class Night:
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
+            for key in self._pauses.over():
+                self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
             for decision in decide(self._state, self._means.jobs):
                 self._carry_out(decision)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
@@ -204,6 +212,11 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Retry() | orders.Decide():
+                done = deciding.obey(self._state, order, time.time())
+                if isinstance(done, str):
+                    return done
+                self._note(done)
         return ""
 
     def _heed_the_end(self) -> None:
@@ -240,6 +253,18 @@ class Night:
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
         self._show(row)
+        if isinstance(event, e.AttemptFinal):
+            self._after_all(AttemptKey.parse(event.attempt))
+        if isinstance(event, e.AttemptRetried) and event.not_before is not None:
+            self._pauses.begin(AttemptKey.parse(event.attempt).retried(), event.not_before - event.at)
+
+    def _after_all(self, key: AttemptKey) -> None:
+        """What follows an attempt's end: another try, or none."""
+        follows = retrying.following(self._state, key, time.time())
+        if follows is not None:
+            self._note(follows)
+        elif self._state.serves(self._state.attempts[key]):
+            trying.forget(self._state, key, self._means.rooms.home)
 
     def _append(self, event: e.Event) -> Row:
         return self._means.journal.append(self._state.name, event, self._means.lease.token)
@@ -306,7 +331,8 @@ class Night:
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
-        task, profile = plan.task(key.task), plan.profile(key.profile)
+        profile = plan.profile(key.profile)
+        task, begins = trying.beginning(self._state, key, self._means.rooms.home)
         source = plan.sources[task.source]
         return AttemptSpec(
             run=plan.run,
@@ -331,6 +357,7 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            begins=begins,
         )
 
     @cached_property

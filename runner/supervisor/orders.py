@@ -25,5 +25,29 @@ class Stop(Value):
     kind: Literal["stop"] = "stop"
 
 
-Order = Annotated[Drain | Stop, Field(discriminator="kind")]
+class Retry(Value):
+    """Try an attempt again that ended."""
+
+    kind: Literal["retry"] = "retry"
+    attempt: str
+    """`TASK/PROFILE/N`; its last try is what it goes on from."""
+    session: Literal["resume", "fresh"] | None = None
+    """Whether it goes on with the conversation and the work; by default as its task says."""
+    memory: int | None = None
+    """Its memory limit in bytes; by default as much as it had."""
+    note: str = ""
+    """What its agent is told besides."""
+
+
+class Decide(Value):
+    """Settle a task that no attempt served: go on without it, or with the work of one of them."""
+
+    kind: Literal["decide"] = "decide"
+    task: str
+    what: Literal["skip", "use"]
+    attempt: str | None = None
+    """Whose work is used, `TASK/PROFILE/N[.TRY]`."""
+
+
+Order = Annotated[Drain | Stop | Retry | Decide, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

@@ -56,6 +56,13 @@ class AttemptState:
     tokens: int | None = None
     usd: float | None = None
     spent: Spent = ""
+    session: str | None = None
+    home: bool = False
+    """Whether its HOME is kept for a later try."""
+    retry: e.AttemptRetried | None = None
+    """What led to this try, and how it begins; None for the first one."""
+    rests_until: float | None = None
+    """Until when it pauses before it may start, in seconds since the epoch; None once it may."""
     replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
@@ -85,6 +92,10 @@ class RunState:
     """Which profiles wait for a window of their provider's."""
     heeded: int = 0
     """The number of the last order that was heeded."""
+    skipped: frozenset[str] = frozenset()
+    """Tasks whose dependents go on without them, as a person decided."""
+    used: frozenset[AttemptKey] = frozenset()
+    """Tries whose work counts as accepted, as a person decided."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -120,9 +131,15 @@ class RunState:
         """The window that attempts of a profile wait for before they start, if there is one."""
         return next((shut for shut in self.shut if shut.profile == profile), None)
 
+    def counts(self, attempt: AttemptState) -> bool:
+        """Whether this try served its task, by its verdict or by a person's word."""
+        return self.serves(attempt) or attempt.key in self.used
+
     def task_served(self, task: str) -> bool:
-        """Whether some attempt of the task served it."""
-        return any(self.serves(attempt) for key, attempt in self.attempts.items() if key.task == task)
+        """Whether some attempt of the task served it, or a person decided that it need not be."""
+        return task in self.skipped or any(
+            self.counts(attempt) for key, attempt in self.attempts.items() if key.task == task
+        )
 
 
 SHOWN = 8
@@ -219,30 +236,46 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded():
+        case e.OrderHeeded() | e.TaskDecided():
             return _ordered(state, event)
         case _:
             return state
 
 
-def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
-    """The state after an order: what it leads to, other events tell."""
-    return replace(state, heeded=event.seq)
+def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided) -> RunState:
+    """The state after an order, or a decision: what an order leads to, other events tell."""
+    if isinstance(event, e.OrderHeeded):
+        return replace(state, heeded=event.seq)
+    if event.what == "use" and event.attempt is not None:
+        return replace(state, used=state.used | {AttemptKey.parse(event.attempt)})
+    return replace(state, skipped=state.skipped | {event.task})
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
     before = state.attempts.get(key, AttemptState(key))
     changed = {key: _after(before, event)}
-    if isinstance(event, e.AttemptFinal) and event.again:
+    if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
         changed[key.retried()] = AttemptState(key.retried())
-    return replace(state, attempts={**state.attempts, **changed})
+    skipped = state.skipped
+    if isinstance(event, e.AttemptRetried):
+        following = AttemptState(key.retried(), retry=event, rests_until=event.not_before)
+        changed[following.key] = following
+        skipped -= {key.task}
+    return replace(state, attempts={**state.attempts, **changed}, skipped=skipped)
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
     match event:
         case e.AttemptStarted():
-            return AttemptState(before.key, "preparing", box=event.box, base=event.base, started=event.at)
+            return AttemptState(
+                before.key,
+                "preparing",
+                box=event.box,
+                base=event.base,
+                started=event.at,
+                retry=before.retry,
+            )
         case e.BoxStarted():
             return replace(
                 before,
@@ -274,8 +307,13 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 verdict=event.verdict,
                 reason=before.reason or event.reason,
                 again=event.again,
+                home=event.home,
                 finished=event.at,
             )
+        case e.AttemptRetried():
+            return replace(before, again=True)
+        case e.AttemptRested():
+            return replace(before, rests_until=None)
         case _:
             return before
 
@@ -297,6 +335,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         tokens=sum(known) if known else None,
         usd=event.usd,
         spent=event.spent,
+        session=event.session,
         replayed=event.replayed,
         overshot=event.overshot,
         flags=event.flags,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -51,19 +50,15 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.hosts import MOST_HOSTS
+from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
+from runner.tasks.retry_part import OomPart, RetryPart
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
 _DEFAULT = Limits()
 
 HistoryText = Literal["full", "shallow", "none"]
-
-
-class Part(BaseModel):
-    """A mapping of the task file: frozen, without unknown keys, described key by key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LimitsPart(Part):
@@ -239,6 +234,8 @@ class TaskPart(Part):
     """Other ignored files than those of the file."""
     network: NetworkPart | None = None
     """Other hosts than those of the file; `{}` for none."""
+    retry: RetryPart | None = None
+    """What differs from the `retry` of the file."""
 
 
 class ComparePart(Part):
@@ -249,7 +246,7 @@ class ComparePart(Part):
     repeats: Repeats = 1
     """How often each profile does each task."""
     retry: StrictBool = False
-    """Retrying with feedback; not in this version."""
+    """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
 
 
 class CapsPart(Part):
@@ -310,13 +307,15 @@ class TaskFile(Part):
     """Ignored files that the tasks need; refused if they look like keys."""
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
+    retry: RetryPart = RetryPart()
+    """When an attempt is tried again by itself."""
     runtime: RuntimeName | None = None
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
     on_limit: OnLimit = "wait"
     """While a provider's window is used up: `wait` for its reset, `stop`, or ask the `next-account`."""
-    prices: dict[Line, PricePart] = {}
+    prices: dict[Line, PricePart] = Field(default_factory=dict)
     """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
@@ -365,6 +364,8 @@ def parts() -> dict[str, type[Part]]:
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,
+        "retry": RetryPart,
+        "oom": OomPart,
         "image": ImagePart,
         "devcontainer": DevcontainerPart,
         "compare": ComparePart,

@@ -89,6 +89,21 @@ class Limits(Value):
     idle: float = 10 * 60.0
 
 
+class Retry(Value):
+    """When an attempt is tried again by itself; the defaults are those of plans that say nothing of it."""
+
+    infrastructure: int = 1
+    """How often after a failure that is ours, or the engine's."""
+    pause: float = 0.0
+    """Seconds before the first of these; each further one is later (`supervisor.retrying`)."""
+    feedback: int = 0
+    """How often after a rejected check or an agent's error, of which the agent is told."""
+    session: Literal["resume", "fresh"] = "resume"
+    """Whether such a try goes on with the conversation and the work of the one before, or begins anew."""
+    memory: int | None = None
+    """Bytes that it gets in one more try after it ran out of memory; None for no such try."""
+
+
 class ImageSpec(Value):
     """Where the development environment comes from.
 
@@ -236,6 +251,7 @@ class Task(Value):
     """What its agents may have the model's service do besides answering."""
     priority: Priority = "normal"
     """Which of several that could start does, and how much of a shared account its requests get."""
+    retry: Retry = Retry()
 
 
 class PlannedAttempt(Value):
@@ -272,6 +288,8 @@ class Plan(Value):
     """In the order in which they are started when nothing holds them back."""
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
+    compared_retry: bool = False
+    """Whether they are set side by side with what they make of a second try."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"

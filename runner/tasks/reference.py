@@ -15,12 +15,13 @@ from runner.tasks.models import (
     ImagePart,
     LimitsPart,
     NetworkPart,
-    Part,
     PricePart,
     TaskFile,
     TaskPart,
     keys_of,
 )
+from runner.tasks.part import Part
+from runner.tasks.retry_part import OomPart, RetryPart
 
 _HEAD = """\
 # The task file
@@ -122,6 +123,8 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),
+    ("`retry`", RetryPart),
+    ("`retry: {oom: …}`", OomPart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
     ("`compare`", ComparePart),

@@ -25,7 +25,7 @@ def broken(document: Document) -> list[Problem]:
         problem
         for rule in (_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts)
         for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
-    ] + list(_unsupported(document))
+    ]
 
 
 def _ids(names: Outline, document: Document) -> Iterator[Problem]:
@@ -129,25 +129,6 @@ def _starts(names: Outline, document: Document) -> Iterator[Problem]:
         elif (start := by_id.get(starts_from(needs, task.start))) and start.source != task.source:
             message = f"{_called(task)} starts from {shown(start.id)}, which has another repository or base"
             yield Problem(message, line, f"add `from: {BASE}`, or give both the same `repo` and `base`")
-
-
-def _unsupported(document: Document) -> Iterator[Problem]:
-    top = document.data if isinstance(document.data, dict) else {}
-    for key, part, what in (("compare", "retry", "retrying with feedback"),):
-        value = top.get(key)
-        given = value if part is None or not isinstance(value, dict) else value.get(part)
-        # `retry: 0` or a text is of a wrong kind, which is reported already.
-        if isinstance(value, dict) and (_any(given) if part != "retry" else given is True):
-            place = (key,) if part is None else (key, part)
-            message = f"`{'.'.join(place)}`: {what}: not enforced by this version"
-            yield Problem(message, document.line(place), "remove it; nothing is promised that does not hold")
-
-
-def _any(value: object) -> bool:
-    """Whether there is a value anywhere in it (an empty mapping of empty mappings asks for nothing)."""
-    if isinstance(value, dict):
-        return any(_any(item) for item in value.values())
-    return bool(value) if isinstance(value, list) else value is not None
 
 
 def _called(task: TaskOutline) -> str:

@@ -28,7 +28,7 @@ FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make 
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
-    *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["retry"], ["decide"], ["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]

@@ -32,12 +32,14 @@ class Living:
 
     Attributes:
         seen: What was seen of it so far; its `exit` is set once it is over.
+        session: Under which its conversation goes on, as far as it told.
         known: What was noted of it so far.
     """
 
     def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known, box: AgentBox) -> None:
         self.seen = Watched()
         self.known = known
+        self.session = known.held[-1].session if known.held else spec.begins.session
         self._spec = spec
         self._rooms = rooms
         self._orders = orders
@@ -65,6 +67,7 @@ class Living:
             watch = self._box.watch(container, self._orders, self.known)
             for self.seen in watch.signs():
                 yield signs(self._spec, time.time(), "running", self.seen)
+            self.session = watch.reader.session or self.session
             held = self._held(container, watch)
             if held is None:
                 self._close()
@@ -97,13 +100,12 @@ class Living:
         why = resuming.may_go_on(seen, self._spec.account.on_limit, times)
         if not why or self._rooms.gateway is None or self._stopped() is not None:
             return None
-        before = self.known.held[-1].session if self.known.held else None
         return e.AttemptHeld(
             at=time.time(),
             attempt=str(self._spec.key),
             container=container,
             why=why,
-            session=watch.reader.session or before,
+            session=self.session,
             exit_code=seen.exit.code if seen.exit else None,
             seconds=seen.seconds,
             held_s=seen.held_s,
