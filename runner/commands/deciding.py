@@ -10,12 +10,13 @@ import typer
 from rich.text import Text
 
 from runner import settings as configuration
+from runner.commands.attending import give
 from runner.commands.words import JsonOption, RunArgument, out, print_json
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import deciding, orders
 from runner.supervisor.lease import is_over
-from runner.supervisor.records import find_run, give_order
+from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.explain import meant
 from runner.tasks.fields import LARGEST_SIZE, SMALLEST_MEMORY
@@ -137,7 +138,7 @@ def _order(
         if isinstance(done, str):
             raise UsageError(done, cure=f"`corral status {state.name}` shows where everything stands")
     for order in wanted:
-        give_order(settings, state, order)
+        give(settings, state.name, order)
     lives = not is_over(settings.home, state.name)
     if as_json:
         rows = [order.model_dump(mode="json") for order in wanted]

@@ -36,6 +36,7 @@ from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
 from runner.supervisor.pauses import Pauses
 from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
@@ -89,6 +90,7 @@ class Night:
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
+        self._board: Signboard | None = None
         self._state: RunState
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
@@ -114,9 +116,7 @@ class Night:
         started = e.RunStarted(
             at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
         )
-        if plan.run in self._means.journal.runs():
-            raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
-        row = self._means.journal.append(plan.run, started, self._means.lease.token)
+        row = enter(self._means.journal, self._means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -154,6 +154,7 @@ class Night:
         if self._state.until is not None:
             self._end = steady() + self._state.until - time.time()
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
                 self._loop(lookout)
@@ -163,6 +164,7 @@ class Night:
         except BaseException:
             self._stop_everything()
             raise
+        self._board.clear()
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
@@ -270,7 +272,9 @@ class Night:
         return self._means.journal.append(self._state.name, event, self._means.lease.token)
 
     def _show(self, row: Row) -> None:
-        """Tell the watcher; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        """Tell who watches; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        if self._board is not None:
+            self._board.take(row.event)
         try:
             self._watcher(row, self._state)
         except (OSError, SystemExit):
@@ -380,6 +384,19 @@ class Night:
 
     def _box(self, key: AttemptKey) -> str:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
+
+
+def enter(journal: Journal, lease: Lease, started: e.RunStarted) -> Row:
+    """Write down that a run begins.
+
+    Raises:
+        UsageError: There is one of that name.
+        HostError: The journal can't be written.
+    """
+    run = started.plan.run
+    if run in journal.runs():
+        raise UsageError(f"there is a run called {run!r}", cure="give another name")
+    return journal.append(run, started, lease.token)
 
 
 def _nobody(row: Row, state: RunState) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor.journal import Journal
-from runner.supervisor.orders import Order
 from runner.supervisor.state import RunState, fold
 
 
@@ -48,16 +45,6 @@ def pending_orders(settings: Settings, state: RunState) -> bool:
     """Whether somebody ordered something of a run that is not heeded yet."""
     with journal(settings) as book:
         return next(book.orders(state.name, state.heeded), None) is not None
-
-
-def give_order(settings: Settings, state: RunState, order: Order) -> None:
-    """Give an order to a run, durably: whoever works on it heeds it, or whoever resumes it.
-
-    Raises:
-        HostError: It could not be written.
-    """
-    with journal(settings) as book:
-        book.order(state.name, order, time.time())
 
 
 def wanted_images(settings: Settings) -> set[str]:
