@@ -43,7 +43,7 @@ def undecided(state: RunState) -> list[Undecided]:
     waiting = _waiting(state)
     found = []
     for task in state.plan.tasks:
-        last = [state.tries(p.key)[-1] for p in state.plan.attempts if p.task == task.id]
+        last = _last(state, task.id)
         lost = tuple(attempt for attempt in last if not state.counts(attempt))
         if not lost or any(attempt.phase != "final" for attempt in lost):
             continue
@@ -51,6 +51,11 @@ def undecided(state: RunState) -> list[Undecided]:
         if held or not (task.compared or state.task_served(task.id)):
             found.append(Undecided(task.id, lost, held))
     return found
+
+
+def _last(state: RunState, task: str) -> list[AttemptState]:
+    """The last tries of a task's attempts."""
+    return [state.tries(key)[-1] for key in state.attempts.firsts_of(task)]
 
 
 def _waiting(state: RunState) -> dict[str, list[AttemptKey]]:
@@ -139,7 +144,7 @@ def _retry(state: RunState, order: orders.Retry, now: float) -> e.Event | str:
 
 
 def _skip(state: RunState, order: orders.Decide, now: float) -> e.Event | str:
-    last = [state.tries(p.key)[-1] for p in state.plan.attempts if p.task == order.task]
+    last = _last(state, order.task)
     if any(attempt.phase != "final" for attempt in last):
         return f"{order.task} has not ended"
     if all(state.counts(attempt) for attempt in last):

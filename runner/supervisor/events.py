@@ -94,6 +94,18 @@ class OrderHeeded(Happened):
     """Why it could not be done; empty if it was."""
 
 
+class RunPaused(Happened):
+    """A person asked that nothing new be started for now; `attempt.frozen` tells of what lives."""
+
+    kind: Literal["run.paused"] = "run.paused"
+
+
+class RunUnpaused(Happened):
+    """A person asked that the run go on."""
+
+    kind: Literal["run.unpaused"] = "run.unpaused"
+
+
 class RunOver(Happened):
     """The end came that was set for the run: nothing more is started, and what runs comes home."""
 
@@ -170,6 +182,21 @@ class AttemptHeld(OfAttempt):
     peak_memory: int | None = None
     output: int = 0
     """Bytes of its output until now."""
+
+
+class AttemptFrozen(OfAttempt):
+    """Its agent was frozen: it keeps its memory and gets no CPU. That is no working time."""
+
+    kind: Literal["attempt.frozen"] = "attempt.frozen"
+    why: Words
+    by: Literal["pressure", "person"] = "pressure"
+    """Whether the host had hardly any memory left, or a person asked for it."""
+
+
+class AttemptThawed(OfAttempt):
+    """Its agent goes on after it was frozen."""
+
+    kind: Literal["attempt.thawed"] = "attempt.thawed"
 
 
 class AttemptEnded(OfAttempt):
@@ -326,12 +353,16 @@ Event = Annotated[
     | Draining
     | Stopping
     | OrderHeeded
+    | RunPaused
+    | RunUnpaused
     | RunOver
     | WindowsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted
     | AttemptHeld
+    | AttemptFrozen
+    | AttemptThawed
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

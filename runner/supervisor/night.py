@@ -12,16 +12,14 @@ import queue
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, ImageError, UsageError
+from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import deciding, orders, retrying, trying
@@ -29,16 +27,17 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.complaints import image_words, report_bug
 from runner.supervisor.deadline import steady
+from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
 from runner.supervisor.pauses import Pauses
-from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
-from runner.supervisor.verdict import RUN_OVER
+from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan, Profile, Source
 
@@ -143,6 +142,8 @@ class Night:
         for attempt in list(self._state.attempts.values()):
             if attempt.rests_until is not None:
                 self._pauses.begin(attempt.key, attempt.rests_until - time.time())
+            if attempt.frozen is not None and attempt.frozen.by == "person":
+                self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
                 self._launch(attempt.key, attempt.base, told)
@@ -170,6 +171,7 @@ class Night:
         return self._state
 
     def _loop(self, lookout: Lookout) -> None:
+        agenda = Agenda(self._state)
         while True:
             self._heed_interruptions()
             self._heed_orders()
@@ -177,10 +179,12 @@ class Night:
             self._heed_windows(lookout)
             for key in self._pauses.over():
                 self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
-            for decision in decide(self._state, self._means.jobs):
+            agenda.follow(self._state)
+            for decision in agenda.due(self._means.jobs):
                 self._carry_out(decision)
+            agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
-            if not self._threads and self._happened.empty() and finished(self._state):
+            if not self._threads and self._happened.empty() and agenda.finished:
                 break
             with contextlib.suppress(queue.Empty):
                 event, noted = self._happened.get(timeout=TICK)
@@ -219,7 +223,32 @@ class Night:
                 if isinstance(done, str):
                     return done
                 self._note(done)
+            case orders.Pause() | orders.Unpause():
+                return self._pause(order)
         return ""
+
+    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
+        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
+        pausing = isinstance(order, orders.Pause)
+        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
+        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
+        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
+        if order.attempts and not chosen:
+            return "none of them lives"
+        if not order.attempts and pausing != self._state.paused:
+            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
+        for attempt in chosen:
+            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+            if pausing and not frozen:
+                self._freeze(attempt.key)
+            elif frozen and not pausing:
+                self._orders.frozen.discard(str(attempt.key))
+                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
+        return ""
+
+    def _freeze(self, key: AttemptKey) -> None:
+        self._orders.frozen.add(str(key))
+        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:
@@ -299,7 +328,7 @@ class Night:
         except FAULTS as fault:
             self._give_up(key, str(fault))
         except Exception as error:
-            self._bug = _report(self._means.rooms.home, self._state.name, error)
+            self._bug = report_bug(self._means.rooms.home, self._state.name, error)
             self._give_up(key, f"a bug in Corral; the report is {self._bug}")
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
@@ -327,9 +356,9 @@ class Night:
                 image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
                 self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
             except FAULTS as fault:
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault)))
+                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
             except Exception as error:
-                self._bug = _report(self._means.rooms.home, self._state.name, error)
+                self._bug = report_bug(self._means.rooms.home, self._state.name, error)
                 reason = f"a bug in Corral; the report is {self._bug}"
                 self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
 
@@ -403,38 +432,6 @@ def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
 
 
-def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
-    """The run's exit code, interruption by a signal aside; the highest of what applies."""
-    if bug:
-        return 5
-    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
-    if not unserved:
-        return 0
-    ours = any(
-        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
-    )
-    if ours:
-        return 3
-    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
-    return 4 if given_up else 1
-
-
-def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
-    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
-    if attempt.spent or attempt.ended == "limited":
-        return True
-    if attempt.verdict is None:
-        shut = state.shut_for(key.profile)
-        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
-    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
-
-
-def still_ahead(state: RunState, now: float) -> float | None:
-    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
-    passed = state.until is not None and state.until <= now
-    return None if passed and state.ended is not None else state.until
-
-
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
     now = time.time()
     return (
@@ -447,21 +444,3 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
 
 def _is_of(event: e.Event, key: AttemptKey) -> bool:
     return isinstance(event, e.OfAttempt) and event.attempt == str(key)
-
-
-def _image_words(fault: Exception) -> str:
-    words = fault.message if isinstance(fault, CorralError) else str(fault)
-    if isinstance(fault, ImageError):
-        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
-    return words
-
-
-def _report(home: Path, run: str, error: Exception) -> str:
-    file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
-    text = "".join(traceback.format_exception(error))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    except OSError as full:
-        return f"not written ({full.strerror}): {text}"
-    return str(file)

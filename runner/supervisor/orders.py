@@ -49,5 +49,19 @@ class Decide(Value):
     """Whose work is used, `TASK/PROFILE/N[.TRY]`."""
 
 
-Order = Annotated[Drain | Stop | Retry | Decide, Field(discriminator="kind")]
+class Pause(Value):
+    """Freeze these attempts, or, where none is named, all that lives, and start nothing until unpaused."""
+
+    kind: Literal["pause"] = "pause"
+    attempts: tuple[str, ...] = ()
+
+
+class Unpause(Value):
+    """Let these go on that were paused, or the whole run."""
+
+    kind: Literal["unpause"] = "unpause"
+    attempts: tuple[str, ...] = ()
+
+
+Order = Annotated[Drain | Stop | Retry | Decide | Pause | Unpause, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

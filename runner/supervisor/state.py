@@ -10,6 +10,7 @@ from runner.errors import CorralError, UsageError
 from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
@@ -33,6 +34,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    frozen: e.AttemptFrozen | None = None
+    """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -77,7 +80,7 @@ class RunState:
     jobs: int
     started: float
     weaker: tuple[str, ...] = ()
-    attempts: dict[AttemptKey, AttemptState] = field(default_factory=dict)
+    attempts: Attempts[AttemptState] = field(default_factory=Attempts)
     images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     earlier_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     """Those that an earlier process prepared; what it began goes on with them."""
@@ -90,12 +93,16 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    paused: bool = False
+    """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
     skipped: frozenset[str] = frozenset()
     """Tasks whose dependents go on without them, as a person decided."""
     used: frozenset[AttemptKey] = frozenset()
     """Tries whose work counts as accepted, as a person decided."""
+    spent: frozenset[tuple[Spent, str]] = frozenset()
+    """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -103,14 +110,9 @@ class RunState:
         """The planned attempt that a try belongs to."""
         return next(p for p in self.plan.attempts if p.key == key.first)
 
-    def tries(self, key: AttemptKey) -> list[AttemptState]:
+    def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
-        tries = []
-        following = key.first
-        while following in self.attempts:
-            tries.append(self.attempts[following])
-            following = following.retried()
-        return tries
+        return self.attempts.tries(key)
 
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
@@ -119,13 +121,9 @@ class RunState:
 
     def spent_for(self, key: AttemptKey) -> Spent | None:
         """Whose budget, if any, leaves an attempt that asks a model nothing to spend, as another one saw."""
-        if not self.plan.profile(key.profile).asks_a_model:
+        if not self.spent or not self.plan.profile(key.profile).asks_a_model:
             return None
-        for other in self.attempts.values():
-            shared = {"task": other.key.task == key.task, "profile": other.key.profile == key.profile}
-            if shared.get(other.spent, other.spent in {"run", "day"}):
-                return other.spent
-        return None
+        return next((whose for whose, name in _budgets(key) if (whose, name) in self.spent), None)
 
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
@@ -137,9 +135,12 @@ class RunState:
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it, or a person decided that it need not be."""
-        return task in self.skipped or any(
-            self.counts(attempt) for key, attempt in self.attempts.items() if key.task == task
-        )
+        return task in self.skipped or any(self.counts(attempt) for attempt in self.attempts.of_task(task))
+
+
+def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
+    """The budgets that an attempt shares with others."""
+    return (("task", key.task), ("profile", key.profile), ("run", ""), ("day", ""))
 
 
 SHOWN = 8
@@ -195,7 +196,7 @@ def begin(run: str, event: e.Event) -> RunState:
     """The state after the first event of a run."""
     if not isinstance(event, e.RunStarted):
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
-    attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
+    attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
         run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
     )
@@ -236,33 +237,39 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded() | e.TaskDecided():
+        case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
             return state
 
 
-def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided) -> RunState:
-    """The state after an order, or a decision: what an order leads to, other events tell."""
-    if isinstance(event, e.OrderHeeded):
-        return replace(state, heeded=event.seq)
-    if event.what == "use" and event.attempt is not None:
-        return replace(state, used=state.used | {AttemptKey.parse(event.attempt)})
-    return replace(state, skipped=state.skipped | {event.task})
+def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused | e.RunUnpaused) -> RunState:
+    """The state after an order of another process, or what it led to."""
+    match event:
+        case e.OrderHeeded():
+            return replace(state, heeded=event.seq)
+        case e.TaskDecided(attempt=str(attempt)):
+            return replace(state, used=state.used | {AttemptKey.parse(attempt)})
+        case e.TaskDecided():
+            return replace(state, skipped=state.skipped | {event.task})
+        case _:
+            return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
-    before = state.attempts.get(key, AttemptState(key))
-    changed = {key: _after(before, event)}
-    if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
-        changed[key.retried()] = AttemptState(key.retried())
+    after = _after(state.attempts.get(key) or AttemptState(key), event)
+    changed = [after]
     skipped = state.skipped
+    if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
+        changed.append(AttemptState(key.retried()))
     if isinstance(event, e.AttemptRetried):
-        following = AttemptState(key.retried(), retry=event, rests_until=event.not_before)
-        changed[following.key] = following
-        skipped -= {key.task}
-    return replace(state, attempts={**state.attempts, **changed}, skipped=skipped)
+        changed.append(AttemptState(key.retried(), retry=event, rests_until=event.not_before))
+        skipped = skipped - {key.task} if key.task in skipped else skipped
+    spent = state.spent
+    if after.spent:
+        spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
+    return replace(state, attempts=state.attempts.updated(*changed), spent=spent, skipped=skipped)
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
@@ -287,7 +294,9 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held="",
             )
         case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why)
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+        case e.AttemptFrozen() | e.AttemptThawed():
+            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -300,22 +309,26 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 check_seconds=event.seconds,
                 reason=before.reason or event.reason,
             )
-        case e.AttemptFinal():
-            return replace(
-                before,
-                phase="final",
-                verdict=event.verdict,
-                reason=before.reason or event.reason,
-                again=event.again,
-                home=event.home,
-                finished=event.at,
-            )
-        case e.AttemptRetried():
-            return replace(before, again=True)
-        case e.AttemptRested():
-            return replace(before, rests_until=None)
+        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
+            return _judged(before, event)
         case _:
             return before
+
+
+def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
+    if isinstance(event, e.AttemptFinal):
+        return replace(
+            before,
+            phase="final",
+            verdict=event.verdict,
+            reason=before.reason or event.reason,
+            again=event.again,
+            home=event.home,
+            finished=event.at,
+        )
+    if isinstance(event, e.AttemptRetried):
+        return replace(before, again=True)
+    return replace(before, rests_until=None)
 
 
 def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
@@ -324,6 +337,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        frozen=None,
         ended=event.ended,
         reason=event.reason,
         exit_code=event.exit_code,

@@ -87,7 +87,7 @@ def test_begun_anew_it_has_nothing_but_what_it_is_told(corral: Corral, repo: Pat
 
 
 def test_what_an_earlier_try_made_of_the_tests_does_not_stay(corral: Corral, repo: Path) -> None:
-    """Protected paths come back as they were before any try, though the second one begins with the first's."""
+    """Protected paths come back as before any try, also where the second goes on from the first."""
     script = 'if grep -q "earlier try" "$CORRAL_PROMPT_FILE"; then touch more; else echo true > check.sh; fi'
     (repo / "check.sh").write_text("echo never; false\n")
     git(repo, "add", ".")
@@ -145,7 +145,7 @@ def test_a_run_that_died_before_the_next_try_makes_it_once_it_is_resumed(corral:
     assert [(row["try"], row["verdict"]) for row in tries(done, "t")] == [(1, "rejected"), (2, "accepted")]
 
 
-GRAPH = {
+GRAPH: dict[str, dict[str, Any]] = {
     "bad": {"sh": "echo half > half", "check": "test -f whole"},
     "next": {"sh": "cat half > copy 2>/dev/null; touch next", "needs": ["bad"]},
 }

@@ -28,7 +28,8 @@ FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make 
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
-    *(["retry"], ["decide"], ["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]

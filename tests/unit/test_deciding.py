@@ -9,7 +9,7 @@ import pytest
 from runner.names import AttemptKey
 from runner.supervisor import deciding, orders, retrying
 from runner.supervisor import events as e
-from runner.supervisor.night import exit_code
+from runner.supervisor.ending import exit_code
 from runner.supervisor.schedule import decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Retry

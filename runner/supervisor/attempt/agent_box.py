@@ -191,6 +191,8 @@ class AgentBox:
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
+            attempt=str(spec.key),
+            frozen=known.frozen(time.time()),
         )
 
     def is_full(self) -> bool:

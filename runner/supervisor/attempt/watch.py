@@ -18,6 +18,7 @@ from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Limits
@@ -72,6 +73,8 @@ class Watch:
         exceeds: Whether its files take more than its limit, where only looking bounds them.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        attempt: The attempt's name, by which orders may name it.
+        frozen: Seconds for which the box was frozen before.
     """
 
     engine: Engine
@@ -85,6 +88,8 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    attempt: str = ""
+    frozen: float = 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -98,7 +103,8 @@ class Watch:
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier)
+        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
+        frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         last_sign = ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
@@ -109,6 +115,9 @@ class Watch:
                     seen.doing = self.reader.feed(line) or seen.doing
                 last_sign = max(last_sign, output.last_piece)
                 now = time.monotonic()
+                if frost.heed():
+                    last_sign = now
+                clock = clock.frost(now, frozen=frost.frozen)
                 if now - ticked >= TICK:
                     if self._measure(seen, group, now - ticked):
                         last_sign = now
@@ -148,6 +157,8 @@ class Watch:
     def _must_end(self, worked: float, silence: float, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
+        if self.attempt in self.orders.given_up:
+            return "pressure"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
