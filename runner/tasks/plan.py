@@ -181,6 +181,8 @@ class Upstream(Value):
     script: str | None = None
     strict: bool = False
     """Whether what departs from a recording is refused."""
+    tries: dict[str, int] = Field(default_factory=dict)
+    """By the attempt's name, which try's recording plays it, where that is not the last one's."""
 
     @property
     def is_played(self) -> bool:
