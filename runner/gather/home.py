@@ -24,8 +24,13 @@ SECONDS = 60.0
 ARCHIVE = "/run/corral/home.tar.gz"
 """Where the container that unpacks sees the archive."""
 
-PACK = ("tar", "-czf", "-", "--sparse", "--one-file-system", "--exclude=./.cache", "-C", "/home/agent", ".")
-"""What prints a HOME. What lies in `.cache` can be done without (XDG Base Directory Specification)."""
+PACK = (
+    *("tar", "-czf", "-", "--sparse", "--one-file-system", "--ignore-failed-read"),
+    *("--exclude=./.cache", "--exclude=./.gitconfig", "--exclude=./.config/git"),
+    *("-C", "/home/agent", "."),
+)
+"""What prints a HOME. What lies in `.cache` can be done without (XDG Base Directory Specification); so can
+what the agent itself has locked. Git's settings are left out: the next box is laid out with ours."""
 
 UNPACK = ("tar", "-xzf", ARCHIVE, "--no-same-owner", "-C", "/home/agent")
 """What lays it into a new HOME."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,39 @@ def test_the_work_is_there_whatever_the_box_may_see_of_the_past(
     assert subjects[0] == "mine"
     assert len(subjects) == 2
     assert git(repo, "rev-parse", f"{second['branch']}~2") == git(repo, "rev-parse", "main")
+
+
+HOSTILE = """
+echo try >> tries; cd "$HOME"; ls -A > /workspace/home; cat note >> /workspace/home
+mkfifo pipe; ln -sfn / root; truncate -s 100G hole; chmod 4755 hole
+ln -sfn /etc/passwd .gitconfig; mkdir -p .config/git; echo "[" > .config/git/config
+mkdir -p "$(printf 'new\nline')"; echo mine > note; chmod 000 note; mkdir -p locked; chmod 000 locked; true
+"""
+
+
+def test_a_home_is_taken_as_it_is_and_harms_nobody(corral: Corral, repo: Path) -> None:
+    done = corral.run(repo, {"t": {"sh": HOSTILE, "prompt": "p", "check": "false"}})
+    _, second = tries(done, "t")
+    assert (second["verdict"], second["retry"]["home"]) == ("rejected", "t/do-t/1"), done.err
+    seen = text(second, "home").splitlines()
+    assert {"pipe", "root", "hole"} <= set(seen)
+    assert "note" not in seen, "what it had locked is not kept"
+    assert text(second, "tries").split() == ["try", "try"]
+    (archive,) = corral.home.rglob("t+do-t+1.home.tar.gz")
+    assert archive.stat().st_size < 1024**2
+    with tarfile.open(archive) as files:
+        assert files.getmember("./root").issym()
+        assert "./.gitconfig" not in files.getnames()
+
+
+def test_a_home_beyond_measure_is_not_kept_and_the_next_try_begins_anew(corral: Corral, repo: Path) -> None:
+    script = f'head -c 80M /dev/urandom > "$HOME/large"; {TELLS}'
+    done = corral.run(repo, {"t": {**TASK, "sh": script, "limits": {"disk": "300MiB"}}})
+    assert done.code == 0, done.err
+    second = tries(done, "t")[1]
+    assert (second["retry"]["home"], second["retry"]["on"]) == (None, None)
+    assert text(second, "tries") == "try"
+    assert list(corral.home.rglob("*.home.tar.gz*")) == []
 
 
 def test_begun_anew_it_has_nothing_but_what_it_is_told(corral: Corral, repo: Path) -> None:
