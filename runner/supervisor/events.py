@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.orders import Order
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
@@ -212,6 +213,8 @@ class AttemptEnded(OfAttempt):
     """Seconds in which the gateway held it, or in which it waited to go on; they are no working time."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
+    """What its boxes used in all, by the record of its meter; None where there is no record."""
     requests: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None

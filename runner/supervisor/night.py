@@ -318,7 +318,9 @@ class Night:
         if isinstance(event, e.PASSING):
             return
         while not noted.wait(TICK):
-            if self._deaf.is_set() and not isinstance(event, e.BoxStarted):  # a box that runs is to be ended
+            if self._deaf.is_set():
+                if isinstance(event, e.BoxStarted) and self._orders.stop.is_set():
+                    return  # a box that runs is to be ended, which its watch does
                 sys.exit()  # ends this thread alone
 
     def _attempt(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:

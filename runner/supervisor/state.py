@@ -10,6 +10,7 @@ from runner.errors import CorralError, UsageError
 from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
@@ -55,6 +56,7 @@ class AttemptState:
     check_seconds: float | None = None
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
     requests: int | None = None
     tokens: int | None = None
     usd: float | None = None
@@ -345,6 +347,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         held_s=event.held_s,
         peak_memory=event.peak_memory,
         cpu_seconds=event.cpu_seconds,
+        used=event.used,
         requests=event.requests,
         tokens=sum(known) if known else None,
         usd=event.usd,

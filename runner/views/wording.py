@@ -68,6 +68,11 @@ def retried(event: e.AttemptRetried | e.TaskDecided) -> str:
     return f"{event.attempt}  is tried again{when}: {why}{more}{goes_on}"
 
 
+def count(number: int | None) -> str:
+    """How many there are; unknown is said."""
+    return UNKNOWN if number is None else str(number)
+
+
 def many(count: int, one: str, more: str | None = None) -> str:
     """So many of something, in words."""
     return f"{count} {one if count == 1 else more or one + 's'}"
