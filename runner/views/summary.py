@@ -86,7 +86,7 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
         "flags": list(attempt.flags),
         "retry": retry(attempt),
-        "used": attempt.key in state.used,
+        "chosen": attempt.key in state.used,
     }
 
 

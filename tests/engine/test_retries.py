@@ -201,7 +201,7 @@ def test_what_needs_it_is_held_until_a_person_uses_its_work(corral: Corral, repo
     assert resumed.code == 0, resumed.err
     row = resumed.attempt("next")
     assert text(row, "copy") == "half"
-    assert resumed.attempt("bad")["used"] is True
+    assert resumed.attempt("bad")["chosen"] is True
     assert resumed.summary["undecided"] == []
 
 

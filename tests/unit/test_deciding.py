@@ -108,7 +108,7 @@ def test_work_that_a_person_chose_counts_as_accepted(failed: RunState) -> None:
     assert state.task_served("a")
     assert not state.serves(state.attempts[A.key]), "its verdict stays"
     row = summary.attempt_row(state, state.attempts[A.key])
-    assert (row["verdict"], row["used"]) == ("rejected", True)
+    assert (row["verdict"], row["chosen"]) == ("rejected", True)
 
 
 def test_a_person_s_choice_goes_before_what_served() -> None:
