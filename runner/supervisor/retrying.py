@@ -62,7 +62,8 @@ def following(state: RunState, key: AttemptKey, now: float) -> e.AttemptRetried 
     """
     tries = state.tries(key)
     last = tries[-1]
-    if last.phase != "final" or last.verdict is None or state.serves(last) or _no_more(state, last):
+    settled = key.task in state.skipped or any(state.counts(one) for one in tries)
+    if last.phase != "final" or last.verdict is None or settled or _no_more(state, last):
         return None
     retry = state.plan.task(key.task).retry
     times = Counter(_why(one) for one in tries[1:])
