@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Protocol, TypeVar
 
 from hypothesis import settings
@@ -292,8 +293,30 @@ class Supervisor(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_person_decides(self, data: st.DataObject) -> None:
         """A person orders something about any task or attempt, sensible or not."""
-        one = data.draw(st.sampled_from(list(self.state.attempts.values())))
-        what = data.draw(st.sampled_from(["retry", "skip", "use"]))
+        self.decide_something(lambda options: data.draw(st.sampled_from(options)))
+
+    @rule(luck=st.integers(0, 2**32))
+    def the_night_goes_on(self, luck: int) -> None:
+        """A long stretch of all of this, by chance: what is drawn one by one seldom comes so far."""
+        chance = Random(luck)  # noqa: S311 - it has to come again
+        for _ in range(80):
+            self.turn(None)
+            for need in self.missing():
+                self.image_is_ready(need)
+            if self.living():
+                self.step(chance.choice(self.living()), chance.choice)
+            if chance.random() < 0.1:
+                self.pauses_end()
+            if chance.random() < 0.1:
+                self.decide_something(chance.choice)
+            if chance.random() < 0.03:
+                self.die(chance.randint(1, 4))
+            self.nothing_starts_twice_and_what_is_final_stays()
+
+    def decide_something(self, pick: Pick) -> None:
+        """A person orders something about any task or attempt."""
+        one = pick(list(self.state.attempts.values()))
+        what = pick(["retry", "skip", "use"])
         order: orders.Retry | orders.Decide
         if what == "retry":
             order = orders.Retry(attempt=str(one.key.first))
