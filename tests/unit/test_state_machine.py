@@ -299,7 +299,7 @@ class Supervisor(RuleBasedStateMachine):
     def the_night_goes_on(self, luck: int) -> None:
         """A long stretch of all of this, by chance: what is drawn one by one seldom comes so far."""
         chance = Random(luck)  # noqa: S311 - it has to come again
-        for _ in range(80):
+        for _ in range(50):
             self.turn(None)
             for need in self.missing():
                 self.image_is_ready(need)
@@ -356,7 +356,9 @@ class Supervisor(RuleBasedStateMachine):
                 return self.of_a_box(one, pick)
             case "gathering":
                 if one.ended != "infrastructure" and pick(range(8)) == 7:  # told again: a fault of ours came
-                    return e.AttemptEnded(at=at, attempt=name, ended="infrastructure", reason="lost")
+                    return e.AttemptEnded(
+                        at=at, attempt=name, ended="infrastructure", reason="lost", spent=one.spent
+                    )
                 work: Work = pick(("gathered", "none", "salvaged", "refused"))
                 commit = pick(("b" * 40, "c" * 40)) if work in {"gathered", "salvaged"} else None
                 return e.AttemptGathered(at=at, attempt=name, work=work, commit=commit)
