@@ -22,7 +22,7 @@ from runner.agents import catalog
 from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
-from runner.supervisor import deciding, orders, retrying, trying
+from runner.supervisor import capacity, deciding, orders, retrying, trying
 from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
@@ -30,7 +30,7 @@ from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.complaints import image_words, report_bug
 from runner.supervisor.deadline import steady
 from runner.supervisor.ending import exit_code, still_ahead
-from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
@@ -69,6 +69,10 @@ class Means:
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    capacity: capacity.Capacity | None = None
+    """What the host has for the run; None where nobody asks."""
 
 
 class Night:
@@ -82,7 +86,7 @@ class Night:
         self._watcher = watcher
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
-        self._orders = Orders()
+        self._orders = Orders(ours=means.lease.holds)
         self._pauses: Pauses[AttemptKey] = Pauses()
         self._end: float | None = None
         self._deaf = threading.Event()
@@ -112,10 +116,11 @@ class Night:
         Raises:
             HostError: The journal can't be written.
         """
+        means = self._means
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
+            at=time.time(), plan=plan, jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until
         )
-        row = enter(self._means.journal, self._means.lease, started)
+        row = enter(means.journal, means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -134,19 +139,20 @@ class Night:
         self._state = fold((row.run, row.event) for row in rows)
         if until is None:
             until = still_ahead(self._state, time.time())
+        means = self._means
         self._note(
-            e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
+            e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
         for follows in list(retrying.due(self._state, time.time())):
             self._note(follows)
+        told = by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
             if attempt.rests_until is not None:
                 self._pauses.begin(attempt.key, attempt.rests_until - time.time())
-            if attempt.frozen is not None and attempt.frozen.by == "person":
+            if attempt.frozen is not None:
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
-                told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
-                self._launch(attempt.key, attempt.base, told)
+                self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
 
     # -- the loop
@@ -180,8 +186,9 @@ class Night:
             for key in self._pauses.over():
                 self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
             agenda.follow(self._state)
-            for decision in agenda.due(self._means.jobs):
-                self._carry_out(decision)
+            capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
+            agenda.follow(self._state)
+            capacity.start(self._means.capacity, agenda, lambda: self._state, self._carry_out, self._note)
             agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
             if not self._threads and self._happened.empty() and agenda.finished:
@@ -219,8 +226,7 @@ class Night:
             case orders.Stop():
                 self._interruptions = 2
             case orders.Retry() | orders.Decide():
-                done = deciding.obey(self._state, order, time.time())
-                if isinstance(done, str):
+                if isinstance(done := deciding.obey(self._state, order, time.time()), str):
                     return done
                 self._note(done)
             case orders.Pause() | orders.Unpause():
@@ -283,6 +289,8 @@ class Night:
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
+        if self._means.capacity is not None:
+            self._means.capacity.see(event)
         self._show(row)
         if isinstance(event, e.AttemptFinal):
             self._after_all(AttemptKey.parse(event.attempt))
@@ -290,9 +298,7 @@ class Night:
             self._pauses.begin(AttemptKey.parse(event.attempt).retried(), event.not_before - event.at)
 
     def _after_all(self, key: AttemptKey) -> None:
-        """What follows an attempt's end: another try, or none."""
-        follows = retrying.following(self._state, key, time.time())
-        if follows is not None:
+        if (follows := retrying.following(self._state, key, time.time())) is not None:
             self._note(follows)
         elif self._state.serves(self._state.attempts[key]):
             trying.forget(self._state, key, self._means.rooms.home)
@@ -442,7 +448,3 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
         e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
         e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
     )
-
-
-def _is_of(event: e.Event, key: AttemptKey) -> bool:
-    return isinstance(event, e.OfAttempt) and event.attempt == str(key)

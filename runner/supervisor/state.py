@@ -35,6 +35,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    attention: str = ""
+    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
     frozen: e.AttemptFrozen | None = None
     """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
@@ -93,6 +95,10 @@ class RunState:
     """When it must end."""
     over: bool = False
     """Whether that has come."""
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    short: e.HostShort | None = None
+    """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
     paused: bool = False
@@ -200,7 +206,14 @@ def begin(run: str, event: e.Event) -> RunState:
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
-        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+        run,
+        event.plan,
+        event.jobs,
+        event.at,
+        weaker=event.weaker,
+        attempts=attempts,
+        until=event.until,
+        auto=event.auto,
     )
 
 
@@ -213,6 +226,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(
                 state,
                 jobs=event.jobs,
+                auto=event.auto,
+                short=None,
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
@@ -235,10 +250,10 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, draining=True, stopping=stopping)
         case e.RunOver():
             return replace(state, over=True)
-        case e.WindowsChanged():
-            return replace(state, shut=event.shut)
+        case e.WindowsChanged() | e.HostShort() | e.JobsChanged():
+            return _room_event(state, event)
         case e.RunEnded():
-            return replace(state, ended=event.at, exit_code=event.exit_code)
+            return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
         case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
@@ -256,6 +271,15 @@ def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused
             return replace(state, skipped=state.skipped | {event.task})
         case _:
             return replace(state, paused=isinstance(event, e.RunPaused))
+
+
+def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:
+    """The state after a change of what providers and the host have room for."""
+    if isinstance(event, e.WindowsChanged):
+        return replace(state, shut=event.shut)
+    if isinstance(event, e.JobsChanged):
+        return replace(state, jobs=event.jobs)
+    return replace(state, short=event if event.why else None)
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
@@ -295,6 +319,8 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held_since=None,
                 held="",
             )
+        case e.AttemptAttention():
+            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
         case e.AttemptHeld():
             return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
         case e.AttemptFrozen() | e.AttemptThawed():
@@ -339,6 +365,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        attention="",
         frozen=None,
         ended=event.ended,
         reason=event.reason,

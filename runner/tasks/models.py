@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from runner.tasks.fields import (
+    AtOnce,
     ClaudeArgument,
     CodexArguments,
     Command,
@@ -49,6 +50,7 @@ from runner.tasks.fields import (
     UpstreamText,
     Usd,
 )
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
 from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
@@ -145,6 +147,8 @@ class ClaudePart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CodexPart(Part):
@@ -164,6 +168,8 @@ class CodexPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CommandPart(Part):
@@ -177,6 +183,8 @@ class CommandPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
     @model_validator(mode="after")
     def _names_a_program(self) -> CommandPart:
@@ -220,6 +228,8 @@ class TaskPart(Part):
     """`low`, `normal` or `high`: who starts first, and gets more of an account that many share."""
     limits: LimitsPart | None = None
     """Limits that differ from those of the file."""
+    health: HealthPart | None = None
+    """Patience that differs from that of the file."""
     repo: Repository | None = None
     """Another repository than that of the file."""
     base: Line | None = None
@@ -275,6 +285,13 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class RepositoryPart(Part):
+    """What holds for all tasks in one repository together."""
+
+    at_once: AtOnce
+    """How many attempts live there at once at most."""
+
+
 class PricePart(Part):
     """What a model costs you, for a million tokens of each kind."""
 
@@ -297,6 +314,8 @@ class TaskFile(Part):
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None
     """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
+    repositories: dict[Repository, RepositoryPart] = Field(default_factory=dict)
+    """What holds for one repository, by what `repo:` says of it; `.` where nothing does."""
     history: HistoryText = "full"
     """What boxes see of the past: `full` up to the base, the base alone (`shallow`), its files (`none`)."""
     image: ImagePart | None = None
@@ -309,6 +328,8 @@ class TaskFile(Part):
     """What each attempt may use."""
     retry: RetryPart = RetryPart()
     """When an attempt is tried again by itself."""
+    health: HealthPart = HealthPart()
+    """For how long agents that stall are borne, and what is done then; see [health](health.md)."""
     runtime: RuntimeName | None = None
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
@@ -366,12 +387,15 @@ def parts() -> dict[str, type[Part]]:
         "limits": LimitsPart,
         "retry": RetryPart,
         "oom": OomPart,
+        "health": HealthPart,
+        **dict.fromkeys(HealthPart.model_fields, PatiencePart),
         "image": ImagePart,
         "devcontainer": DevcontainerPart,
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
         "prices": PricePart,
+        "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

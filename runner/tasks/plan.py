@@ -104,6 +104,36 @@ class Retry(Value):
     """Bytes that it gets in one more try after it ran out of memory; None for no such try."""
 
 
+Then = Literal["nothing", "notify", "nudge", "stop", "retry"]
+"""What is done about an agent's condition: see `Health`."""
+
+
+class Patience(Value):
+    """For how long a condition is borne, in seconds, and what is done then; None is what the table says."""
+
+    after: float | None = None
+    then: Then | None = None
+
+
+class Health(Value):
+    """What differs from the table of conditions (`supervisor.attempt.health.PATIENCE`), by condition.
+
+    `nothing` is done, a person is told (`notify`), the agent is interrupted and goes on in a new box
+    (`nudge`), it is ended and its work comes home (`stop`), or the same, and it is tried again (`retry`).
+    """
+
+    waiting_for_the_model: Patience = Patience()
+    held_by_a_limit: Patience = Patience()
+    running_a_tool: Patience = Patience()
+    quiet_but_busy: Patience = Patience()
+    looping: Patience = Patience()
+    waiting_for_a_person: Patience = Patience()
+    hung: Patience = Patience()
+    dead_inside: Patience = Patience()
+    gateway_unreachable: Patience = Patience()
+    first_output: Patience = Patience()
+
+
 class ImageSpec(Value):
     """Where the development environment comes from.
 
@@ -197,6 +227,8 @@ class Profile(Value):
     settings: Settings
     upstream: Upstream = Upstream()
     hash: str
+    at_once: int | None = None
+    """How many of its attempts live at once at most; None for any number. It is none of its settings."""
 
     @property
     def asks_a_model(self) -> bool:
@@ -254,6 +286,7 @@ class Task(Value):
     priority: Priority = "normal"
     """Which of several that could start does, and how much of a shared account its requests get."""
     retry: Retry = Retry()
+    health: Health = Health()
 
 
 class PlannedAttempt(Value):
@@ -299,6 +332,8 @@ class Plan(Value):
     """Whether the model traffic of its attempts is recorded."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """The user's own prices, by model."""
+    repositories: dict[str, int] = Field(default_factory=dict)
+    """How many attempts in a repository live at once at most, by the directory that a source names."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

@@ -16,6 +16,7 @@ from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks import retries
 from runner.tasks.graph import topological
+from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
 from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
@@ -24,6 +25,7 @@ from runner.tasks.plan import (
     ClaudeSettings,
     CodexSettings,
     CommandSettings,
+    Health,
     ImageSpec,
     Limits,
     Plan,
@@ -99,12 +101,23 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         on_limit=taskfile.on_limit,
         record=taskfile.record,
         prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
+        repositories=_repositories(taskfile, file, usable),
         notes=(*notes, *_unused(taskfile), *retries.left_out(taskfile)),
     )
 
 
 def _budget(taskfile: TaskFile) -> Budget:
     return Budget() if taskfile.budget is None else Budget(**taskfile.budget.model_dump(exclude_none=True))
+
+
+def _repositories(taskfile: TaskFile, file: Path, facts: Mapping[Wanted, RepoFacts]) -> dict[str, int]:
+    """The bounds of repositories, by the directory that sources name."""
+    found = {}
+    for task in taskfile.tasks:
+        part = taskfile.repositories.get(task.repo or taskfile.repo or ".")
+        if part is not None:
+            found[facts[_wanted(taskfile, task, file)].repo] = part.at_once
+    return found
 
 
 # -- sources
@@ -196,6 +209,7 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path, retry: Retr
         settings=settings,
         upstream=Upstream.model_validate({"kind": kind, "script": place}),
         hash=settings_hash(settings, upstream, retry),
+        at_once=agent.at_once,
     )
 
 
@@ -245,6 +259,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
         retry=retries.of_task(taskfile, task),
+        health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
         hosted=network.hosted,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.models import (
     BudgetPart,
     CapsPart,
@@ -16,6 +17,7 @@ from runner.tasks.models import (
     LimitsPart,
     NetworkPart,
     PricePart,
+    RepositoryPart,
     TaskFile,
     TaskPart,
     keys_of,
@@ -95,6 +97,16 @@ connects to public addresses only, and writes each attempt, allowed or not, to `
 `CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be reached can be told
 things: see [security](security.md).
 
+How many attempts live at once can be bounded for each agent and each repository; how many in all, the host
+says, or `--jobs` (see [admission](admission.md)):
+
+```yaml
+agents:
+  opus: {cli: claude, model: claude-opus-5-5, at_once: 4}
+repositories:
+  ../backend: {at_once: 2}
+```
+
 Nor does the model's service do anything for an agent besides answering, unless `hosted:` names it:
 
 ```yaml
@@ -120,11 +132,14 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("An agent: `cli: codex`", CodexPart),
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
+    ("`health`", HealthPart),
+    ("A condition of `health`", PatiencePart),
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),
     ("`retry`", RetryPart),
     ("`retry: {oom: …}`", OomPart),
+    ("A repository, by its name under `repositories`", RepositoryPart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
     ("`compare`", ComparePart),

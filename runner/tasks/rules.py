@@ -23,7 +23,7 @@ def broken(document: Document) -> list[Problem]:
     names = outline(document.data)
     return [
         problem
-        for rule in (_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts)
+        for rule in (_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts, _repositories)
         for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
     ]
 
@@ -129,6 +129,19 @@ def _starts(names: Outline, document: Document) -> Iterator[Problem]:
         elif (start := by_id.get(starts_from(needs, task.start))) and start.source != task.source:
             message = f"{_called(task)} starts from {shown(start.id)}, which has another repository or base"
             yield Problem(message, line, f"add `from: {BASE}`, or give both the same `repo` and `base`")
+
+
+def _repositories(names: Outline, document: Document) -> Iterator[Problem]:
+    top = document.data if isinstance(document.data, dict) else {}
+    bounded = top.get("repositories")
+    known = {str(task.source[0]) for task in names.tasks}
+    for name in bounded if isinstance(bounded, dict) else ():
+        if str(name) not in known:
+            cure = (
+                meant(str(name), sorted(known)) or "write it as a `repo:` does, or `.` where none is written"
+            )
+            line = document.line(("repositories", str(name)))
+            yield Problem(f"no task works on the repository {shown(name)}", line, cure)
 
 
 def _called(task: TaskOutline) -> str:

@@ -27,9 +27,9 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make test}\n"
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
-    *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
+    *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
-    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["retry"], ["decide"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]
@@ -204,7 +204,8 @@ def test_doctor_names_what_is_missing_with_its_cure(home: Path) -> None:
 def test_plan_needs_no_engine_and_touches_nothing(home: Path, repo: Path, tmp_path: Path) -> None:
     before, corral = tree_hashes(tmp_path), Corral(home, NO_ENGINE)
     said = corral("plan", repo / "corral.yaml", "--json").json
-    assert set(said) == {"plan", "jobs", "allowed_out", "images", "weaker", "broken", "left"}
+    keys = {"plan", "jobs", "jobs_auto", "allowed_out", "images", "weaker", "broken", "left", "unfit"}
+    assert set(said) == keys
     assert [(f["name"], bool(f["cure"])) for f in said["broken"]] == [("engine", True)]
     assert [(a["task"], a["profile"], a["n"]) for a in said["plan"]["attempts"]] == [("t", "a", 1)]
     assert said["plan"]["sources"][0]["base"] == git(repo, "rev-parse", "HEAD")
@@ -245,6 +246,7 @@ def test_all_runs_are_listed(home: Path) -> None:
 @pytest.mark.usefixtures("past")
 def test_show_is_one_row_of_the_summary(home: Path) -> None:
     row = json.loads(call(home, "show", "bad", "--run", "r", "--json").stdout)
+    assert row.pop("course") is None, "there is no record of what it used"
     assert row == json.loads(call(home, "report", "r", "--json").stdout)["attempts"][1]
     assert json.loads(call(home, "show", "bad/p/1", "--json").stdout)["verdict"] is None, "of the latest run"
 

@@ -269,10 +269,12 @@ class _Life:
         return False
 
     def _clean(self) -> None:
-        self._box.revoke()
-        shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
-        if not self._leave_in_place:
-            self._box.take_down()
+        try:
+            shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
+            if not self._leave_in_place:
+                self._box.take_down()
+        finally:
+            self._box.revoke()
 
     # -- parts
 
