@@ -13,7 +13,7 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import attending, host, looking, mailing, planning, running, shelling, topping
+from runner.commands import attending, deciding, host, looking, mailing, planning, running, shelling, topping
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -35,6 +35,8 @@ app.command()(planning.plan)
 app.command()(running.run)
 app.command()(running.resume)
 app.command()(running.replay)
+app.command()(deciding.retry)
+app.command()(deciding.decide)
 app.command()(attending.attach)
 app.command()(attending.wait)
 app.command()(attending.stop)

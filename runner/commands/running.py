@@ -33,14 +33,14 @@ from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
-from runner.supervisor import access, detached, prepare, replaying
+from runner.supervisor import access, deciding, detached, prepare, replaying
 from runner.supervisor import events as e
 from runner.supervisor.deadline import end_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.lease import OwnedError
 from runner.supervisor.means import means
 from runner.supervisor.night import Night
-from runner.supervisor.records import find_run, run_names
+from runner.supervisor.records import find_run, pending_orders, run_names
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.views import report
@@ -106,8 +106,8 @@ def resume(
     end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     state = find_run(settings, name)
-    if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
-        cure = "what was cancelled stays so, its work on its branch; `corral run` starts anew"
+    if state.ended is not None and not deciding.can_go_on(state, pending_orders(settings, state)):
+        cure = "`corral retry ATTEMPT` tries one again, and `corral run` starts anew"
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)

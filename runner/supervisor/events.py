@@ -266,6 +266,8 @@ class AttemptEnded(OfAttempt):
     """What its model calls cost; None where that is not known."""
     spent: Spent = ""
     """Whose budget was spent, if that ended it."""
+    session: str | None = None
+    """Under which its conversation could go on in a later try; None where its agent told none."""
     replayed: Replayed | None = None
     """How it followed the recording that answered it, if one did."""
     overshot: Caps = Caps()
@@ -306,7 +308,56 @@ class AttemptFinal(OfAttempt):
     verdict: Verdict
     reason: Words = ""
     again: bool = False
-    """Whether another try follows."""
+    """Whether another try follows at once. Earlier versions said it here; now `attempt.retried` does."""
+    home: bool = False
+    """Whether its HOME is kept, so that a later try can go on with its conversation."""
+
+
+Why = Literal["infrastructure", "feedback", "memory", "person"]
+"""Why an attempt is tried again: a fault that is not its own; what its check or its agent said; more memory;
+or because a person wants it."""
+
+
+class AttemptRetried(OfAttempt):
+    """Another try follows this one, `attempt`, which ended; how it begins is all said here."""
+
+    kind: Literal["attempt.retried"] = "attempt.retried"
+    why: Why
+    not_before: float | None = None
+    """When its pause is over, in seconds since the epoch; None for at once."""
+    told: str | None = None
+    """The attempt of whose end, and of whose check's output, its agent is told."""
+    base: str | None = None
+    """The commit that its work is compared with and checked against; None for whatever its needs give it."""
+    on: str | None = None
+    """The commit that its workspace begins with, where that is an earlier try's work."""
+    session: str | None = None
+    """The conversation that goes on in it."""
+    home: str | None = None
+    """The attempt whose HOME it begins with."""
+    memory: int | None = None
+    """Its memory limit in bytes, where that is not the task's."""
+    note: Words = ""
+    """What a person has to say to its agent."""
+
+
+class AttemptRested(OfAttempt):
+    """The pause before this try is over."""
+
+    kind: Literal["attempt.rested"] = "attempt.rested"
+
+
+class TaskDecided(Happened):
+    """A person decided about a task that no attempt served.
+
+    `skip`: its dependents go on as if it had served and changed nothing. `use`: the work of `attempt` counts
+    as if it were accepted.
+    """
+
+    kind: Literal["task.decided"] = "task.decided"
+    task: str
+    what: Literal["skip", "use"]
+    attempt: str | None = None
 
 
 class RunMail(OfAttempt):
@@ -394,6 +445,9 @@ Event = Annotated[
     | AttemptFinal
     | RunMail
     | RunAnswer
+    | AttemptRetried
+    | AttemptRested
+    | TaskDecided
     | Signs
     | ImageLine,
     Field(discriminator="kind"),

@@ -12,35 +12,35 @@ import queue
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, ImageError, UsageError
+from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
-from runner.supervisor import capacity, orders
+from runner.supervisor import capacity, deciding, orders, retrying, trying
 from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.complaints import image_words, report_bug
 from runner.supervisor.deadline import steady
-from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.ending import exit_code, still_ahead
+from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.pauses import Pauses
 from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
-from runner.supervisor.verdict import RUN_OVER
+from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan, Profile, Source
 
@@ -90,6 +90,7 @@ class Night:
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._orders = Orders(ours=means.lease.holds)
+        self._pauses: Pauses[AttemptKey] = Pauses()
         self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0
@@ -145,8 +146,12 @@ class Night:
         self._note(
             e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
-        told = _by_attempt(row.event for row in rows)
+        for follows in list(retrying.due(self._state, time.time())):
+            self._note(follows)
+        told = by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
+            if attempt.rests_until is not None:
+                self._pauses.begin(attempt.key, attempt.rests_until - time.time())
             if attempt.frozen is not None:
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
@@ -181,6 +186,8 @@ class Night:
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
+            for key in self._pauses.over():
+                self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
             agenda.follow(self._state)
             capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
             agenda.follow(self._state)
@@ -225,6 +232,10 @@ class Night:
                 if refused := refusal_of(self._state.mail, order.question):
                     return refused
                 self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
+            case orders.Retry() | orders.Decide():
+                if isinstance(done := deciding.obey(self._state, order, time.time()), str):
+                    return done
+                self._note(done)
             case orders.Pause() | orders.Unpause():
                 return self._pause(order)
         return ""
@@ -288,6 +299,16 @@ class Night:
         if self._means.capacity is not None:
             self._means.capacity.see(event)
         self._show(row)
+        if isinstance(event, e.AttemptFinal):
+            self._after_all(AttemptKey.parse(event.attempt))
+        if isinstance(event, e.AttemptRetried) and event.not_before is not None:
+            self._pauses.begin(AttemptKey.parse(event.attempt).retried(), event.not_before - event.at)
+
+    def _after_all(self, key: AttemptKey) -> None:
+        if (follows := retrying.following(self._state, key, time.time())) is not None:
+            self._note(follows)
+        elif self._state.serves(self._state.attempts[key]):
+            trying.forget(self._state, key, self._means.rooms.home)
 
     def _append(self, event: e.Event) -> Row:
         return self._means.journal.append(self._state.name, event, self._means.lease.token)
@@ -322,7 +343,7 @@ class Night:
         except FAULTS as fault:
             self._give_up(key, str(fault))
         except Exception as error:
-            self._bug = _report(self._means.rooms.home, self._state.name, error)
+            self._bug = report_bug(self._means.rooms.home, self._state.name, error)
             self._give_up(key, f"a bug in Corral; the report is {self._bug}")
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
@@ -350,15 +371,16 @@ class Night:
                 image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
                 self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
             except FAULTS as fault:
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault)))
+                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
             except Exception as error:
-                self._bug = _report(self._means.rooms.home, self._state.name, error)
+                self._bug = report_bug(self._means.rooms.home, self._state.name, error)
                 reason = f"a bug in Corral; the report is {self._bug}"
                 self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
-        task, profile = plan.task(key.task), plan.profile(key.profile)
+        profile = plan.profile(key.profile)
+        task, begins = trying.beginning(self._state, key, self._means.rooms.home)
         source = plan.sources[task.source]
         return AttemptSpec(
             run=plan.run,
@@ -385,6 +407,7 @@ class Night:
             include=read_includes(source),
             post=post_of(plan, key, lambda: self._state.mail),
             words=words_for(plan, self._state.mail, key),
+            begins=begins,
         )
 
     @cached_property
@@ -426,38 +449,6 @@ def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
 
 
-def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
-    """The run's exit code, interruption by a signal aside; the highest of what applies."""
-    if bug:
-        return 5
-    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
-    if not unserved:
-        return 0
-    ours = any(
-        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
-    )
-    if ours:
-        return 3
-    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
-    return 4 if given_up else 1
-
-
-def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
-    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
-    if attempt.spent or attempt.ended == "limited":
-        return True
-    if attempt.verdict is None:
-        shut = state.shut_for(key.profile)
-        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
-    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
-
-
-def still_ahead(state: RunState, now: float) -> float | None:
-    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
-    passed = state.until is not None and state.until <= now
-    return None if passed and state.ended is not None else state.until
-
-
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
     now = time.time()
     return (
@@ -466,30 +457,3 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
         e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
         e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
     )
-
-
-def _by_attempt(events: Iterable[e.Event]) -> dict[str, tuple[e.Event, ...]]:
-    """The events of each attempt, in their order."""
-    found: dict[str, list[e.Event]] = {}
-    for event in events:
-        if isinstance(event, e.OfAttempt):
-            found.setdefault(event.attempt, []).append(event)
-    return {attempt: tuple(of_it) for attempt, of_it in found.items()}
-
-
-def _image_words(fault: Exception) -> str:
-    words = fault.message if isinstance(fault, CorralError) else str(fault)
-    if isinstance(fault, ImageError):
-        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
-    return words
-
-
-def _report(home: Path, run: str, error: Exception) -> str:
-    file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
-    text = "".join(traceback.format_exception(error))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    except OSError as full:
-        return f"not written ({full.strerror}): {text}"
-    return str(file)

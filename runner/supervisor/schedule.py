@@ -43,6 +43,8 @@ class Decision:
     """The commit it starts from, if it is to be started."""
     until: float | None = None
     """When it is known to wait no longer, in seconds since the epoch."""
+    lacks: str | None = None
+    """The task that it is held for, which did not serve."""
     short: Short | None = None
     """What the host has too little of, if it waits for that."""
 
@@ -207,7 +209,7 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(key, "held", why)
     needs = _needs(state, planned, held)
     if needs.failed:
-        return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
+        return Decision(key, "held", f"it needs {needs.failed}, which did not serve", lacks=needs.failed)
     if needs.open:
         return Decision(key, "wait", f"for {needs.open}")
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
@@ -215,13 +217,15 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(key, "fail", state.broken_images[image])
     if image not in state.images:
         return Decision(key, "wait", "for its image")
+    if attempt.rests_until is not None:
+        return Decision(key, "wait", "to be tried again", until=attempt.rests_until)
     if (shut := state.shut_for(key.profile)) is not None:
         return Decision(
             key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
         )
     if state.paused:
         return Decision(key, "wait", PAUSED)
-    return Decision(key, "start", base=needs.base)
+    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or needs.base)
 
 
 def _never(state: RunState, key: AttemptKey) -> str:
@@ -256,13 +260,23 @@ def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _
 
 
 def _first_served(state: RunState, candidates: tuple[str, ...], held: set[AttemptKey]) -> _Needs:
-    """The first of these attempts, in order, that served; those before it must be over."""
-    for text in candidates:
-        key = AttemptKey.parse(text)
+    """The one of these attempts that a person chose; else the first, in order, that served.
+
+    Those before it must be over. Where none served, and a person decided to go on without them, it is where
+    the first one started.
+    """
+    keys = [AttemptKey.parse(text) for text in candidates]
+    chosen = [a for key in keys for a in state.tries(key) if a.key in state.used]
+    if chosen:
+        return _Needs(base=chosen[-1].commit or chosen[-1].base)
+    for key in keys:
         tries = state.tries(key)
         winner = next((attempt for attempt in tries if state.serves(attempt)), None)
         if winner is not None:
             return _Needs(base=winner.commit or winner.base)
         if tries[-1].phase != "final" and key not in held:
-            return _Needs(open=text)
-    return _Needs(failed=AttemptKey.parse(candidates[0]).task)
+            return _Needs(open=str(key))
+    if keys[0].task in state.skipped:
+        first = state.tries(keys[0])[0]
+        return _Needs(base=first.base) if first.base else _needs(state, state.planned(keys[0]), held)
+    return _Needs(failed=keys[0].task)

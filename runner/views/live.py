@@ -137,7 +137,14 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _limits(event, state)
+            return _later(event) or _limits(event, state)
+
+
+def _later(event: e.Event) -> Text | None:
+    """What becomes of an attempt that ended, in words."""
+    if isinstance(event, e.AttemptRetried | e.TaskDecided):
+        return cell(wording.retried(event), "yellow")
+    return None
 
 
 _HELD: dict[e.Cause, str] = {
@@ -188,8 +195,6 @@ def _verdict_line(attempt: AttemptState) -> Text:
         text.append(f"  {wording.diff_stat(attempt)}")
     if attempt.reason:
         text.append(f"  {line(attempt.reason)}", "dim")
-    if attempt.again:
-        text.append("  trying once more", "yellow")
     return text
 
 
