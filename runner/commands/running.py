@@ -21,6 +21,7 @@ from runner.commands.words import (
     JobsOption,
     JsonOption,
     RunArgument,
+    StartOption,
     UntilOption,
     err,
     out,
@@ -32,11 +33,11 @@ from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
 from runner.supervisor import access, prepare, replaying
-from runner.supervisor.deadline import end_of_run
+from runner.supervisor.deadline import end_of_run, start_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.means import OwnedError, means
 from runner.supervisor.night import Night
-from runner.supervisor.records import find_run, run_names
+from runner.supervisor.records import expected_times, find_run, run_names
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.views import live, report
@@ -44,8 +45,10 @@ from runner.views import live, report
 
 def run(
     file: FileArgument,
+    *,
     jobs: JobsOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
+    start: StartOption = None,
     until: UntilOption = None,
     lasts: ForOption = None,
     record: Annotated[
@@ -56,7 +59,8 @@ def run(
 ) -> None:
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
     accepted = check_names(accept_weaker or ())
-    end = end_of_run(until, lasts, time.time())
+    starts = start_of_run(start, time.time())
+    end = end_of_run(until, lasts, starts or time.time())
     settings = configuration.load()
     taken = run_names(settings)
     made = prepare.plan(file, taken, name, record=record)
@@ -65,11 +69,11 @@ def run(
     if expected.left:
         words = f"note: {expected.left}; `corral resume RUN` goes on with a run, `corral reap` gives up"
         err.print(Text(words, "yellow"), soft_wrap=True)
+    takes = expected_times(settings, made) if end is not None else {}
     while True:
+        do = partial(Night.start, plan=made, until=end, starts=starts, takes=takes)
         try:
-            code = _work(
-                made, settings, expected, accepted, as_json, partial(Night.start, plan=made, until=end)
-            )
+            code = _work(made, settings, expected, accepted, as_json, do)
         except OwnedError:
             if name is not None:
                 raise
@@ -97,9 +101,9 @@ def resume(
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
-    raise typer.Exit(
-        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name, end))
-    )
+    takes = expected_times(settings, state.plan) if end or state.until else {}
+    do = partial(Night.resume, run=state.name, until=end, takes=takes)
+    raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, do))
 
 
 def replay(

@@ -39,6 +39,10 @@ class RunStarted(Happened):
     weaker: tuple[str, ...] = ()
     until: float | None = None
     """When it must end; None for whenever it is done."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    takes: dict[str, float] = Field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, as far as earlier runs tell."""
 
 
 class RunResumed(Happened):
@@ -50,6 +54,14 @@ class RunResumed(Happened):
     """What is weaker for this process; what was, for earlier ones, stays noted."""
     until: float | None = None
     """When it must end now."""
+    takes: dict[str, float] = Field(default_factory=dict)
+    """As `RunStarted`, by what is known now."""
+
+
+class RunBegan(Happened):
+    """The time came at which its first attempt may start."""
+
+    kind: Literal["run.began"] = "run.began"
 
 
 class ImageReady(Happened):
@@ -87,6 +99,45 @@ class RunOver(Happened):
 
     kind: Literal["run.over"] = "run.over"
     until: float
+
+
+class Late(Value):
+    """Of what there is no time left: attempts of a task by a profile, in seconds."""
+
+    task: str
+    profile: str
+    takes: float
+    """In how much time one is done."""
+    left: float
+    """How much there was when that was found out."""
+
+
+class TooLate(Happened):
+    """What is not started any more, since it would not be done before the run's end."""
+
+    kind: Literal["run.late"] = "run.late"
+    late: tuple[Late, ...]
+
+
+class BudgetUsed(Happened):
+    """Most of a budget was spent that all attempts of the run share."""
+
+    kind: Literal["run.budget"] = "run.budget"
+    whose: Spent
+    unit: Literal["usd", "tokens", "requests"]
+    used: float
+    cap: float
+
+
+class Notified(Happened):
+    """People were told, or could not be. `causes` are what they were told of, by the names of notices."""
+
+    kind: Literal["run.notified"] = "run.notified"
+    causes: tuple[str, ...]
+    told: tuple[str, ...] = ()
+    """The recipients that took it, by their names in the configuration file."""
+    failed: dict[str, Words] = Field(default_factory=dict)
+    """Why each of the others did not."""
 
 
 class Shut(Value):
@@ -262,7 +313,11 @@ Event = Annotated[
     | ImageFailed
     | Draining
     | Stopping
+    | RunBegan
     | RunOver
+    | TooLate
+    | BudgetUsed
+    | Notified
     | WindowsChanged
     | RunEnded
     | AttemptStarted

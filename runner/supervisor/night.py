@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
-from runner.supervisor.deadline import steady
+from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.schedule import Decision, decide, finished, images_of
@@ -78,12 +78,12 @@ class Night:
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._orders = Orders()
-        self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
         self._state: RunState
+        self._clock: Clockwork
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
         """Drain at the first interruption, stop at the second; safe to call from a signal handler.
@@ -95,18 +95,32 @@ class Night:
         self._signal_code = exit_code
         self._interruptions += times
 
-    def start(self, plan: Plan, until: float | None = None) -> RunState:
+    def start(
+        self,
+        plan: Plan,
+        until: float | None = None,
+        starts: float | None = None,
+        takes: Mapping[str, float] | None = None,
+    ) -> RunState:
         """Do all of a plan, of a run that this process owns (`means`).
 
         Args:
             plan: What is to be done.
             until: When the run must end, in seconds since the epoch.
+            starts: When its first attempt may start, likewise; images are prepared meanwhile.
+            takes: In how many seconds attempts are done (`expected`).
 
         Raises:
             HostError: The journal can't be written.
         """
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
+            at=time.time(),
+            plan=plan,
+            jobs=self._means.jobs,
+            weaker=self._means.weaker,
+            until=until,
+            starts=starts,
+            takes=dict(takes or {}),
         )
         if plan.run in self._means.journal.runs():
             raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
@@ -115,12 +129,15 @@ class Night:
         self._show(row)
         return self._live()
 
-    def resume(self, run: str, until: float | None = None) -> RunState:
+    def resume(
+        self, run: str, until: float | None = None, takes: Mapping[str, float] | None = None
+    ) -> RunState:
         """Take a run up again that a crash, or a person, ended early; this process owns it.
 
         Args:
             run: Its name.
             until: When it must end now; by default when it had to before, unless it ended since.
+            takes: As for `start`.
 
         Raises:
             HostError: As `start`.
@@ -130,7 +147,13 @@ class Night:
         if until is None:
             until = still_ahead(self._state, time.time())
         self._note(
-            e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
+            e.RunResumed(
+                at=time.time(),
+                jobs=self._means.jobs,
+                weaker=self._means.weaker,
+                until=until,
+                takes=dict(takes or {}),
+            )
         )
         for attempt in list(self._state.attempts.values()):
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
@@ -141,8 +164,7 @@ class Night:
     # -- the loop
 
     def _live(self) -> RunState:
-        if self._state.until is not None:
-            self._end = steady() + self._state.until - time.time()
+        self._clock = Clockwork(self._state)
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
         try:
             with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
@@ -157,7 +179,7 @@ class Night:
     def _loop(self, lookout: Lookout) -> None:
         while True:
             self._heed_interruptions()
-            self._heed_the_end()
+            self._heed_the_clock()
             self._heed_windows(lookout)
             for decision in decide(self._state, self._means.jobs):
                 self._carry_out(decision)
@@ -183,9 +205,10 @@ class Night:
             self._note(e.Stopping(at=time.time()))
             self._orders.stop.set()
 
-    def _heed_the_end(self) -> None:
-        if self._end is not None and steady() >= self._end and not self._state.over:
-            self._note(e.RunOver(at=time.time(), until=self._state.until or time.time()))
+    def _heed_the_clock(self) -> None:
+        for event in self._clock.news(self._state):
+            self._note(event)
+        if self._state.over:
             self._orders.over.set()
 
     def _heed_windows(self, lookout: Lookout) -> None:
@@ -355,7 +378,8 @@ def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
         return True
     if attempt.verdict is None:
         shut = state.shut_for(key.profile)
-        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
+        late = state.over or state.late_for(key) is not None
+        return late or state.spent_for(key) is not None or (shut is not None and shut.for_good)
     return attempt.ended == "timeout" and attempt.reason == RUN_OVER
 
 

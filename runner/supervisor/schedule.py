@@ -7,12 +7,14 @@ from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
-from runner.supervisor.deadline import at
+from runner.supervisor.deadline import at, left
+from runner.supervisor.events import Late
 from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
 NOT_BEFORE_END = "the run's end came before it started"
+NO_TIME = "it would not be done before the run's end"
 
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
@@ -86,6 +88,8 @@ def _decide_one(
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
+    if not state.begun:
+        return Decision(key, "wait", "for the run's start", until=state.starts)
     if image not in state.images:
         return Decision(key, "wait", "for its image")
     if (shut := state.shut_for(key.profile)) is not None:
@@ -101,10 +105,19 @@ def _never(state: RunState, key: AttemptKey) -> str:
         return NOT_STARTED
     if state.over:
         return NOT_BEFORE_END
+    if (late := state.late_for(key)) is not None:
+        return f"{NO_TIME}: {late_words(late)}"
     if (spent := state.spent_for(key)) is not None:
         return f"the budget of its {spent} is spent"
     shut = state.shut_for(key.profile)
     return f"{shut.window} is used up, and `on_limit` is `stop`" if shut and shut.for_good else ""
+
+
+def late_words(late: Late) -> str:
+    """How much time there is too little."""
+    there_are = left(late.left, 0)
+    verb = "is" if there_are in {"1min", "1s"} else "are"
+    return f"it takes about {left(late.takes, 0)}, {there_are} {verb} left"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -83,6 +83,18 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    begun: bool = True
+    """Whether that has come."""
+    takes: Mapping[str, float] = field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, where that is known."""
+    late: Mapping[tuple[str, str], e.Late] = field(default_factory=dict)
+    """By task and profile, what is not started any more, since there is no time left for it."""
+    notified: frozenset[str] = frozenset()
+    """The causes of the notices that people were sent."""
+    untold: Mapping[str, str] = field(default_factory=dict)
+    """By its name, why a recipient could not be told something; the latest time counts."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -117,6 +129,10 @@ class RunState:
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
         return next((shut for shut in self.shut if shut.profile == profile), None)
+
+    def late_for(self, key: AttemptKey) -> e.Late | None:
+        """For want of which time an attempt is not started any more, if it is not."""
+        return self.late.get((key.task, key.profile))
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it."""
@@ -178,7 +194,16 @@ def begin(run: str, event: e.Event) -> RunState:
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
     return RunState(
-        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+        run,
+        event.plan,
+        event.jobs,
+        event.at,
+        weaker=event.weaker,
+        attempts=attempts,
+        until=event.until,
+        starts=event.starts,
+        begun=event.starts is None,
+        takes=event.takes,
     )
 
 
@@ -196,6 +221,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 stopping=False,
                 until=event.until,
                 over=False,
+                takes=event.takes,
+                late={},
                 shut=(),
                 ended=None,
                 exit_code=None,
@@ -218,6 +245,21 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
+        case _:
+            return _clock_or_people(state, event)
+
+
+def _clock_or_people(state: RunState, event: e.Event) -> RunState:
+    """The state after what the clock brought about, or after people were told."""
+    match event:
+        case e.RunBegan():
+            return replace(state, begun=True)
+        case e.TooLate():
+            return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
+        case e.Notified():
+            untold = {name: why for name, why in state.untold.items() if name not in event.told}
+            told = state.notified.union(event.causes)
+            return replace(state, notified=told, untold={**untold, **event.failed})
         case _:
             return state
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
+from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import summary, wording
 from runner.views.fitting import Column, Fitting
@@ -129,7 +129,7 @@ def next_steps(state: RunState) -> RenderableType:
 def _can_go_on(state: RunState, one: AttemptState) -> bool:
     """Whether only the interruption, or the run's end, kept an attempt from its start."""
     why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
-    return why in {NOT_STARTED, NOT_BEFORE_END}
+    return why in {NOT_STARTED, NOT_BEFORE_END} or why.startswith(NO_TIME)
 
 
 def finding(found: Finding) -> Text:

@@ -30,7 +30,10 @@ def summary(state: RunState, held: Mapping[str, Held] | None = None) -> Json:
         "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
+        "starts": state.starts,
         "until": state.until,
+        "late": [late.model_dump(mode="json") for late in state.late.values()],
+        "untold": dict(state.untold),
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "attempts": [
             attempt_row(state, attempt, (held or {}).get(str(attempt.key)))
