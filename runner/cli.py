@@ -13,7 +13,7 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import host, looking, planning, running
+from runner.commands import host, looking, planning, running, telling
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -44,6 +44,7 @@ app.command("report")(looking.show_report)
 app.command()(host.reap)
 app.add_typer(host.image_app, name="image")
 app.add_typer(host.gateway_app, name="gateway")
+app.add_typer(telling.notify_app, name="notify")
 
 
 @app.callback(invoke_without_command=True)

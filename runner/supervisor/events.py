@@ -130,14 +130,15 @@ class BudgetUsed(Happened):
 
 
 class Notified(Happened):
-    """People were told, or could not be. `causes` are what they were told of, by the names of notices."""
+    """A recipient was told of something, or could not be."""
 
     kind: Literal["run.notified"] = "run.notified"
-    causes: tuple[str, ...]
-    told: tuple[str, ...] = ()
-    """The recipients that took it, by their names in the configuration file."""
-    failed: dict[str, Words] = Field(default_factory=dict)
-    """Why each of the others did not."""
+    recipient: str
+    """Its name in the configuration file."""
+    causes: tuple[str, ...] = ()
+    """What it need not be told again, by the names of notices."""
+    failed: Words = ""
+    """Why it could not be told, if that is so."""
 
 
 class Shut(Value):

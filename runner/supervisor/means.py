@@ -21,6 +21,7 @@ from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
 from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.night import Means
+from runner.supervisor.people.herald import Herald
 from runner.supervisor.records import journal
 from runner.tasks.plan import Plan, Source
 
@@ -106,6 +107,8 @@ def means(
             stack.callback(gateway.leave)
         book = stack.enter_context(journal(settings))
         book.reserve()
+        herald = Herald(settings.recipients, environment, settings.home)
+        stack.callback(herald.close)
         yield Means(
             rooms=Rooms(
                 engine=engine,
@@ -122,6 +125,7 @@ def means(
             accesses=lambda profile, key: accesses_for(profile, key, settings),
             jobs=jobs,
             weaker=weaker + has.weaker,
+            herald=herald,
         )
 
 

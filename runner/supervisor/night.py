@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -31,6 +31,8 @@ from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lookout import Lookout
+from runner.supervisor.people.herald import Herald
+from runner.supervisor.people.notices import budget_news
 from runner.supervisor.schedule import Decision, decide, finished, images_of
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
@@ -64,6 +66,7 @@ class Means:
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
+    herald: Herald = field(default_factory=Herald)
 
 
 class Night:
@@ -144,6 +147,7 @@ class Night:
         """
         rows = list(self._means.journal.events(run))
         self._state = fold((row.run, row.event) for row in rows)
+        self._means.herald.catch_up(rows, self._state)
         if until is None:
             until = still_ahead(self._state, time.time())
         self._note(
@@ -167,12 +171,15 @@ class Night:
         self._clock = Clockwork(self._state)
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
         try:
-            with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
+            gateway, spends = self._means.rooms.gateway, bool(self._state.plan.budget.caps())
+            with Lookout(gateway if self._asking else None, self._state.name, spends=spends) as lookout:
                 self._loop(lookout)
         except BaseException:
             self._stop_everything()
             raise
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
+        if not self._interruptions:  # who interrupts it is there and sees it
+            self._note_all(self._means.herald.farewell(self._state, code, lambda: self._interruptions > 0))
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
 
@@ -181,6 +188,8 @@ class Night:
             self._heed_interruptions()
             self._heed_the_clock()
             self._heed_windows(lookout)
+            self._note_all(budget_news(self._state, lookout.spent, time.time()))
+            self._note_all(self._means.herald.news(self._state))
             for decision in decide(self._state, self._means.jobs):
                 self._carry_out(decision)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
@@ -206,8 +215,7 @@ class Night:
             self._orders.stop.set()
 
     def _heed_the_clock(self) -> None:
-        for event in self._clock.news(self._state):
-            self._note(event)
+        self._note_all(self._clock.news(self._state))
         if self._state.over:
             self._orders.over.set()
 
@@ -233,12 +241,17 @@ class Night:
         self._threads[key] = thread
         thread.start()
 
+    def _note_all(self, events: Iterable[e.Event]) -> None:
+        for event in events:
+            self._note(event)
+
     def _note(self, event: e.Event) -> None:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._means.journal.append(run, event)
         self._state = apply(self._state, event)
+        self._means.herald.heed(event, self._state)
         self._show(row)
 
     def _show(self, row: Row) -> None:

@@ -91,10 +91,12 @@ class RunState:
     """By `TASK/PROFILE`, in how many seconds an attempt is done, where that is known."""
     late: Mapping[tuple[str, str], e.Late] = field(default_factory=dict)
     """By task and profile, what is not started any more, since there is no time left for it."""
-    notified: frozenset[str] = frozenset()
-    """The causes of the notices that people were sent."""
+    warned: frozenset[tuple[Spent, str]] = frozenset()
+    """Of which budgets most was spent, each with its unit."""
+    notified: frozenset[tuple[str, str]] = frozenset()
+    """What people were told: the recipient, and the notice's cause."""
     untold: Mapping[str, str] = field(default_factory=dict)
-    """By its name, why a recipient could not be told something; the latest time counts."""
+    """Why recipients could not be told when that was tried last, by their names."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -256,10 +258,14 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
             return replace(state, begun=True)
         case e.TooLate():
             return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
+        case e.BudgetUsed():
+            return replace(state, warned=state.warned | {(event.whose, event.unit)})
         case e.Notified():
-            untold = {name: why for name, why in state.untold.items() if name not in event.told}
-            told = state.notified.union(event.causes)
-            return replace(state, notified=told, untold={**untold, **event.failed})
+            untold = {name: why for name, why in state.untold.items() if name != event.recipient}
+            if event.failed:
+                untold[event.recipient] = event.failed
+            told = state.notified.union((event.recipient, cause) for cause in event.causes)
+            return replace(state, notified=told, untold=untold)
         case _:
             return state
 

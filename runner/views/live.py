@@ -145,6 +145,10 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
             return Text("the run's end came: what runs is ended, and its work brought home", "yellow")
         case e.WindowsChanged():
             return cell(holds.windows(state) or "nobody waits for a provider's window any more", "yellow")
+        case e.BudgetUsed():
+            return cell(f"{event.used / event.cap:.0%} of the budget of the {event.whose} is spent", "yellow")
+        case e.Notified() if event.failed:
+            return cell(f"{event.recipient} could not be told: {event.failed}", "yellow")
         case e.AttemptHeld():
             more = "it goes on in a new box when that is over"
             return Text(f"{event.attempt}  ") + cell(f"stopped by a limit: {event.why}; {more}", "yellow")

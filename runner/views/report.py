@@ -42,8 +42,14 @@ def terminal(state: RunState) -> RenderableType:
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
-    parts += [Text(f"note: {line(note)}", "yellow") for note in (*state.weaker, *state.plan.notes)]
+    parts += [Text(f"note: {line(note)}", "yellow") for note in _notes(state)]
     return Group(*parts)
+
+
+def _notes(state: RunState) -> tuple[str, ...]:
+    """What a person should know of the run as a whole."""
+    untold = (f"{name} could not be told: {why}" for name, why in state.untold.items())
+    return (*state.weaker, *untold, *state.plan.notes)
 
 
 def text_markdown(state: RunState) -> str:
@@ -271,7 +277,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         )
         yield ""
         yield from _markdown_table(SIDES, [_side(side) for side in side_by_side(state.plan.compared, rows)])
-    for note in (*state.weaker, *state.plan.notes):
+    for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"
 

@@ -65,7 +65,7 @@ def ended(attempt: str, how: str, seconds: float | None, reason: str = "") -> e.
 
 
 def test_only_what_came_to_its_own_end_tells_how_long_it_takes() -> None:
-    told = [
+    told: list[e.Event] = [
         ended("one/p/1", "exited", 50),
         e.AttemptChecked(at=2, attempt="one/p/1", check="failed", seconds=7),
         ended("one/p/2", "timeout", 600),
