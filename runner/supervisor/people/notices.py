@@ -226,7 +226,13 @@ def _cost(state: RunState) -> str:
     asked = [one for one in state.attempts.values() if one.tokens is not None]
     known = sum(one.usd for one in asked if one.usd is not None)
     unknown = sum(one.usd is None for one in asked)
-    words = f"${known:.2f}" if not unknown else f"${known:.2f}, and what {unknown} attempts cost is not known"
+    words = f"${known:.2f}"
+    if unknown:
+        words = (
+            f"at least {words} (of {unknown} of the attempts it is not known)"
+            if known
+            else "nobody knows what"
+        )
     played = any(profile.upstream.is_played for profile in state.plan.profiles)
     return (
         f"{words} ({'partly ' if _some_real(state) else ''}invented: a file played the model)"
