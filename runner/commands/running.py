@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Annotated
@@ -25,22 +25,25 @@ from runner.commands.words import (
     UntilOption,
     err,
     out,
-    print_row,
+    print_json,
+    watcher,
 )
 from runner.errors import UsageError
 from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
-from runner.supervisor import access, prepare, replaying
+from runner.supervisor import access, detached, prepare, replaying
+from runner.supervisor import events as e
 from runner.supervisor.deadline import end_of_run, start_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
-from runner.supervisor.means import OwnedError, means
+from runner.supervisor.lease import OwnedError
+from runner.supervisor.means import means
 from runner.supervisor.night import Night
 from runner.supervisor.records import expected_times, find_run, run_names
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
-from runner.views import live, report
+from runner.views import report
 
 
 def run(
@@ -53,6 +56,9 @@ def run(
     lasts: ForOption = None,
     record: Annotated[
         bool, typer.Option("--record", help="Record what agents and models say, for `corral replay`.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return at once; the run outlives the terminal.")
     ] = False,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
@@ -73,7 +79,10 @@ def run(
     while True:
         do = partial(Night.start, plan=made, until=end, starts=starts, takes=takes)
         try:
-            code = _work(made, settings, expected, accepted, as_json, do)
+            if detach:
+                code = _detach(made, settings, expected, (starts, end), accept_weaker or (), as_json)
+            else:
+                code = _work(made, settings, expected, accepted, as_json, do)
         except OwnedError:
             if name is not None:
                 raise
@@ -129,6 +138,41 @@ def replay(
     raise typer.Exit(replaying.exit_code(find_run(settings, made.run), code))
 
 
+def _detach(
+    made: Plan,
+    settings: Settings,
+    expected: Forecast,
+    clock: tuple[float | None, float | None],
+    accepted: Sequence[str],
+    as_json: bool,
+) -> int:
+    """Begin a run, and leave it to a supervisor of its own; returns the exit code.
+
+    `clock` is when its first attempt may start, and when it must end.
+    """
+    expected.require_sound()
+    options = ["--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
+    starts, until = clock
+    started = e.RunStarted(
+        at=time.time(),
+        plan=made,
+        jobs=expected.jobs,
+        weaker=expected.weaker,
+        until=until,
+        starts=starts,
+    )
+    detached.write_down(settings, started)
+    keeper = detached.start(settings.home, made.run, options, configuration.environment())
+    detached.wait_until_taken_up(settings.home, made.run, keeper)
+    if as_json:
+        print_json({"run": made.run, "log": str(detached.log_file(settings.home, made.run))})
+        return 0
+    out.print(
+        f"run {made.run} goes on without you: `corral attach` shows it, `corral stop` ends it", soft_wrap=True
+    )
+    return 0
+
+
 def _work(
     made: Plan,
     settings: Settings,
@@ -139,30 +183,24 @@ def _work(
 ) -> int:
     """Do a run while showing it; returns the exit code."""
     expected.require_sound()
-    watcher = _watcher(as_json)
+    shows = watcher(as_json)
     environment = configuration.environment()
     with (
         Interruptions(heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as interruptions,
-        watcher,
+        shows,
         means(
             made,
             settings,
             environment,
             jobs=expected.jobs,
             weaker=expected.weaker,
-            on_line=interruptions.before(watcher.building),
+            on_line=interruptions.before(shows.building),
         ) as has,
     ):
-        night = Night(quick.require(has, made.run, accepted), watcher)
+        night = Night(quick.require(has, made.run, accepted), shows)
         interruptions.hand_to(night)
         state = do(night)
     if not as_json:
         with suppress(OSError):  # whoever looked may have left
             out.print(Group(Text(), report.terminal(state), report.next_steps(state)))
     return state.exit_code or 0
-
-
-def _watcher(as_json: bool) -> live.Watcher:
-    if as_json:
-        return live.JsonLines(print_row)
-    return live.LiveTable(out) if out.is_terminal else live.PlainLines(out)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
@@ -25,17 +25,21 @@ from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.clockwork import Clockwork
-from runner.supervisor.journal import Journal, Row
+from runner.supervisor.ending import exit_code, still_ahead
+from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
+from runner.supervisor.orders import Order
 from runner.supervisor.people.herald import Herald
 from runner.supervisor.people.notices import budget_news
 from runner.supervisor.schedule import Decision, decide, finished, images_of
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
-from runner.supervisor.verdict import RUN_OVER
+from runner.supervisor.signboard import Signboard
+from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan, Profile, Source
 
@@ -62,6 +66,7 @@ class Means:
 
     rooms: Rooms
     journal: Journal
+    lease: Lease
     images: ImageMaker
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
@@ -85,6 +90,7 @@ class Night:
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
+        self._board: Signboard | None = None
         self._state: RunState
         self._clock: Clockwork
 
@@ -125,9 +131,7 @@ class Night:
             starts=starts,
             takes=dict(takes or {}),
         )
-        if plan.run in self._means.journal.runs():
-            raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
-        row = self._means.journal.append(plan.run, started)
+        row = enter(self._means.journal, self._means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -170,13 +174,18 @@ class Night:
     def _live(self) -> RunState:
         self._clock = Clockwork(self._state)
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             gateway, spends = self._means.rooms.gateway, bool(self._state.plan.budget.caps())
             with Lookout(gateway if self._asking else None, self._state.name, spends=spends) as lookout:
                 self._loop(lookout)
+        except LeaseLostError:
+            self._deaf.set()  # what runs is another's now: nothing of it is touched any more
+            raise
         except BaseException:
             self._stop_everything()
             raise
+        self._board.clear()
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
         if not self._interruptions:  # who interrupts it is there and sees it
             self._note_all(self._means.herald.farewell(self._state, code, lambda: self._interruptions > 0))
@@ -186,6 +195,7 @@ class Night:
     def _loop(self, lookout: Lookout) -> None:
         while True:
             self._heed_interruptions()
+            self._heed_orders()
             self._heed_the_clock()
             self._heed_windows(lookout)
             self._note_all(budget_news(self._state, lookout.spent, time.time()))
@@ -213,6 +223,21 @@ class Night:
         if self._interruptions >= 2 and not self._state.stopping:
             self._note(e.Stopping(at=time.time()))
             self._orders.stop.set()
+
+    def _heed_orders(self) -> None:
+        """Do what other processes ordered since the last time, and note that it was done, or why not."""
+        for seq, order in list(self._means.journal.orders(self._state.name, self._state.heeded)):
+            refused = self._obey(order)
+            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=refused))
+
+    def _obey(self, order: Order) -> str:
+        """Do what is ordered; returns why it can't be done, in words, or nothing."""
+        match order:
+            case orders.Drain():
+                self._interruptions = max(self._interruptions, 1)
+            case orders.Stop():
+                self._interruptions = 2
+        return ""
 
     def _heed_the_clock(self) -> None:
         self._note_all(self._clock.news(self._state))
@@ -249,13 +274,18 @@ class Night:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
         passing = isinstance(event, e.PASSING)
-        row = Row(0, run, event) if passing else self._means.journal.append(run, event)
+        row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
         self._means.herald.heed(event, self._state)
         self._show(row)
 
+    def _append(self, event: e.Event) -> Row:
+        return self._means.journal.append(self._state.name, event, self._means.lease.token)
+
     def _show(self, row: Row) -> None:
-        """Tell the watcher; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        """Tell who watches; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        if self._board is not None:
+            self._board.take(row.event)
         try:
             self._watcher(row, self._state)
         except (OSError, SystemExit):
@@ -365,41 +395,21 @@ class Night:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
 
 
+def enter(journal: Journal, lease: Lease, started: e.RunStarted) -> Row:
+    """Write down that a run begins.
+
+    Raises:
+        UsageError: There is one of that name.
+        HostError: The journal can't be written.
+    """
+    run = started.plan.run
+    if run in journal.runs():
+        raise UsageError(f"there is a run called {run!r}", cure="give another name")
+    return journal.append(run, started, lease.token)
+
+
 def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
-
-
-def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
-    """The run's exit code, interruption by a signal aside; the highest of what applies."""
-    if bug:
-        return 5
-    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
-    if not unserved:
-        return 0
-    ours = any(
-        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
-    )
-    if ours:
-        return 3
-    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
-    return 4 if given_up else 1
-
-
-def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
-    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
-    if attempt.spent or attempt.ended == "limited":
-        return True
-    if attempt.verdict is None:
-        shut = state.shut_for(key.profile)
-        late = state.over or state.late_for(key) is not None
-        return late or state.spent_for(key) is not None or (shut is not None and shut.for_good)
-    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
-
-
-def still_ahead(state: RunState, now: float) -> float | None:
-    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
-    passed = state.until is not None and state.until <= now
-    return None if passed and state.ended is not None else state.until
 
 
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
