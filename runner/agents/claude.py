@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from runner.agents.actions import Actions
 from runner.agents.launch import GATEWAY_NAME, PLACEHOLDER_KEY, SOCKET, Launch, environment, session_of
 from runner.agents.lines import indented, json_object
 from runner.tasks.plan import ClaudeSettings
@@ -61,11 +62,18 @@ def launch(settings: ClaudeSettings, prompt: str, session: str, *, resume: bool 
     )
 
 
+QUESTIONS = frozenset({"AskUserQuestion"})
+"""Tools that only a person can answer; it is told not to use them (`--disallowedTools`)."""
+
+
 class Reader:
     """Follows Claude Code's stream of JSON lines."""
 
+    tells = True
+
     def __init__(self) -> None:
         self.session: str | None = None
+        self.actions = Actions()
         self._result: dict[str, Any] | None = None
 
     def feed(self, line: bytes) -> str | None:
@@ -74,15 +82,31 @@ class Reader:
         kind = event.get("type")
         if kind == "result":
             self._result = event
+            self.actions.finished()
             return "finished"
-        if kind == "assistant":
-            return _doing(event)
+        if kind in {"assistant", "user"}:
+            self._follow(event)
+            return _doing(event) if kind == "assistant" else None
         if kind == "system" and event.get("subtype") == "init":
             self.session = self.session or session_of(event.get("session_id"))
             return None
         if kind == "system" and event.get("subtype") == "api_retry":
             return f"waiting for the model (try {event.get('attempt')}, status {event.get('error_status')})"
         return None
+
+    def _follow(self, event: dict[str, Any]) -> None:
+        """Note what it does: which tools it calls, and what they answer."""
+        for block in _content(event):
+            match block.get("type"):
+                case "tool_use":
+                    asked = [block.get("name"), block.get("input")]
+                    words = (_block(block) or "")[:200]
+                    question = block.get("name") in QUESTIONS
+                    self.actions.begun(str(block.get("id")), words, asked, question=question)
+                case "tool_result":
+                    self.actions.ended(str(block.get("tool_use_id")), block.get("content"))
+                case "text":
+                    self.actions.said()
 
     def error(self) -> str | None:
         """See `launch.Reader`; an agent that never reported a result did not finish."""

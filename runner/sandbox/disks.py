@@ -86,6 +86,12 @@ class Disks(Protocol):
     def room(self, box: str, place: Place) -> Room | None:
         """What is left, or None where that is not known."""
 
+    def mark(self, box: str, place: Place) -> tuple[int, ...] | None:
+        """Figures that change when files are made, grow or go; None where they are not known.
+
+        A file that is overwritten in its place changes none of them.
+        """
+
     def flush(self, box: str, place: Place) -> None:
         """Write everything down.
 
@@ -182,6 +188,11 @@ class LimitedDisks(Standing):
             return None
         return Room(int(free), int(files))
 
+    def mark(self, box: str, place: Place) -> tuple[int, ...] | None:
+        """What is left of the disk."""
+        room = self.room(box, place)
+        return None if room is None else (room.bytes, room.files)
+
     def flush(self, box: str, place: Place) -> None:
         """Write everything through to the host's disk."""
         self.do("flush", box, place)
@@ -247,6 +258,7 @@ class WatchedDirectories:
     def __init__(self, steward: Steward, home: Path) -> None:
         self._steward = steward
         self._home = home
+        self._used: dict[str, tuple[int, int]] = {}
 
     def seen(self, box: str) -> Path:
         """Where the host sees it, too."""
@@ -263,11 +275,17 @@ class WatchedDirectories:
     def exceeds(self, box: str, place: Place, size: int) -> bool:
         """Looked up file by file; what can't be counted in time is too much."""
         used = self._steward.used(box, place)
+        if used is not None:
+            self._used[box] = used
         return used is None or used[0] > size or used[1] > files_of(size)
 
     def room(self, box: str, place: Place) -> Room | None:  # noqa: ARG002 - the host's room is not the box's
         """Not known."""
         return None
+
+    def mark(self, box: str, place: Place) -> tuple[int, ...] | None:  # noqa: ARG002 - boxes are watched in one
+        """What it took when that was last looked at for its limit."""
+        return self._used.get(box)
 
     def flush(self, box: str, place: Place) -> None:
         """The host's own file system answers for what is written."""
@@ -278,4 +296,5 @@ class WatchedDirectories:
 
     def free(self, box: str) -> None:
         """Remove every file."""
+        self._used.pop(box, None)
         self._steward.empty(box)

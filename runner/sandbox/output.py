@@ -27,6 +27,7 @@ class Output:
     Attributes:
         ready: Whether the box's first program reported that the workspace was laid out. What comes
             before that line is ours; everything after it may be written by an attacker.
+        spoke: Whether anything came since it was ready, on either stream.
         closed: Whether the stream has ended: the container did, or the engine went away.
         fault: The engine's failure, if that is what ended the stream.
         last_piece: When something came last, on either stream, in seconds of the monotonic clock.
@@ -42,6 +43,7 @@ class Output:
             after: Bytes of that file which stay, since they are of an earlier container.
         """
         self.ready = False
+        self.spoke = False
         self.closed = False
         self.fault: EngineError | None = None
         self.last_piece = time.monotonic()
@@ -83,6 +85,7 @@ class Output:
             return
         standard, data = piece
         self.last_piece = time.monotonic()
+        self.spoke = self.spoke or self.ready
         self._keep(data)
         if standard:
             yield from self._split(data)
@@ -97,6 +100,7 @@ class Output:
                 self.ready = True  # the engine no longer has the beginning: what is this long is not ours
                 yield full[:LONGEST_LINE]
             else:
+                self.spoke = self.spoke or self.ready
                 yield full[:LONGEST_LINE]
         if len(self._rest) < LONGEST_LINE:
             self._rest += last

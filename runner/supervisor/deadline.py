@@ -20,12 +20,17 @@ def steady() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def wall() -> float:
+    """Seconds since the epoch, as the clock on the wall has it, which people set."""
+    return time.time()
+
+
 @dataclass(frozen=True)
 class Clocks:
     """The two clocks of a host: one that only goes forward, and the one on the wall, which people set."""
 
     steady: Callable[[], float] = steady
-    wall: Callable[[], float] = time.time
+    wall: Callable[[], float] = wall
 
     def comes(self, moment: float) -> float:
         """When a moment of the wall clock comes, by the other: setting the wall later does not move it."""

@@ -224,6 +224,16 @@ class AttemptHeld(OfAttempt):
     """Bytes of its output until now."""
 
 
+class AttemptAttention(OfAttempt):
+    """A person is to be told of the condition that its agent is in (`health:`, `then: notify`)."""
+
+    kind: Literal["attempt.attention"] = "attempt.attention"
+    condition: Words
+    why: Words = ""
+    seconds: float | None = None
+    """For how long it has been in it."""
+
+
 class AttemptEnded(OfAttempt):
     """What became of the agent, measured on the host's side. Unknown figures are None."""
 
@@ -308,6 +318,12 @@ class Signs(OfAttempt):
     """When that is known to end; None where nobody has said."""
     held_s: float | None = None
     """For how many seconds it has been held in all."""
+    condition: Words | None = None
+    """In which condition its agent is: see `attempt.health`. None before that was looked at."""
+    cause: Words = ""
+    """By what that is told, in words."""
+    lasted: float | None = None
+    """For how many seconds it has been in it, in working time."""
 
 
 class ImageLine(Happened):
@@ -337,6 +353,7 @@ Event = Annotated[
     | AttemptStarted
     | BoxStarted
     | AttemptHeld
+    | AttemptAttention
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

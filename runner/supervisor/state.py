@@ -33,6 +33,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    attention: str = ""
+    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -301,6 +303,8 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held_since=None,
                 held="",
             )
+        case e.AttemptAttention():
+            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
         case e.AttemptHeld():
             return replace(before, phase="held", held_since=event.at, held=event.why)
         case e.AttemptEnded():
@@ -334,6 +338,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        attention="",
         ended=event.ended,
         reason=event.reason,
         exit_code=event.exit_code,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -50,7 +49,9 @@ from runner.tasks.fields import (
     UpstreamText,
     Usd,
 )
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
+from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
@@ -58,12 +59,6 @@ from runner.tasks.units import format_duration, format_size
 _DEFAULT = Limits()
 
 HistoryText = Literal["full", "shallow", "none"]
-
-
-class Part(BaseModel):
-    """A mapping of the task file: frozen, without unknown keys, described key by key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LimitsPart(Part):
@@ -225,6 +220,8 @@ class TaskPart(Part):
     """`low`, `normal` or `high`: who starts first, and gets more of an account that many share."""
     limits: LimitsPart | None = None
     """Limits that differ from those of the file."""
+    health: HealthPart | None = None
+    """Patience that differs from that of the file."""
     repo: Repository | None = None
     """Another repository than that of the file."""
     base: Line | None = None
@@ -310,13 +307,15 @@ class TaskFile(Part):
     """Ignored files that the tasks need; refused if they look like keys."""
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
+    health: HealthPart = HealthPart()
+    """For how long agents that stall are borne, and what is done then; see [health](health.md)."""
     runtime: RuntimeName | None = None
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
     """What may be spent by an attempt, a run and a day."""
     on_limit: OnLimit = "wait"
     """While a provider's window is used up: `wait` for its reset, `stop`, or ask the `next-account`."""
-    prices: dict[Line, PricePart] = {}
+    prices: dict[Line, PricePart] = Field(default_factory=dict)
     """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
@@ -365,6 +364,8 @@ def parts() -> dict[str, type[Part]]:
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,
+        "health": HealthPart,
+        **dict.fromkeys(HealthPart.model_fields, PatiencePart),
         "image": ImagePart,
         "devcontainer": DevcontainerPart,
         "compare": ComparePart,

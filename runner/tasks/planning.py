@@ -15,6 +15,7 @@ from typing import Literal
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks.graph import topological
+from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
 from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
@@ -23,6 +24,7 @@ from runner.tasks.plan import (
     ClaudeSettings,
     CodexSettings,
     CommandSettings,
+    Health,
     ImageSpec,
     Limits,
     Plan,
@@ -226,6 +228,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         priority=task.priority,
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
+        health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
         hosted=network.hosted,

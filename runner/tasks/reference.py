@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.models import (
     BudgetPart,
     CapsPart,
@@ -15,12 +16,12 @@ from runner.tasks.models import (
     ImagePart,
     LimitsPart,
     NetworkPart,
-    Part,
     PricePart,
     TaskFile,
     TaskPart,
     keys_of,
 )
+from runner.tasks.part import Part
 
 _HEAD = """\
 # The task file
@@ -119,6 +120,8 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("An agent: `cli: codex`", CodexPart),
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
+    ("`health`", HealthPart),
+    ("A condition of `health`", PatiencePart),
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),

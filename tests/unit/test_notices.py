@@ -115,12 +115,25 @@ def test_a_refused_key_breaks_through_and_stands_until_it_is_taken() -> None:
     waits = e.Signs.model_validate({**held, "held_kind": "credential"})
     (notice,), _ = told(BOTH, waits)
     assert (notice.kind, notice.urgent) == ("attention", True)
-    assert list(needs(BOTH, waits)) == ["key of one/p/1"]
+    assert list(needs(BOTH, waits)) == ["key in one/p/1"]
     goes_on = e.Signs(at=4, attempt="one/p/1", stage="running")
     assert needs(BOTH, waits, goes_on) == {}
     assert needs(BOTH, waits, *life("one/p/1", "done")[2:3]) == {}
     paced = e.Signs.model_validate({**held, "held_kind": "pace"})
     assert told(BOTH, paced)[0] == []
+
+
+def test_a_condition_that_needs_a_person_stands_until_it_is_over() -> None:
+    hung = e.AttemptAttention(at=3, attempt="one/p/1", condition="waiting-for-a-person", why=HOSTILE)
+    (notice,), _ = told(BOTH, hung)
+    assert (notice.what, notice.urgent) == ("one/p/1 is waiting for a person", False)
+    still = e.Signs(at=4, attempt="one/p/1", stage="running", condition="waiting-for-a-person")
+    other = e.Signs(at=4, attempt="two/p/1", stage="running", condition="working")
+    assert list(needs(BOTH, hung, still, other).values()) == [
+        "one/p/1 is waiting for a person (corral logs one/p/1 --run r)"
+    ]
+    assert needs(BOTH, hung, still.model_copy(update={"condition": "working"})) == {}
+    assert needs(BOTH, hung, *life("one/p/1", "done")[2:3]) == {}
 
 
 def shut(*profiles: str, until: float, **given: Any) -> e.WindowsChanged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from runner import names
 from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, proxy_environment
-from runner.errors import EngineError
+from runner.errors import EngineError, HostError
 from runner.gateway.grants import Usage
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
@@ -162,6 +163,8 @@ class AgentBox:
             log=rooms.log(spec.run, spec.key),
             orders=orders,
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
+            mark=lambda: rooms.disks.mark(spec.box, "agent"),
+            health=spec.task.health,
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
         )
@@ -177,12 +180,14 @@ class AgentBox:
         self._rooms.engine.wait_gone(container)
 
     def end(self) -> None:
-        """End whatever container of this attempt is left, and revoke what it was granted."""
-        try:
+        """End whatever container of this attempt is left, and revoke what it was granted.
+
+        A gateway that can't answer lets no box live on, and keeps no work from coming home.
+        """
+        with contextlib.suppress(HostError):
             self.revoke()
-        finally:  # a gateway that can't answer must not let a box live on
-            for box in self.boxes():
-                self.gone(box.id)
+        for box in self.boxes():
+            self.gone(box.id)
 
     def take_down(self) -> None:
         """Remove the workspace, if there is one, with all that is in it."""

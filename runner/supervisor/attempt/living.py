@@ -17,7 +17,7 @@ from runner.supervisor import lookout
 from runner.supervisor.attempt import resuming
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
-from runner.supervisor.attempt.telling import signs
+from runner.supervisor.attempt.telling import attention, signs
 from runner.supervisor.attempt.watch import TICK, Watch, Watched
 from runner.supervisor.deadline import steady
 from runner.supervisor.verdict import Exit, Stop
@@ -64,6 +64,8 @@ class Living:
             self.known = self.known.after(began)
             watch = self._box.watch(container, self._orders, self.known)
             for self.seen in watch.signs():
+                if self.seen.news is not None:
+                    yield attention(self._spec, time.time(), self.seen.news)
                 yield signs(self._spec, time.time(), "running", self.seen)
             held = self._held(container, watch)
             if held is None:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.agents.launch import Reader
-from runner.errors import EngineError
+from runner.errors import HostError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Held
 from runner.gateway.grants import Usage as ModelUsage
 from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
+from runner.supervisor.attempt.age import Age
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
+from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
-from runner.tasks.plan import Limits
+from runner.tasks.plan import Health, Limits
 
 TICK = 1.0
-WEIGHING = 3.0
-"""Seconds between two looks at the size of a box's files, where nothing else bounds them."""
-BUSY_CORES = 0.05
-"""A box that uses more CPU than this is at work, even if it says nothing."""
+UNANSWERED = 15.0
+"""Seconds between two questions to a gateway that does not answer: each can take as long again."""
 
 
 @dataclass
@@ -49,6 +48,14 @@ class Watched:
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
     model: ModelUsage | None = None
+    state: State | None = None
+    """The condition that it is in; None before that was looked at, and after its end."""
+    news: State | None = None
+    """The condition that a person is to be told of, if it is one just now."""
+    answers: bool | None = None
+    """Whether the gateway answers; None while there was nothing to ask there."""
+    asked: float = 0.0
+    """When the gateway was asked last, in seconds of the monotonic clock."""
 
     @property
     def tokens(self) -> int | None:
@@ -70,6 +77,8 @@ class Watch:
         grant: The box's name at the gateway, or None if it has no grant.
         orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
+        mark: Figures that change when its files do, where they are known.
+        health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
     """
@@ -85,6 +94,8 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    mark: Callable[[], Mark | None] = lambda: None
+    health: Health = field(default_factory=Health)
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -96,47 +107,59 @@ class Watch:
         """
         seen = Watched()
         state = self.engine.inspect(self.container)
-        group = usage.find_group(state.pid) if state and state.pid else None
+        init = state.pid if state is not None else 0
+        group = usage.find_group(init) if init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier)
-        last_sign = ticked = time.monotonic()
+        age = Age(state)
+        clock = WorkClock(time.monotonic() - age.seconds, self.earlier)
+        ticked = time.monotonic()
+        table = cares(self.health, self.limits.idle)
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
-            _Scales(self.exceeds) as scales,
+            Scales(self.exceeds, self.mark) as scales,
         ):
+            pulse = Pulse(self.reader, table, scales, group, init)
+            nurse = _Nurse(table)
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
-                last_sign = max(last_sign, output.last_piece)
+                    pulse.heard(line)
                 now = time.monotonic()
                 if now - ticked >= TICK:
-                    if self._measure(seen, group, now - ticked):
-                        last_sign = now
+                    self._measure(seen, group, now - ticked)
                     ticked = now
                     clock = _read(clock, now, seen)
+                    told = Told(seen.model if seen.answers else None, seen.answers)
+                    used = Used(seen.cores, seen.measured.written_bytes)
+                    seen.state = pulse.beat(clock.worked(now), output, used, told)
+                    seen.news = nurse.news(seen.state)
                     yield seen
-                heavy = scales.heavy
-                reason = self._must_end(clock.worked(now), now - last_sign, heavy=heavy) if alive else None
+                reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
                 if reason is not None:
                     self._end(seen)
-                    seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
+                    cause = str(seen.state) if reason == nurse.end else ""
+                    seen.exit = Exit(code=None, stopped=reason, cause=cause, ready=output.ready)
                     break
             if output.fault is not None:
                 raise output.fault
             ended = time.monotonic()
             if seen.exit is None:
-                seen.exit, state = self._observe(output)
+                seen.exit, state = self._observe(output, seen)
                 seen.lived = _lived(state)
-                if seen.lived is not None:
-                    ended = clock.began + seen.lived[1] - seen.lived[0]
+                if (lived := age.lived(seen.lived)) is not None:
+                    ended = clock.began + lived
                 self._ask_usage(seen)
         _read(clock, ended, seen)
+        seen.state = seen.news = None
         yield seen
 
     def _end(self, seen: Watched) -> None:
-        """End the box: what it may ask for is revoked before it is killed."""
+        """End the box: what it may ask for is revoked before it is killed, if the gateway answers."""
         try:
             self._revoke(seen)
+        except HostError:
+            if seen.answers is not False:  # else that is known, and may be why the box is ended
+                raise
         finally:
             self.engine.kill(self.container)
 
@@ -145,41 +168,40 @@ class Watch:
         if self.gateway is not None and self.grant is not None:
             seen.model = self.gateway.revoke(self.grant)
 
-    def _must_end(self, worked: float, silence: float, *, heavy: bool) -> Stop | None:
+    def _must_end(self, worked: float, unwell: Stop | None, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
             return "over"
-        if worked > self.limits.time:
-            return "timeout"
-        return "stalled" if silence > self.limits.idle else None
+        return "timeout" if worked > self.limits.time else unwell
 
-    def _measure(self, seen: Watched, group: usage.Group | None, elapsed: float) -> bool:
-        """Read what the box uses; returns whether that is a sign of life."""
+    def _measure(self, seen: Watched, group: usage.Group | None, elapsed: float) -> None:
+        """Read what the box uses."""
         before = seen.measured
         if group is not None:
-            seen.measured = _later(before, usage.read(group))
+            seen.measured = usage.read(group).after(before)
         else:
             statistics = self.engine.usage(self.container)
-            seen.measured = (
-                before if statistics is None else _later(before, usage.from_statistics(statistics))
-            )
+            seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
-        return self._asks(seen) or (seen.cores or 0.0) > BUSY_CORES
+        self._ask(seen)
 
-    def _asks(self, seen: Watched) -> bool:
-        """Whether the box asked a model since the last time, or waits for an answer, or to be let ask."""
-        before = seen.model
-        if not self._ask_usage(seen) or seen.model is None:
-            return False
-        seen.held = seen.model.held
-        if seen.held is not None and seen.held.kind != "pace":
-            seen.was_held = time.time(), seen.held
-        waits = seen.model.in_flight > 0 or seen.held is not None
-        return waits or before is None or before.last_activity != seen.model.last_activity
+    def _ask(self, seen: Watched) -> None:
+        """Ask the gateway what the box has used so far, and what it waits for there."""
+        if seen.answers is False and time.monotonic() - seen.asked < UNANSWERED:
+            return
+        try:
+            seen.answers = True if self._ask_usage(seen) else None
+        except HostError:
+            seen.answers, seen.held = False, None
+        seen.asked = time.monotonic()
+        if seen.answers and seen.model is not None:
+            seen.held = seen.model.held
+            if seen.held is not None and seen.held.kind != "pace":
+                seen.was_held = time.time(), seen.held
 
     def _ask_usage(self, seen: Watched) -> bool:
         """Ask what the box has used so far, if it may ask anything."""
@@ -188,40 +210,43 @@ class Watch:
         seen.model = self.gateway.usage(self.grant)
         return True
 
-    def _observe(self, output: Output) -> tuple[Exit, BoxState | None]:
+    def _observe(self, output: Output, seen: Watched) -> tuple[Exit, BoxState | None]:
+        """How it ended; that the kernel killed in it for memory, either the engine or its group told."""
         state = self.engine.wait_ended(self.container)
-        seen = Exit(
+        told = state is not None and state.oom_killed
+        ended = Exit(
             code=None if state is None or state.error else state.exit_code,
-            oom_killed=state is not None and state.oom_killed,
+            oom_killed=told or bool(seen.measured.oom_kills),
             ready=output.ready,
             report=self.reader.error(),
         )
-        return seen, state
+        return ended, state
 
 
-class _Scales:
-    """Weighs a box's files every few seconds, in a thread of its own: it may take long, and time goes on."""
+class _Nurse:
+    """Does what the table says about a box's condition.
 
-    def __init__(self, exceeds: Callable[[], bool]) -> None:
-        self._exceeds = exceeds
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._weigh, name="scales", daemon=True)
-        self.heavy = False
+    Attributes:
+        end: Why it is to be ended, once it is.
+    """
 
-    def __enter__(self) -> _Scales:
-        self._thread.start()
-        return self
+    def __init__(self, table: Mapping[Row, Care]) -> None:
+        self.end: Stop | None = None
+        self._table = table
+        self._told: frozenset[Condition] = frozenset()
 
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _weigh(self) -> None:
-        while not self._done.wait(WEIGHING):
-            with contextlib.suppress(EngineError):  # whoever follows the output is told of it too
-                self.heavy = self._exceeds()
-            if self.heavy:
-                return
+    def news(self, state: State) -> State | None:
+        """Take its condition; returns it if a person is to be told of it, once each time that it comes."""
+        self._told = still_known(self._told, state, self._table)
+        what = due(state, self._table)
+        if what == "stop":
+            self.end = "needs-input" if state.condition == "waiting-for-a-person" else "stalled"
+        elif what == "retry":
+            self.end = "infrastructure"
+        elif what == "notify" and state.condition not in self._told:
+            self._told |= {state.condition}
+            return state
+        return None
 
 
 def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:
@@ -236,17 +261,3 @@ def _lived(state: BoxState | None) -> tuple[float, float] | None:
     if state is None or state.started is None or state.finished is None:
         return None
     return state.started, max(state.started, state.finished)
-
-
-def _age(state: BoxState | None) -> float:
-    return 0.0 if state is None or state.started is None else max(0.0, time.time() - state.started)
-
-
-def _later(before: usage.Usage, now: usage.Usage) -> usage.Usage:
-    """The new reading; what it lacks because the box just ended is kept from the one before."""
-    peaks = [peak for peak in (before.peak_memory, now.peak_memory) if peak is not None]
-    return usage.Usage(
-        cpu_seconds=before.cpu_seconds if now.cpu_seconds is None else now.cpu_seconds,
-        memory=before.memory if now.memory is None else now.memory,
-        peak_memory=max(peaks) if peaks else None,
-    )

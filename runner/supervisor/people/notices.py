@@ -24,6 +24,9 @@ UNITS: tuple[Literal["usd", "tokens", "requests"], ...] = ("usd", "tokens", "req
 WARNS_AT = 0.8
 """The share of a budget from which people are told that most of it is spent."""
 
+KEY = "key"
+"""What a person sees to where agents wait for a credential."""
+
 SAME_WINDOW = 900.0
 """Seconds: a window that is told to open a little later than before is the same one still."""
 
@@ -70,6 +73,9 @@ def told_by(event: e.Event, state: RunState) -> Iterator[Notice]:
             whose = state.attempts[key].spent
             if whose in {"run", "day"}:
                 yield Notice(f"spent:{whose}", "budget", f"the budget of the {whose} is spent")
+        case e.AttemptAttention():
+            what = f"{event.attempt} is {_plain(event.condition)}"
+            yield Notice(f"condition:{event.attempt}:{event.condition}:{int(event.at)}", "attention", what)
         case e.Signs() if event.held_kind == "credential":
             cause = f"credential:{event.held}"
             yield Notice(cause, "attention", f"agents wait for a key: {event.held}", urgent=True)
@@ -93,12 +99,28 @@ def needs_after(needs: Needs, event: e.Event, state: RunState) -> Needs:
             rest = {what: words for what, words in needs.items() if what != key.task}
             why = _unserved(state, key) if isinstance(event, e.AttemptFinal) else ""
             return {**rest, key.task: f"{why} ({_show(state, key)})"} if why else rest
-        case e.Signs() if event.held_kind == "credential":
-            return {**needs, _key_of(event): f"{event.attempt} waits for a key: {event.held}"}
-        case e.Signs() | e.AttemptEnded() if _key_of(event) in needs:
-            return {what: words for what, words in needs.items() if what != _key_of(event)}
+        case e.AttemptAttention():
+            look = f"corral logs {event.attempt} --run {state.name}"
+            what = f"{event.attempt} is {_plain(event.condition)} ({look})"
+            return {**needs, f"{event.condition} in {event.attempt}": what}
+        case e.Signs():
+            return _of_signs(needs, event)
+        case e.AttemptEnded():
+            return {what: words for what, words in needs.items() if not what.endswith(f" in {event.attempt}")}
         case _:
             return needs
+
+
+def _of_signs(needs: Needs, signs: e.Signs) -> Needs:
+    """What needs a person after signs of life: a key that is refused, and a condition that still stands."""
+    ours = f" in {signs.attempt}"
+    stands = {f"{what}{ours}" for what in (KEY if signs.held_kind == "credential" else "", signs.condition)}
+    over = {what for what in needs if what.endswith(ours)} - stands
+    if over:
+        needs = {what: words for what, words in needs.items() if what not in over}
+    if signs.held_kind == "credential" and f"{KEY}{ours}" not in needs:
+        needs = {**needs, f"{KEY}{ours}": f"{signs.attempt} waits for a key: {signs.held}"}
+    return needs
 
 
 def budget_news(state: RunState, spent: Mapping[Spent, Sum], now: float) -> Iterator[e.BudgetUsed]:
@@ -160,8 +182,9 @@ def message(run: str, notices: tuple[Notice, ...], left_out: int = 0) -> tuple[s
     return f"Corral, run {run}: {head}", "\n".join(told + ([f"- and {left_out} more"] if left_out else []))
 
 
-def _key_of(event: e.Signs | e.AttemptEnded) -> str:
-    return f"key of {event.attempt}"
+def _plain(condition: str) -> str:
+    """A condition of an agent's, in words."""
+    return condition.replace("-", " ")
 
 
 def _of_task(state: RunState, task: str) -> list[AttemptState]:
