@@ -249,7 +249,7 @@ def test_all_is_told_once_and_nothing_in_quiet_hours_but_what_is_urgent(
     for seconds, what in [*steps, *[(86400.0, "arrives")] * 3]:
         now, wall = now + seconds, wall + seconds
         if what in {"put", "urgent"}:
-            box = box.put(notice(len(put), urgent=what == "urgent"))
+            box = box.put(notice(len(put), urgent=what == "urgent"), now)
             put.append(f"c{len(put)}")
         if box.under_way and what == "arrives":
             arrived += [one.cause for one in box.waiting[: box.under_way]]
@@ -277,26 +277,28 @@ def test_all_is_told_once_and_nothing_in_quiet_hours_but_what_is_urgent(
 def test_a_box_holds_no_more_than_it_should_and_says_how_many_it_left_out() -> None:
     box = Outbox(Recipient(name="phone"))
     for number in range(2 * MOST):
-        box = box.put(notice(number))
+        box = box.put(notice(number), 0)
     assert (len(box.waiting), box.left_out) == (MOST, MOST)
     title, body = message("night", box.waiting, box.left_out)
     assert title == f"Corral, run night: {2 * MOST} things to know"
     assert body.splitlines()[-1] == f"- and {MOST} more"
     box = box.sending()
     for number in range(100, 300):
-        box = box.put(notice(number))
+        box = box.put(notice(number), 0)
     assert len(box.waiting) <= 2 * MOST
     assert len(box.failed(0).waiting) == MOST
 
 
 def test_who_wants_only_some_things_gets_only_those() -> None:
     box = Outbox(Recipient(name="phone", on=("end",)))
-    assert box.put(notice(1)).waiting == ()
-    assert box.put(Notice("end:1", "end", "all")).waiting != ()
+    assert box.put(notice(1), 0).waiting == ()
+    assert box.put(Notice("end:1", "end", "all"), 0).waiting != ()
 
 
 def test_a_window_that_opened_meanwhile_is_not_told_any_more() -> None:
-    box = Outbox(Recipient(name="phone")).put(Notice("w", "window", "closed", until=NOON)).put(notice(1))
+    box = (
+        Outbox(Recipient(name="phone")).put(Notice("w", "window", "closed", until=NOON), 0).put(notice(1), 0)
+    )
     assert [one.cause for one in box.worth_it(NOON - 1).waiting] == ["w", "c1"]
     assert [one.cause for one in box.worth_it(NOON + 1).waiting] == ["c1"]
 

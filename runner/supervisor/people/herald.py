@@ -44,6 +44,7 @@ class Herald:
         self._home = home
         self._clocks = clocks or Clocks()
         self._needs: Needs = {}
+        self._problems: dict[str, str] = {}
 
     def catch_up(self, rows: Iterable[Row], now: RunState) -> None:
         """Take in what an earlier process noted: what was told already, as `now` knows, is not told again."""
@@ -81,7 +82,8 @@ class Herald:
         """
         wall, until = self._clocks.wall(), self._clocks.steady() + FAREWELL
         last = end_notice(state, code, wall)
-        self._boxes = {name: box.worth_it(wall).put(last) for name, box in self._boxes.items()}
+        boxes = {name: box.worth_it(wall) for name, box in self._boxes.items()}
+        self._boxes = {name: box.put(last, self._clocks.steady()) for name, box in boxes.items()}
         tried: set[str] = set()
         while not hurry() and self._clocks.steady() < until:
             for name, box in self._boxes.items():
@@ -95,7 +97,7 @@ class Herald:
         self.close()
         for name, box in self._boxes.items():
             if box.waiting:
-                why = state.untold.get(name) or "it did not take the run's last message in time"
+                why = self._problems.get(name) or "it did not take the run's last message in time"
                 causes = tuple(notice.cause for notice in box.waiting)
                 yield e.Notified(at=self._clocks.wall(), recipient=name, causes=causes, failed=why)
 
@@ -113,7 +115,7 @@ class Herald:
     def _put(self, notice: Notice, told: frozenset[tuple[str, str]]) -> None:
         for name, box in self._boxes.items():
             if (name, notice.cause) not in told:
-                self._boxes[name] = box.put(notice)
+                self._boxes[name] = box.put(notice, self._clocks.steady())
 
     def _fly(self, state: RunState) -> None:
         if self._home is not None:
@@ -131,8 +133,10 @@ class Herald:
         if not problem:
             causes = tuple(notice.cause for notice in box.waiting[: box.under_way])
             self._boxes[name] = box.sent(now)
+            self._problems.pop(name, None)
             yield e.Notified(at=self._clocks.wall(), recipient=name, causes=causes)
             return
         self._boxes[name] = box.failed(now)
-        if state.untold.get(name) != problem:
+        known, self._problems[name] = self._problems.get(name, state.untold.get(name)), problem
+        if known != problem:
             yield e.Notified(at=self._clocks.wall(), recipient=name, failed=problem)

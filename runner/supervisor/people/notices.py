@@ -174,7 +174,9 @@ def message(run: str, notices: tuple[Notice, ...], left_out: int = 0) -> tuple[s
         left_out: How many more there were.
     """
     last = notices[-1]
-    others = notices[:-1] if last.kind == "end" else notices
+    others = notices
+    if last.kind == "end":  # which names the tasks that were not served
+        others = tuple(one for one in notices[:-1] if not one.cause.startswith("attention:"))
     if len(notices) == 1 and not left_out:
         return f"Corral, run {run}: {last.what}", "\n".join(last.more) or last.what
     head = last.what if last.kind == "end" else f"{len(notices) + left_out} things to know"

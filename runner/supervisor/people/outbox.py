@@ -1,6 +1,6 @@
 """What waits to be told to one recipient, and when it may be: pure.
 
-One thing is told at once. What comes soon after it is told together, later: a night in which much goes wrong
+One thing is told soon. What comes soon after it is told together, later: a night in which much goes wrong
 must not ring once for each. In quiet hours nothing is told that is not urgent; what was held back is told
 together at their end, or at the run's.
 """
@@ -14,6 +14,9 @@ from runner.supervisor.people.notices import Notice
 
 GAP = 120.0
 """Seconds at least between two messages, unless something is urgent."""
+
+TOGETHER = 5.0
+"""Seconds for which something waits for what else happens just then: often it is the end of the run."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 1800.0
 """Seconds until a message is tried again that could not be sent, doubled from one time to the next."""
@@ -42,11 +45,12 @@ class Outbox:
     not_before: float = 0.0
     failures: int = 0
 
-    def put(self, notice: Notice) -> Outbox:
-        """With one more notice, if the recipient wants it."""
+    def put(self, notice: Notice, now: float) -> Outbox:
+        """With one more notice, if it is wanted; the first waits a little for what comes with it."""
         if notice.kind not in self.recipient.on or any(one.cause == notice.cause for one in self.waiting):
             return self
-        return replace(self, waiting=(*self.waiting, notice)).bounded()
+        not_before = self.not_before if self.waiting else max(self.not_before, now + TOGETHER)
+        return replace(self, waiting=(*self.waiting, notice), not_before=not_before).bounded()
 
     def worth_it(self, wall: float) -> Outbox:
         """Without what need not be told any more."""
