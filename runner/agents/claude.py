@@ -100,9 +100,9 @@ class Reader:
             match block.get("type"):
                 case "tool_use":
                     asked = [block.get("name"), block.get("input")]
-                    words = (_block(block) or "")[:200]
                     question = block.get("name") in QUESTIONS
-                    self.actions.begun(str(block.get("id")), words, asked, question=question)
+                    words = _question(block) if question else _block(block) or ""
+                    self.actions.begun(str(block.get("id")), words[:200], asked, question=question)
                 case "tool_result":
                     self.actions.ended(str(block.get("tool_use_id")), block.get("content"))
                 case "text":
@@ -154,6 +154,15 @@ def _content(event: dict[str, Any]) -> list[dict[str, Any]]:
     message = event.get("message")
     blocks = message.get("content") if isinstance(message, dict) else None
     return [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+
+
+def _question(block: dict[str, Any]) -> str:
+    """What a person is asked, if it can be made out."""
+    values = block.get("input")
+    asked = values.get("questions") if isinstance(values, dict) else None
+    first = asked[0] if isinstance(asked, list) and asked else None
+    words = first.get("question") if isinstance(first, dict) else None
+    return words if isinstance(words, str) and words else str(block.get("name"))
 
 
 def _doing(event: dict[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ from runner.commands.words import (
     watcher,
 )
 from runner.errors import UsageError
+from runner.gateway.grants import Service
 from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
@@ -40,10 +41,12 @@ from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.lease import OwnedError
 from runner.supervisor.means import means
 from runner.supervisor.night import Night
-from runner.supervisor.records import expected_times, find_run, run_names
+from runner.supervisor.records import find_run, run_names
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.views import report
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(
@@ -75,9 +78,8 @@ def run(
     if expected.left:
         words = f"note: {expected.left}; `corral resume RUN` goes on with a run, `corral reap` gives up"
         err.print(Text(words, "yellow"), soft_wrap=True)
-    takes = expected_times(settings, made) if end is not None else {}
     while True:
-        do = partial(Night.start, plan=made, until=end, starts=starts, takes=takes)
+        do = partial(Night.start, plan=made, until=end, starts=starts)
         try:
             if detach:
                 code = _detach(made, settings, expected, (starts, end), accept_weaker or (), as_json)
@@ -94,9 +96,11 @@ def run(
 
 def resume(
     name: RunArgument = "latest",
+    *,
     jobs: JobsOption = None,
     until: UntilOption = None,
     lasts: ForOption = None,
+    kept: Annotated[bool, typer.Option("--kept", hidden=True)] = False,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,9 +114,9 @@ def resume(
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
-    takes = expected_times(settings, state.plan) if end or state.until else {}
-    do = partial(Night.resume, run=state.name, until=end, takes=takes)
-    raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, do))
+    go_on = partial(Night.resume, run=state.name, until=end)
+    heeds = leave_at_once() if kept else heeded(*ENDS)
+    raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, go_on, heeds))
 
 
 def replay(
@@ -151,7 +155,7 @@ def _detach(
     `clock` is when its first attempt may start, and when it must end.
     """
     expected.require_sound()
-    options = ["--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
+    options = ["--kept", "--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
     starts, until = clock
     started = e.RunStarted(
         at=time.time(),
@@ -162,15 +166,42 @@ def _detach(
         starts=starts,
     )
     detached.write_down(settings, started)
-    keeper = detached.start(settings.home, made.run, options, configuration.environment())
+    start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
+    keeper = detached.start(settings.home, made.run, options, start)
     detached.wait_until_taken_up(settings.home, made.run, keeper)
     if as_json:
-        print_json({"run": made.run, "log": str(detached.log_file(settings.home, made.run))})
+        log = str(detached.log_file(settings.home, made.run))
+        print_json({"run": made.run, "log": log, "comes_back": not start.note})
         return 0
-    out.print(
-        f"run {made.run} goes on without you: `corral attach` shows it, `corral stop` ends it", soft_wrap=True
-    )
+    words = "`corral attach` shows it, `corral stop` ends it"
+    out.print(f"run {made.run} goes on without you: {words}", soft_wrap=True)
+    if start.note:
+        later = f"after a reboot, `corral resume` goes on with it ({start.note})"
+        out.print(Text(later, "dim"), soft_wrap=True)
     return 0
+
+
+def _needs_variables(made: Plan, settings: Settings) -> bool:
+    """Whether a credential stands in a variable alone: of a service that answers, or of who is told."""
+    accesses = (
+        access_
+        for planned in made.attempts
+        for access_ in access.accesses_for(made.profile(planned.profile), planned.key, settings)
+    )
+    if any(recipient.secret is not None for recipient in settings.recipients):
+        return True
+    return any(isinstance(one, Service) and one.secret.get_secret_value() for one in accesses)
+
+
+def leave_at_once() -> list[int]:
+    """Let a signal end this process as a crash would; returns that none is heeded.
+
+    Whoever ends the supervisor of a detached run is the machine that goes down: boxes live as long as they
+    can, and the run is taken up again later. `corral stop` is how a person ends it.
+    """
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+    return []
 
 
 def _work(
@@ -180,13 +211,14 @@ def _work(
     accepted: frozenset[str],
     as_json: bool,
     do: Callable[[Night], RunState],
+    heeds: Sequence[int] | None = None,
 ) -> int:
-    """Do a run while showing it; returns the exit code."""
+    """Do a run while showing it; returns the exit code. `heeds` are the signals that end it."""
     expected.require_sound()
     shows = watcher(as_json)
     environment = configuration.environment()
     with (
-        Interruptions(heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as interruptions,
+        Interruptions(heeded(*ENDS) if heeds is None else heeds) as interruptions,
         shows,
         means(
             made,
@@ -200,6 +232,7 @@ def _work(
         night = Night(quick.require(has, made.run, accepted), shows)
         interruptions.hand_to(night)
         state = do(night)
+    detached.forget(settings.home, state.name, environment)
     if not as_json:
         with suppress(OSError):  # whoever looked may have left
             out.print(Group(Text(), report.terminal(state), report.next_steps(state)))

@@ -43,6 +43,9 @@ WATCHED = (
 )
 """What is weaker where disks are watched."""
 
+BLOCK = 512
+"""Bytes in which the kernel tells the room that a file takes (`st_blocks`, stat(2))."""
+
 SMALLEST = 4 * MIB
 """A disk below this size could not even hold the files that every box gets."""
 
@@ -86,11 +89,8 @@ class Disks(Protocol):
     def room(self, box: str, place: Place) -> Room | None:
         """What is left, or None where that is not known."""
 
-    def mark(self, box: str, place: Place) -> tuple[int, ...] | None:
-        """Figures that change when files are made, grow or go; None where they are not known.
-
-        A file that is overwritten in its place changes none of them.
-        """
+    def used(self, box: str, place: Place) -> int | None:
+        """Bytes that the files take, or None where that is not known. It is quick."""
 
     def flush(self, box: str, place: Place) -> None:
         """Write everything down.
@@ -188,10 +188,22 @@ class LimitedDisks(Standing):
             return None
         return Room(int(free), int(files))
 
-    def mark(self, box: str, place: Place) -> tuple[int, ...] | None:
-        """What is left of the disk."""
-        room = self.room(box, place)
-        return None if room is None else (room.bytes, room.files)
+    def used(self, box: str, place: Place) -> int | None:
+        """What is used of the file system; where this process may not look at it, of the file it lies in.
+
+        That file keeps the room that it once took. One whose room was taken at once tells nothing.
+        """
+        mounted = self.seen(box) / place
+        if _is_mounted(mounted):
+            with contextlib.suppress(OSError):
+                here = os.statvfs(mounted)
+                return (here.f_blocks - here.f_bfree) * here.f_frsize
+        try:
+            file = (self._post.home / "w" / box / f"{place}.ext4").stat()
+        except OSError:
+            return None
+        taken = file.st_blocks * BLOCK
+        return taken if taken < file.st_size else None
 
     def flush(self, box: str, place: Place) -> None:
         """Write everything through to the host's disk."""
@@ -241,13 +253,21 @@ SHARED_FOLDER = {"type": "tmpfs", "device": "tmpfs", "o": "size=4m,mode=755,shar
 
 def _room(mounted: Path) -> Room | None:
     """What is left below a mount; None where it is not one here, or root's alone to look at."""
+    if not _is_mounted(mounted):
+        return None
     try:
-        if mounted.stat().st_dev == mounted.parent.stat().st_dev:
-            return None
         here = os.statvfs(mounted)
     except OSError:
         return None
     return Room(here.f_bavail * here.f_frsize, here.f_favail)
+
+
+def _is_mounted(place: Path) -> bool:
+    """Whether a file system of its own is seen there; not where it is root's alone to look at."""
+    try:
+        return place.stat().st_dev != place.parent.stat().st_dev
+    except OSError:
+        return False
 
 
 class WatchedDirectories:
@@ -283,9 +303,9 @@ class WatchedDirectories:
         """Not known."""
         return None
 
-    def mark(self, box: str, place: Place) -> tuple[int, ...] | None:  # noqa: ARG002 - boxes are watched in one
-        """What it took when that was last looked at for its limit."""
-        return self._used.get(box)
+    def used(self, box: str, place: Place) -> int | None:  # noqa: ARG002 - one place at a time is watched
+        """What it was when that was last looked at for its limit."""
+        return self._used[box][0] if box in self._used else None
 
     def flush(self, box: str, place: Place) -> None:
         """The host's own file system answers for what is written."""

@@ -22,6 +22,9 @@ MOST_PROCESSES = 64
 
 DEVICES = Path("/sys/dev/block")
 
+LOOP = "7:"
+"""The loop devices' major number (Linux, Documentation/admin-guide/devices.txt)."""
+
 Moved = tuple[int, int]
 """Bytes read, and bytes written."""
 
@@ -103,8 +106,9 @@ def _once(rows: Iterable[tuple[str, int, int]], devices: Path) -> Moved:
 @lru_cache(maxsize=1024)
 def _is_stacked(device: str, devices: Path) -> bool:
     """Whether a device stands on a file (a loop device) or on other devices (device mapper, RAID)."""
-    place = devices / device
+    if device.startswith(LOOP):
+        return True
     try:
-        return (place / "loop").is_dir() or any((place / "slaves").iterdir())
+        return any((devices / device / "slaves").iterdir())
     except OSError:
         return False

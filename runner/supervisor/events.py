@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.orders import Order
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
@@ -104,6 +105,18 @@ class OrderHeeded(Happened):
     order: Order
     refused: Words = ""
     """Why it could not be done; empty if it was."""
+
+
+class RunPaused(Happened):
+    """A person asked that nothing new be started for now; `attempt.frozen` tells of what lives."""
+
+    kind: Literal["run.paused"] = "run.paused"
+
+
+class RunUnpaused(Happened):
+    """A person asked that the run go on."""
+
+    kind: Literal["run.unpaused"] = "run.unpaused"
 
 
 class RunOver(Happened):
@@ -202,8 +215,14 @@ class BoxStarted(OfAttempt):
     """How often its agent went on in a new container before this one."""
 
 
+Cause = Literal["limit", "machine", "nudge"]
+
+
 class AttemptHeld(OfAttempt):
-    """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
+    """Its agent goes on in a new container.
+
+    `cause` says why the one before it is gone: a `limit` of its provider's, which is waited for; the
+    `machine`, or the engine, that stopped; or a `nudge`, since it got nowhere.
 
     `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
     held, and the part of that which the gateway's own count holds. The other figures are this container's.
@@ -212,6 +231,7 @@ class AttemptHeld(OfAttempt):
     kind: Literal["attempt.held"] = "attempt.held"
     container: str
     why: Words
+    cause: Cause = "limit"
     session: str | None = None
     """Under which its agent goes on; None for one that begins anew on the same files."""
     exit_code: int | None = None
@@ -234,6 +254,21 @@ class AttemptAttention(OfAttempt):
     """For how long it has been in it."""
 
 
+class AttemptFrozen(OfAttempt):
+    """Its agent was frozen: it keeps its memory and gets no CPU. That is no working time."""
+
+    kind: Literal["attempt.frozen"] = "attempt.frozen"
+    why: Words
+    by: Literal["pressure", "person"] = "pressure"
+    """Whether the host had hardly any memory left, or a person asked for it."""
+
+
+class AttemptThawed(OfAttempt):
+    """Its agent goes on after it was frozen."""
+
+    kind: Literal["attempt.thawed"] = "attempt.thawed"
+
+
 class AttemptEnded(OfAttempt):
     """What became of the agent, measured on the host's side. Unknown figures are None."""
 
@@ -247,6 +282,8 @@ class AttemptEnded(OfAttempt):
     """Seconds in which the gateway held it, or in which it waited to go on; they are no working time."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
+    """What its boxes used in all, by the record of its meter; None where there is no record."""
     requests: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -324,6 +361,8 @@ class Signs(OfAttempt):
     """By what that is told, in words."""
     lasted: float | None = None
     """For how many seconds it has been in it, in working time."""
+    silence: float | None = None
+    """For how many seconds it has given no sign of life, in working time."""
 
 
 class ImageLine(Happened):
@@ -343,6 +382,8 @@ Event = Annotated[
     | Draining
     | Stopping
     | OrderHeeded
+    | RunPaused
+    | RunUnpaused
     | RunBegan
     | RunOver
     | TooLate
@@ -354,6 +395,8 @@ Event = Annotated[
     | BoxStarted
     | AttemptHeld
     | AttemptAttention
+    | AttemptFrozen
+    | AttemptThawed
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from runner.errors import CorralError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Outlook, Sum
-from runner.tasks.plan import Spent
+from runner.tasks.plan import Plan, Spent
 
 EVERY = 3.0
 """Seconds between two looks."""
@@ -23,16 +23,15 @@ class Lookout:
     Leave the context before the gateway is asked to leave: a look would start it again.
     """
 
-    def __init__(self, gateway: Gateway | None, run: str = "", *, spends: bool = False) -> None:
+    def __init__(self, gateway: Gateway | None, plan: Plan) -> None:
         """Look at nothing yet.
 
         Args:
             gateway: Who is asked; None for nobody.
-            run: Whose budgets are looked at.
-            spends: Whether there are any.
+            plan: The run's, whose budgets are looked at, if it has any.
         """
         self._gateway = gateway
-        self._run = run if spends else None
+        self._run = plan.run if plan.budget.caps() else None
         self._spent: dict[Spent, Sum] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, name="lookout", daemon=True)

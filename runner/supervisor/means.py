@@ -22,7 +22,7 @@ from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.lease import owned
 from runner.supervisor.night import Means
 from runner.supervisor.people.herald import Herald
-from runner.supervisor.records import journal
+from runner.supervisor.records import expected_times, journal
 from runner.tasks.plan import Plan, Source
 
 
@@ -127,6 +127,7 @@ def means(
             jobs=jobs,
             weaker=weaker + has.weaker,
             herald=herald,
+            takes=lambda: expected_times(settings, plan),
         )
 
 

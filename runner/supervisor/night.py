@@ -12,16 +12,14 @@ import queue
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, ImageError, UsageError
+from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
@@ -30,14 +28,14 @@ from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.clockwork import Clockwork
+from runner.supervisor.complaints import image_words, report_bug
 from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
 from runner.supervisor.people.herald import Herald
-from runner.supervisor.people.notices import budget_news
-from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
@@ -62,7 +60,8 @@ class ImageMaker(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt."""
+    """What a run works with. `accesses` says who answers the model calls of a profile's attempt, and
+    `takes` in how many seconds attempts are done (`expected`)."""
 
     rooms: Rooms
     journal: Journal
@@ -72,6 +71,7 @@ class Means:
     jobs: int
     weaker: tuple[str, ...] = ()
     herald: Herald = field(default_factory=Herald)
+    takes: Callable[[], dict[str, float]] = dict
 
 
 class Night:
@@ -85,7 +85,7 @@ class Night:
         self._watcher = watcher
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
-        self._orders = Orders()
+        self._orders = Orders(ours=means.lease.holds)
         self._deaf = threading.Event()
         self._interruptions = 0
         self._signal_code = 0
@@ -104,20 +104,13 @@ class Night:
         self._signal_code = exit_code
         self._interruptions += times
 
-    def start(
-        self,
-        plan: Plan,
-        until: float | None = None,
-        starts: float | None = None,
-        takes: Mapping[str, float] | None = None,
-    ) -> RunState:
+    def start(self, plan: Plan, until: float | None = None, starts: float | None = None) -> RunState:
         """Do all of a plan, of a run that this process owns (`means`).
 
         Args:
             plan: What is to be done.
             until: When the run must end, in seconds since the epoch.
             starts: When its first attempt may start, likewise; images are prepared meanwhile.
-            takes: In how many seconds attempts are done (`expected`).
 
         Raises:
             HostError: The journal can't be written.
@@ -129,22 +122,19 @@ class Night:
             weaker=self._means.weaker,
             until=until,
             starts=starts,
-            takes=dict(takes or {}),
+            takes=self._takes(until),
         )
         row = enter(self._means.journal, self._means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
 
-    def resume(
-        self, run: str, until: float | None = None, takes: Mapping[str, float] | None = None
-    ) -> RunState:
+    def resume(self, run: str, until: float | None = None) -> RunState:
         """Take a run up again that a crash, or a person, ended early; this process owns it.
 
         Args:
             run: Its name.
             until: When it must end now; by default when it had to before, unless it ended since.
-            takes: As for `start`.
 
         Raises:
             HostError: As `start`.
@@ -160,14 +150,19 @@ class Night:
                 jobs=self._means.jobs,
                 weaker=self._means.weaker,
                 until=until,
-                takes=dict(takes or {}),
+                takes=self._takes(until),
             )
         )
         for attempt in list(self._state.attempts.values()):
+            if attempt.frozen is not None and attempt.frozen.by == "person":
+                self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
                 self._launch(attempt.key, attempt.base, told)
         return self._live()
+
+    def _takes(self, until: float | None) -> dict[str, float]:
+        return {} if until is None else self._means.takes()
 
     # -- the loop
 
@@ -176,8 +171,8 @@ class Night:
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
-            gateway, spends = self._means.rooms.gateway, bool(self._state.plan.budget.caps())
-            with Lookout(gateway if self._asking else None, self._state.name, spends=spends) as lookout:
+            gateway = self._means.rooms.gateway if self._asking else None
+            with Lookout(gateway, self._state.plan) as lookout:
                 self._loop(lookout)
         except LeaseLostError:
             self._deaf.set()  # what runs is another's now: nothing of it is touched any more
@@ -193,17 +188,19 @@ class Night:
         return self._state
 
     def _loop(self, lookout: Lookout) -> None:
+        agenda = Agenda(self._state)
         while True:
             self._heed_interruptions()
             self._heed_orders()
             self._heed_the_clock()
             self._heed_windows(lookout)
-            self._note_all(budget_news(self._state, lookout.spent, time.time()))
-            self._note_all(self._means.herald.news(self._state))
-            for decision in decide(self._state, self._means.jobs):
+            self._note_all(self._means.herald.news(self._state, lookout.spent))
+            agenda.follow(self._state)
+            for decision in agenda.due(self._means.jobs):
                 self._carry_out(decision)
+            agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
-            if not self._threads and self._happened.empty() and finished(self._state):
+            if not self._threads and self._happened.empty() and agenda.finished:
                 break
             with contextlib.suppress(queue.Empty):
                 event, noted = self._happened.get(timeout=TICK)
@@ -237,7 +234,32 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Pause() | orders.Unpause():
+                return self._pause(order)
         return ""
+
+    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
+        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
+        pausing = isinstance(order, orders.Pause)
+        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
+        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
+        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
+        if order.attempts and not chosen:
+            return "none of them lives"
+        if not order.attempts and pausing != self._state.paused:
+            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
+        for attempt in chosen:
+            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+            if pausing and not frozen:
+                self._freeze(attempt.key)
+            elif frozen and not pausing:
+                self._orders.frozen.discard(str(attempt.key))
+                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
+        return ""
+
+    def _freeze(self, key: AttemptKey) -> None:
+        self._orders.frozen.add(str(key))
+        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
     def _heed_the_clock(self) -> None:
         self._note_all(self._clock.news(self._state))
@@ -300,7 +322,9 @@ class Night:
         if isinstance(event, e.PASSING):
             return
         while not noted.wait(TICK):
-            if self._deaf.is_set() and not isinstance(event, e.BoxStarted):  # a box that runs is to be ended
+            if self._deaf.is_set():
+                if isinstance(event, e.BoxStarted) and self._orders.stop.is_set():
+                    return  # a box that runs is to be ended, which its watch does
                 sys.exit()  # ends this thread alone
 
     def _attempt(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
@@ -310,7 +334,7 @@ class Night:
         except FAULTS as fault:
             self._give_up(key, str(fault))
         except Exception as error:
-            self._bug = _report(self._means.rooms.home, self._state.name, error)
+            self._bug = report_bug(self._means.rooms.home, self._state.name, error)
             self._give_up(key, f"a bug in Corral; the report is {self._bug}")
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
@@ -338,9 +362,9 @@ class Night:
                 image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
                 self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
             except FAULTS as fault:
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault)))
+                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
             except Exception as error:
-                self._bug = _report(self._means.rooms.home, self._state.name, error)
+                self._bug = report_bug(self._means.rooms.home, self._state.name, error)
                 reason = f"a bug in Corral; the report is {self._bug}"
                 self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
 
@@ -424,21 +448,3 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
 
 def _is_of(event: e.Event, key: AttemptKey) -> bool:
     return isinstance(event, e.OfAttempt) and event.attempt == str(key)
-
-
-def _image_words(fault: Exception) -> str:
-    words = fault.message if isinstance(fault, CorralError) else str(fault)
-    if isinstance(fault, ImageError):
-        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
-    return words
-
-
-def _report(home: Path, run: str, error: Exception) -> str:
-    file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
-    text = "".join(traceback.format_exception(error))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    except OSError as full:
-        return f"not written ({full.strerror}): {text}"
-    return str(file)

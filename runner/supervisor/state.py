@@ -10,6 +10,8 @@ from runner.errors import CorralError, UsageError
 from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.attempt.samples import Used
+from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
@@ -35,6 +37,8 @@ class AttemptState:
     """What it waits for between two of them, in words."""
     attention: str = ""
     """Of which condition of its agent a person was told last, in words; empty once it has ended."""
+    frozen: e.AttemptFrozen | None = None
+    """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -54,6 +58,7 @@ class AttemptState:
     check_seconds: float | None = None
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
     requests: int | None = None
     tokens: int | None = None
     usd: float | None = None
@@ -72,7 +77,7 @@ class RunState:
     jobs: int
     started: float
     weaker: tuple[str, ...] = ()
-    attempts: dict[AttemptKey, AttemptState] = field(default_factory=dict)
+    attempts: Attempts[AttemptState] = field(default_factory=Attempts)
     images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     earlier_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     """Those that an earlier process prepared; what it began goes on with them."""
@@ -85,8 +90,12 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    paused: bool = False
+    """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
+    spent: frozenset[tuple[Spent, str]] = frozenset()
+    """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
     starts: float | None = None
     """When its first attempt may start; None for at once."""
     begun: bool = True
@@ -108,14 +117,9 @@ class RunState:
         """The planned attempt that a try belongs to."""
         return next(p for p in self.plan.attempts if p.key == key.first)
 
-    def tries(self, key: AttemptKey) -> list[AttemptState]:
+    def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
-        tries = []
-        following = key.first
-        while following in self.attempts:
-            tries.append(self.attempts[following])
-            following = following.retried()
-        return tries
+        return self.attempts.tries(key)
 
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
@@ -124,13 +128,9 @@ class RunState:
 
     def spent_for(self, key: AttemptKey) -> Spent | None:
         """Whose budget, if any, leaves an attempt that asks a model nothing to spend, as another one saw."""
-        if not self.plan.profile(key.profile).asks_a_model:
+        if not self.spent or not self.plan.profile(key.profile).asks_a_model:
             return None
-        for other in self.attempts.values():
-            shared = {"task": other.key.task == key.task, "profile": other.key.profile == key.profile}
-            if shared.get(other.spent, other.spent in {"run", "day"}):
-                return other.spent
-        return None
+        return next((whose for whose, name in _budgets(key) if (whose, name) in self.spent), None)
 
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
@@ -142,7 +142,12 @@ class RunState:
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it."""
-        return any(self.serves(attempt) for key, attempt in self.attempts.items() if key.task == task)
+        return any(self.serves(attempt) for attempt in self.attempts.of_task(task))
+
+
+def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
+    """The budgets that an attempt shares with others."""
+    return (("task", key.task), ("profile", key.profile), ("run", ""), ("day", ""))
 
 
 SHOWN = 8
@@ -198,7 +203,7 @@ def begin(run: str, event: e.Event) -> RunState:
     """The state after the first event of a run."""
     if not isinstance(event, e.RunStarted):
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
-    attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
+    attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
         run,
         event.plan,
@@ -250,7 +255,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded():
+        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
             return _clock_or_people(state, event)
@@ -275,18 +280,23 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
             return state
 
 
-def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
-    """The state after an order: what it leads to, other events tell."""
-    return replace(state, heeded=event.seq)
+def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+    """The state after an order of another process, or what it led to."""
+    if isinstance(event, e.OrderHeeded):
+        return replace(state, heeded=event.seq)
+    return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
-    before = state.attempts.get(key, AttemptState(key))
-    changed = {key: _after(before, event)}
+    after = _after(state.attempts.get(key) or AttemptState(key), event)
+    changed = [after]
     if isinstance(event, e.AttemptFinal) and event.again:
-        changed[key.retried()] = AttemptState(key.retried())
-    return replace(state, attempts={**state.attempts, **changed})
+        changed.append(AttemptState(key.retried()))
+    spent = state.spent
+    if after.spent:
+        spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
+    return replace(state, attempts=state.attempts.updated(*changed), spent=spent)
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
@@ -306,7 +316,9 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
         case e.AttemptAttention():
             return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
         case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why)
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+        case e.AttemptFrozen() | e.AttemptThawed():
+            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -339,6 +351,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         before,
         phase="gathering",
         attention="",
+        frozen=None,
         ended=event.ended,
         reason=event.reason,
         exit_code=event.exit_code,
@@ -346,6 +359,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         held_s=event.held_s,
         peak_memory=event.peak_memory,
         cpu_seconds=event.cpu_seconds,
+        used=event.used,
         requests=event.requests,
         tokens=sum(known) if known else None,
         usd=event.usd,

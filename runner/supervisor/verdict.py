@@ -55,10 +55,22 @@ Verdict = Literal[
     "rejected",
     "done",
 ]
-Stop = Literal["timeout", "stalled", "needs-input", "infrastructure", "disk", "cancelled", "over"]
-"""Why Corral itself ended a box; `over`: the run's end came; `infrastructure`: to try it again."""
+Stop = Literal[
+    "timeout",
+    "stalled",
+    "nudge",
+    "needs-input",
+    "infrastructure",
+    "disk",
+    "cancelled",
+    "over",
+    "pressure",
+]
+"""Why Corral itself ended a box; `over`: the run's end came; `pressure`: the host had no memory left;
+`nudge`: its agent is to go on in another one; `infrastructure`: it is to be tried again."""
 
 RUN_OVER = "the run's end came"
+GIVEN_UP = "the host had no memory left: it was ended so that the others could go on"
 
 LAYOUT_FAILED = 113
 """Exit code of the first program in a box when the workspace could not be laid out."""
@@ -121,6 +133,10 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
 
 def _stopped(why: Stop, window: str, cause: str) -> tuple[Ended, str]:
     """What became of an agent whose box Corral ended."""
+    if why == "pressure":
+        return "infrastructure", GIVEN_UP
+    if why == "nudge":
+        return "stalled", cause
     if why != "over":
         return why, cause
     return ("limited", f"{RUN_OVER} while it waited: {window}") if window else ("timeout", RUN_OVER)

@@ -142,6 +142,13 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
             return _limits(event, state)
 
 
+_HELD: dict[e.Cause, str] = {
+    "limit": "stopped by a limit: {why}; it goes on in a new box when that is over",
+    "machine": "{why}; it goes on in a new box",
+    "nudge": "nudged: {why}; it goes on in a new box",
+}
+
+
 def _limits(event: e.Event, state: RunState) -> Text | None:
     """What happens at a limit of a provider's, or of the run's time, in words."""
     match event:
@@ -161,8 +168,7 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
             words = f"needs attention: {conditions.plain(event.condition)}: {event.why}"
             return Text(f"{event.attempt}  ") + cell(words.rstrip(": "), "yellow")
         case e.AttemptHeld():
-            more = "it goes on in a new box when that is over"
-            return Text(f"{event.attempt}  ") + cell(f"stopped by a limit: {event.why}; {more}", "yellow")
+            return Text(f"{event.attempt}  ") + cell(_HELD[event.cause].format(why=event.why), "yellow")
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:

@@ -30,6 +30,9 @@ def summary(
         "kind": "run.summary",
         "schema": 1,
         "run": state.name,
+        "file": state.plan.file,
+        "started": state.started,
+        "ended": state.ended,
         "exit_code": state.exit_code,
         "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
@@ -87,6 +90,7 @@ def attempt_row(
         "check_seconds": attempt.check_seconds,
         "peak_memory": attempt.peak_memory,
         "cpu_seconds": attempt.cpu_seconds,
+        "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
         "flags": list(attempt.flags),
     }
 

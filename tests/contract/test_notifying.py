@@ -173,7 +173,7 @@ class Night:
 
     def turn(self) -> None:
         """One turn of the loop."""
-        self.note(*self.herald.news(self.state))
+        self.note(*self.herald.news(self.state, {}))
 
     def until_told(self, number: int) -> None:
         """Turn until so much was told, or could not be."""

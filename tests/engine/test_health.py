@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runner.supervisor import signboard
 from tests.contract.gateway_service import USAGE, Upstream, plain, playing
 from tests.engine.living import gateway_processes, living
 from tests.engine.test_held import closed_window
@@ -55,6 +56,16 @@ TASKS: dict[str, dict[str, Any]] = {
         "limits": limits(idle="4s"),
         "health": {"hung": {"then": "notify"}},
     },
+    "nudged": {  # it begins anew on the files that it left
+        "sh": "test -e left && exec touch good; touch left; sleep 300",
+        "limits": SOON,
+        "health": {"hung": {"then": "nudge"}},
+    },
+    "lost": {
+        "sh": "touch good; sleep 300",
+        "limits": SOON,
+        "health": {"hung": {"then": "nudge"}},
+    },
     "bereft": {  # the kernel kills a child of its for memory, and it ends well
         "sh": "python3 -c 'bytearray(900 << 20)'; sleep 3; touch good; exit 0",
     },
@@ -65,6 +76,7 @@ STALLED = {
     "chatter": "looping: it prints, and nothing came of it for ",
     "parrot": "looping: it prints, and nothing came of it for ",
     "dead": "dead inside: ",
+    "lost": "hung: no sign of life for ",
 }
 
 
@@ -83,9 +95,19 @@ def test_who_gets_nowhere_is_ended_with_its_cause_and_its_work_comes_home(done: 
     assert row["reason"].startswith(STALLED[task])
 
 
-@pytest.mark.parametrize("task", ["compiler", "worker", "told", "bereft"])
+@pytest.mark.parametrize("task", ["compiler", "worker", "told", "nudged", "bereft"])
 def test_who_works_is_left_alone(done: Done, task: str) -> None:
     assert done.attempt(task)["verdict"] == "accepted", done.attempt(task)
+
+
+def test_who_is_nudged_goes_on_in_another_box_once(done: Done) -> None:
+    events = {name: [e for e in done.events if e.get("attempt") == f"{name}/do-{name}/1"] for name in TASKS}
+    for name in ("nudged", "lost"):
+        kinds = [event["kind"] for event in events[name]]
+        assert kinds.count("attempt.running") == 2
+        (held,) = (event for event in events[name] if event["kind"] == "attempt.held")
+        assert held["cause"] == "nudge"
+        assert held["why"].startswith("hung: ")
 
 
 def test_the_state_of_its_processes_is_said(done: Done) -> None:
@@ -205,6 +227,27 @@ def test_a_gateway_that_does_not_answer_is_not_the_agent_s_fault(asking: Corral,
     )
     assert first["reason"].startswith("gateway unreachable: it has not answered for ")
     assert second["try"] == 2
+
+
+def test_silence_outlives_the_supervisor(corral: Corral, repo: Path) -> None:
+    """Else one that is restarted often enough would never end a hung agent."""
+    tasks = {"a": {"sh": "touch good; echo made; sleep 600", "limits": limits(idle="100s", time="300s")}}
+
+    def silence() -> float:
+        name = corral("status", "--json").json["run"]
+        return max((one.silence or 0.0 for one in signboard.read(corral.home, name)), default=0.0)
+
+    with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, tasks)) as run:
+        run.until_said("made")
+        until(lambda: silence() > 12)
+        run.kill()
+    before = silence()
+    with living(corral, "resume") as run:
+        run.until("run.resumed")
+        assert until(lambda: silence() - before) > 0  # what was shown last is shown first
+        assert corral("stop").code == 0
+        run.end()
+    assert run.rows()["a"]["verdict"] == "cancelled"
 
 
 def test_a_hung_agent_is_shown_as_such_while_it_lives(corral: Corral, repo: Path) -> None:

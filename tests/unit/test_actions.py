@@ -89,7 +89,7 @@ def test_claude_s_tool_runs_until_it_is_answered() -> None:
     reader.feed(answer(1, "done"))
     assert reader.actions.running == ""
     reader.feed(tool(2, name="AskUserQuestion", questions=[{"question": "Which?"}]))
-    assert (reader.actions.running, reader.actions.question) == ("", "AskUserQuestion: ")
+    assert (reader.actions.running, reader.actions.question) == ("", "Which?")
     reader.feed(b'{"type":"result","is_error":false}')
     assert reader.actions.question == ""
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code, still_ahead
-from runner.supervisor.schedule import decide, finished
+from runner.supervisor.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import PlannedAttempt
 from tests.unit.makers import BASE, after, life, make_plan, started
@@ -73,6 +73,13 @@ def test_infrastructure_is_tried_again_and_the_dependent_waits_for_it() -> None:
     assert [(str(d.key), d.standing) for d in decide(state, 2)] == [("a/p/1.2", "start"), ("b/p/1", "wait")]
     state = after(state, *life("a/p/1.2", "accepted"))
     assert standing(state) == ["final", "start"]
+
+
+def test_a_paused_run_starts_nothing_and_is_not_at_its_end() -> None:
+    state = after(started(make_plan(A, B)), e.RunPaused(at=1))
+    assert standing(state) == ["wait", "wait"]
+    assert not finished(state)
+    assert standing(after(state, e.RunUnpaused(at=2))) == ["start", "start"]
 
 
 @pytest.mark.parametrize("signal", [e.Draining(at=1), e.Stopping(at=1)])
@@ -153,10 +160,15 @@ def test_every_attempt_ends_once_or_is_held(
     """Whatever the verdicts: no more live than there are places, needs are kept, and it comes to an end."""
     state = started(make_plan(*attempts), jobs)
     living: list[AttemptKey] = []
+    agenda = Agenda(state)
     for _ in range(200):
         state = after(state, data.draw(st.sampled_from([e.WindowsChanged(at=1), shut("p"), shut("p")])))
         if not living:  # whatever it waited for, a window opens at last
             state = after(state, e.WindowsChanged(at=1))
+        agenda.follow(state)
+        assert agenda.all(jobs) == decide(state, jobs), "what it remembers is what it would decide anew"
+        assert [d for d in agenda.all(jobs) if d.standing in {"start", "fail"}] == agenda.due(jobs)
+        assert agenda.finished == finished(state)
         for decision in decide(state, jobs):
             if decision.standing == "start":
                 assert state.shut_for(decision.key.profile) is None

@@ -12,6 +12,7 @@ from runner.sandbox import pressure, traffic
 from runner.sandbox.pressure import Pressure, Stall
 from runner.sandbox.usage import Bounds, Usage, bounds, find_group, from_statistics, read
 
+CAPTURED = Path(__file__).parent / "captured" / "cgroup-v2"
 V1_PROC = """\
 11:pids:/docker/abc
 9:blkio:/docker/abc
@@ -82,6 +83,13 @@ def test_version_1(tmp_path: Path) -> None:
     assert bounds(group) == Bounds(cpus=1.5, memory=1 << 30, pids=512)
 
 
+def test_the_process_of_another_container_is_not_taken_for_a_box_s(tmp_path: Path) -> None:
+    write(tmp_path / "fs", V1)
+    write(tmp_path / "proc", {"7/cgroup": V1_PROC})
+    assert find_group(7, tmp_path / "proc", tmp_path / "fs", "abc") is not None
+    assert find_group(7, tmp_path / "proc", tmp_path / "fs", "def") is None
+
+
 def test_version_1_with_the_unified_hierarchy_beside_it(tmp_path: Path) -> None:
     write(tmp_path / "fs", {**V1, "unified/docker/abc/memory.pressure": WAITED})
     write(tmp_path / "proc", {"7/cgroup": V1_PROC})
@@ -127,6 +135,39 @@ def test_version_2(tmp_path: Path) -> None:
     group = find_group(7, tmp_path / "proc", tmp_path / "fs")
     assert group is not None
     assert bounds(group) == Bounds()
+
+
+def test_a_real_version_2_group(tmp_path: Path) -> None:
+    """As captured: what was written went through a loop device, what was read did not."""
+    (tmp_path / "fs").mkdir()
+    (tmp_path / "fs" / "box").symlink_to(CAPTURED)
+    write(tmp_path, {"proc/7/cgroup": "0::/box\n"})
+    assert seen(tmp_path) == Usage(
+        cpu_seconds=4.87,
+        user_seconds=4.80887,
+        system_seconds=0.061129,
+        periods=105,
+        throttled_periods=95,
+        throttled_seconds=4.58,
+        memory=671744 - 8192,
+        memory_used=671744,
+        peak_memory=48 << 20,
+        oom_kills=1,
+        pids=3,
+        peak_pids=12,
+        pid_refusals=1,
+        read_bytes=3004416,
+        written_bytes=20989952,
+        pressure=seen(tmp_path).pressure,
+    )
+    waited = seen(tmp_path).pressure
+    assert waited is not None
+    assert waited.cpu == Stall(20.6, 17.9, 3.368222, 2.960831)
+    assert waited.io == Stall(1.09, 1.09, 0.241986, 0.241983)
+    assert waited.memory == Stall(0.0, 0.0, 0.013768, 0.013768)
+    group = find_group(7, tmp_path / "proc", tmp_path / "fs")
+    assert group is not None
+    assert bounds(group) == Bounds(cpus=0.5, memory=48 << 20, pids=12)
 
 
 def test_what_can_not_be_seen_is_unknown(tmp_path: Path) -> None:
@@ -189,7 +230,6 @@ def test_what_version_2_groups_moved(text: str | None, moved: tuple[int, int] | 
 
 
 def test_what_passes_through_a_device_on_another_counts_once(tmp_path: Path) -> None:
-    (tmp_path / "7:0" / "loop").mkdir(parents=True)
     (tmp_path / "253:0" / "slaves" / "vda").mkdir(parents=True)
     (tmp_path / "8:0" / "slaves").mkdir(parents=True)
     whole = "7:0 rbytes=50 wbytes=60\n8:0 rbytes=80 wbytes=60\n"

@@ -221,6 +221,13 @@ class Signals:
     unanswered: float = 0.0
     """For how long the gateway has not answered us."""
 
+    @classmethod
+    def silent(cls, seconds: float) -> Signals:
+        """Those of a box that has given no sign for so long."""
+        return cls(
+            printed=seconds, novel=seconds, acted=seconds, asked=seconds, burned=seconds, changed=seconds
+        )
+
     def after(self, look: Look, seconds: float) -> Signals:
         """The signals after one more look, so many seconds of working time after the one before."""
         step = 0.0 if look.held else max(0.0, min(seconds, LONGEST_STEP))

@@ -35,8 +35,6 @@ from runner.supervisor.attempt.health import (
 
 WEIGHING = 3.0
 """Seconds between two looks at what a box's files take."""
-DEAREST = 100.0
-"""Between two looks at a disk lies so many times what the first one took: a hundredth of the time at most."""
 BUSY_CORES = 0.05
 """A box that uses more CPU than this is at work, even if it says nothing."""
 REMEMBERED = 64
@@ -73,29 +71,24 @@ class Told:
     answers: bool | None = None
 
 
-Mark = tuple[int, ...]
-"""Figures of a disk that change when files on it do."""
-
-
 class Scales:
     """Weighs a box's files every few seconds, in a thread of its own: it may take long, and time goes on.
 
     Attributes:
         heavy: Whether they take more than their limit, where only looking bounds them.
-        marks: How many times what they take was looked at.
+        looks: How many times what they take was looked at.
         changes: How many times it had changed since the time before.
         wanted: Whether changes are to be looked for.
     """
 
-    def __init__(self, exceeds: Callable[[], bool], mark: Callable[[], Mark | None]) -> None:
+    def __init__(self, exceeds: Callable[[], bool], used: Callable[[], int | None]) -> None:
         self.heavy = False
-        self.marks = 0
+        self.looks = 0
         self.changes = 0
         self.wanted = False
         self._exceeds = exceeds
-        self._mark = mark
-        self._before: Mark | None = None
-        self._next = 0.0
+        self._used = used
+        self._before: int | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._weigh, name="scales", daemon=True)
 
@@ -116,16 +109,12 @@ class Scales:
                 return
 
     def _compare(self) -> None:
-        began = time.monotonic()
-        if not self.wanted or began < self._next:
-            return
-        found = self._mark()
-        self._next = began + DEAREST * (time.monotonic() - began)
+        found = self._used() if self.wanted else None
         if found is None:
             return
         self.changes += self._before is not None and found != self._before
         self._before = found
-        self.marks += 1
+        self.looks += 1
 
 
 class Pulse:
@@ -137,7 +126,13 @@ class Pulse:
     """
 
     def __init__(
-        self, reader: Reader, table: Mapping[Row, Care], scales: Scales, group: Group | None, init: int
+        self,
+        reader: Reader,
+        table: Mapping[Row, Care],
+        scales: Scales,
+        group: Group | None,
+        init: int,
+        silence: float = 0.0,
     ) -> None:
         """Begin to follow a box.
 
@@ -147,8 +142,9 @@ class Pulse:
             scales: What weighs its files.
             group: Its control group, where that can be seen from here.
             init: Its first process as this host sees it; 0 where that is not known.
+            silence: For how long an earlier process saw no sign of life of it.
         """
-        self.signals = Signals()
+        self.signals = Signals.silent(silence)
         self.state = State("working")
         self._reader = reader
         self._table = table
@@ -174,7 +170,7 @@ class Pulse:
         self._novel = self._novel or same not in self._lines
         self._lines.append(same)
 
-    def beat(self, worked: float, output: Output, used: Used, told: Told) -> State:
+    def beat(self, worked: float, output: Output, used: Used, told: Told, question: str = "") -> State:
         """Look at it once more; returns the condition that it is in.
 
         Args:
@@ -182,8 +178,9 @@ class Pulse:
             output: What it prints.
             used: What its control group says of it.
             told: What the gateway says of it.
+            question: What it asked a person by other ways than its CLI's, and waits for.
         """
-        look = self._look(output, used, told)
+        look = self._look(output, used, told, question)
         step = 0.0 if self._worked is None else worked - self._worked
         self._worked = worked
         self.signals = self.signals.after(look, step)
@@ -192,26 +189,27 @@ class Pulse:
         self.state = judge(self.signals, self._table)
         return self.state
 
-    def _look(self, output: Output, used: Used, told: Told) -> Look:
+    def _look(self, output: Output, used: Used, told: Told, question: str) -> Look:
         actions, model = self._reader.actions, told.usage
         held = model.held if model is not None else None
         now, files = time.monotonic(), (self._scales.changes, used.written or 0)
         processes = self._processes(used.cores)
+        anew = not output.repeats  # else an earlier process saw it already
         look = Look(
             printed=output.last_piece > self._looked,
-            novel=self._novel,
+            novel=anew and self._novel,
             spoke=output.spoke,
-            acted=actions.count != self._acted,
+            acted=anew and actions.count != self._acted,
             asked=self._asked(model),
             burned=(used.cores or 0.0) > BUSY_CORES or _at_work(processes, used.cores),
             changed=self._files is not None and files != self._files,
-            sees_files=used.written is not None or self._scales.marks > 0,
+            sees_files=used.written is not None or self._scales.looks > 0,
             tells=self._reader.tells,
             in_flight=model.in_flight if model is not None else 0,
             held=held.why if held is not None else "",
             held_s=self._held_for(held),
             answers=told.answers,
-            question=actions.question,
+            question=question or actions.question,
             tool=actions.running,
             repeats=actions.repeats,
             processes=processes,
@@ -233,7 +231,7 @@ class Pulse:
         """Whether something went to or came from a model or a host since the last look."""
         before = self._model
         if model is None or before is None:
-            return model is not None
+            return False
         return (before.last_activity, before.egress) != (model.last_activity, model.egress)
 
     def _processes(self, cores: float | None) -> Processes | None:

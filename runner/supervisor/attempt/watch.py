@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +18,12 @@ from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.age import Age
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
-from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
+from runner.supervisor.attempt.metering import Meter
+from runner.supervisor.attempt.signals import Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
 
@@ -50,6 +54,8 @@ class Watched:
     model: ModelUsage | None = None
     state: State | None = None
     """The condition that it is in; None before that was looked at, and after its end."""
+    silence: float | None = None
+    """For how many seconds it has given no sign of life, in working time."""
     news: State | None = None
     """The condition that a person is to be told of, if it is one just now."""
     answers: bool | None = None
@@ -77,10 +83,15 @@ class Watch:
         grant: The box's name at the gateway, or None if it has no grant.
         orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
-        mark: Figures that change when its files do, where they are known.
+        used: Bytes that its files take, where that is known.
         health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        nudges: How often it may be nudged.
+        silence: For how long an earlier process saw no sign of life of it, in seconds.
+        meter: What keeps the record of what it uses.
+        attempt: The attempt's name, by which orders may name it.
+        frozen: Seconds for which the box was frozen before.
     """
 
     engine: Engine
@@ -94,8 +105,13 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
-    mark: Callable[[], Mark | None] = lambda: None
+    used: Callable[[], int | None] = lambda: None
     health: Health = field(default_factory=Health)
+    nudges: int = 0
+    silence: float = 0.0
+    meter: Meter | None = None
+    attempt: str = ""
+    frozen: float = 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -108,23 +124,27 @@ class Watch:
         seen = Watched()
         state = self.engine.inspect(self.container)
         init = state.pid if state is not None else 0
-        group = usage.find_group(init) if init else None
+        group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         age = Age(state)
-        clock = WorkClock(time.monotonic() - age.seconds, self.earlier)
-        ticked = time.monotonic()
         table = cares(self.health, self.limits.idle)
+        clock = WorkClock(time.monotonic() - age.seconds, self.earlier, frozen=self.frozen)
+        frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
+        ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
-            Scales(self.exceeds, self.mark) as scales,
+            Scales(self.exceeds, self.used) as scales,
+            self.meter or contextlib.nullcontext(),
         ):
-            pulse = Pulse(self.reader, table, scales, group, init)
-            nurse = _Nurse(table)
+            pulse = Pulse(self.reader, table, scales, group, init, self.silence)
+            nurse = _Nurse(table, self.nudges)
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
                     pulse.heard(line)
                 now = time.monotonic()
+                frost.heed()
+                clock = clock.frost(now, frozen=frost.frozen)
                 if now - ticked >= TICK:
                     self._measure(seen, group, now - ticked)
                     ticked = now
@@ -132,11 +152,12 @@ class Watch:
                     told = Told(seen.model if seen.answers else None, seen.answers)
                     used = Used(seen.cores, seen.measured.written_bytes)
                     seen.state = pulse.beat(clock.worked(now), output, used, told)
+                    seen.silence = pulse.signals.silence
                     seen.news = nurse.news(seen.state)
                     yield seen
                 reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
                 if reason is not None:
-                    self._end(seen)
+                    self._end(seen, comes_back=reason == "nudge")
                     cause = str(seen.state) if reason == nurse.end else ""
                     seen.exit = Exit(code=None, stopped=reason, cause=cause, ready=output.ready)
                     break
@@ -153,10 +174,19 @@ class Watch:
         seen.state = seen.news = None
         yield seen
 
-    def _end(self, seen: Watched) -> None:
-        """End the box: what it may ask for is revoked before it is killed, if the gateway answers."""
+    def _end(self, seen: Watched, *, comes_back: bool) -> None:
+        """End the box: what it may ask for is revoked before it is killed, if the gateway answers.
+
+        Args:
+            seen: What was seen of it.
+            comes_back: Whether its agent goes on in another one: what was granted stays.
+        """
+        if not self.orders.ours():
+            raise LeaseLostError("another process took the run over: the box is its own")
         try:
-            self._revoke(seen)
+            if not comes_back:
+                self._ask(seen)  # what it waits for at its end; that may not have been looked at yet
+                self._revoke(seen)
         except HostError:
             if seen.answers is not False:  # else that is known, and may be why the box is ended
                 raise
@@ -171,6 +201,8 @@ class Watch:
     def _must_end(self, worked: float, unwell: Stop | None, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
+        if self.attempt in self.orders.given_up:
+            return "pressure"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
@@ -185,6 +217,8 @@ class Watch:
         else:
             statistics = self.engine.usage(self.container)
             seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
+        if self.meter is not None:
+            self.meter.note(seen.measured)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
         self._ask(seen)
@@ -230,16 +264,19 @@ class _Nurse:
         end: Why it is to be ended, once it is.
     """
 
-    def __init__(self, table: Mapping[Row, Care]) -> None:
+    def __init__(self, table: Mapping[Row, Care], nudges: int) -> None:
         self.end: Stop | None = None
         self._table = table
+        self._nudges = nudges
         self._told: frozenset[Condition] = frozenset()
 
     def news(self, state: State) -> State | None:
         """Take its condition; returns it if a person is to be told of it, once each time that it comes."""
         self._told = still_known(self._told, state, self._table)
         what = due(state, self._table)
-        if what == "stop":
+        if what == "nudge" and self._nudges > 0:
+            self.end = "nudge"
+        elif what in {"stop", "nudge"}:
             self.end = "needs-input" if state.condition == "waiting-for-a-person" else "stalled"
         elif what == "retry":
             self.end = "infrastructure"

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from runner.gateway.grants import Sum
 from runner.recipients import Recipient
 from runner.supervisor import events as e
 from runner.supervisor.deadline import Clocks
 from runner.supervisor.journal import Row
 from runner.supervisor.people.courier import Courier, Message
 from runner.supervisor.people.flag import raise_flag
-from runner.supervisor.people.notices import Needs, Notice, end_notice, message, needs_after, told_by
+from runner.supervisor.people.notices import (
+    Needs,
+    Notice,
+    budget_news,
+    end_notice,
+    message,
+    needs_after,
+    told_by,
+)
 from runner.supervisor.people.outbox import Outbox
 from runner.supervisor.state import RunState, apply, begin
+from runner.tasks.plan import Spent
 
 FAREWELL = 60.0
 """Seconds for which a run that is over waits until people are told so."""
@@ -61,8 +71,14 @@ class Herald:
         if self._needs != before:
             self._fly(state)
 
-    def news(self, state: RunState) -> Iterator[e.Notified]:
-        """Send what is due; yields what became of what was sent before."""
+    def news(self, state: RunState, spent: Mapping[Spent, Sum]) -> Iterator[e.BudgetUsed | e.Notified]:
+        """Send what is due; yields of which budgets most is spent, and what became of what was sent before.
+
+        Args:
+            state: The run.
+            spent: What was spent in its books, by whose they are.
+        """
+        yield from budget_news(state, spent, self._clocks.wall())
         for name, problem in self._courier.arrived():
             yield from self._arrived(name, problem, state)
         now, wall = self._clocks.steady(), self._clocks.wall()

@@ -190,7 +190,7 @@ def _plain(condition: str) -> str:
 
 
 def _of_task(state: RunState, task: str) -> list[AttemptState]:
-    return [one for one in state.attempts.values() if one.key.task == task]
+    return list(state.attempts.of_task(task))
 
 
 def _unserved(state: RunState, key: AttemptKey) -> str:
