@@ -171,8 +171,8 @@ class Night:
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
-            gateway = self._means.rooms.gateway if self._asking else None
-            with Lookout(gateway, self._state.plan) as lookout:
+            asked = self._asking or self._state.plan.budget.caps()
+            with Lookout(self._means.rooms.gateway if asked else None, self._state.plan) as lookout:
                 self._loop(lookout)
         except LeaseLostError:
             self._deaf.set()  # what runs is another's now: nothing of it is touched any more

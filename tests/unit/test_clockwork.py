@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console, RenderableType
 
 from runner.errors import UsageError
 from runner.names import AttemptKey
@@ -19,6 +21,7 @@ from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.schedule import NO_TIME, decide, finished
 from runner.supervisor.state import RunState, apply, begin
 from runner.tasks.plan import PlannedAttempt
+from runner.views import live, report, summary
 from tests.unit.makers import after, life, make_plan
 
 NOON = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))
@@ -186,3 +189,61 @@ def test_an_older_journal_says_nothing_of_starts() -> None:
     state = begin("r", e.RunStarted.model_validate(told))
     assert (state.begun, state.starts, dict(state.takes)) == (True, None, {})
     assert still_ahead(state, NOON) is None
+
+
+# -- how it is shown
+
+
+def shown(drawn: RenderableType) -> str:
+    """What a person sees, a line each."""
+    console = Console(width=200, file=io.StringIO())
+    console.print(drawn)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_run_that_waits_shows_until_when() -> None:
+    state = run(starts=NOON + HOUR, until=NOON + 3 * HOUR)
+    picture = shown(live.draw(state, {}, "", NOON))
+    assert "starts 13:00 (in 1h)" in picture
+    assert "ends 15:00 (in 3h)" in picture
+    assert "for the run's start (in 1h)" in picture
+    row = summary.summary(state)
+    assert (row["starts"], row["until"]) == (NOON + HOUR, NOON + 3 * HOUR)
+
+
+def test_what_the_clock_and_people_brought_is_told_in_a_line() -> None:
+    plan = make_plan(ONE, TWO)
+    start = e.RunStarted(at=NOON, plan=plan, jobs=2, starts=NOON + HOUR, until=NOON + 3 * HOUR)
+    too_little = "it takes about 40min, 25min are left, and 1 more with as little time"
+    late = tuple(e.Late(task=task, profile="p", takes=2400, left=1500) for task in ("one", "two"))
+    spent = e.BudgetUsed(at=NOON, whose="run", unit="usd", used=48, cap=60)
+    told: list[tuple[e.Event, str]] = [
+        (start, "run r: 2 attempts, 2 at once, to start 13:00, to end 15:00"),
+        (e.RunBegan(at=NOON), "the run's start came"),
+        (
+            e.TooLate(at=NOON, late=late),
+            f"one/p is not started any more: {too_little}",
+        ),
+        (spent, "80% of the budget of the run is spent"),
+        (e.Notified(at=NOON, recipient="phone", failed="no"), "phone could not be told: no"),
+    ]
+    state = begin("r", start)
+    for event, words in told:
+        assert str(live.sentence(event, state)) == words
+    assert live.sentence(e.Notified(at=NOON, recipient="phone", causes=("x",)), state) is None
+
+
+def test_the_report_says_what_was_too_late_and_who_was_not_told() -> None:
+    state = run(ONE, until=NOON + 60, takes={"one/p": 90.0})
+    state = after(
+        state,
+        e.TooLate(at=NOON, late=tuple(too_late(state, 60))),
+        e.Notified(at=NOON, recipient="phone", failed="the service can't be reached"),
+        e.RunEnded(at=NOON + 5, exit_code=4),
+    )
+    words = shown(report.terminal(state))
+    assert "it would not be done before the run's end: it takes about 2min, 1min is left" in words
+    assert "note: phone could not be told: the service can't be reached" in words
+    assert "corral resume r" in shown(report.next_steps(state))
+    assert summary.summary(state)["untold"] == {"phone": "the service can't be reached"}
