@@ -30,7 +30,7 @@ COMMANDS = [
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
     *(["notify"], ["notify", "test"]),
-    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]
