@@ -49,6 +49,17 @@ def test_a_run_waits_for_its_start_also_after_a_crash_and_can_be_stopped(corral:
     assert again.count("attempt.started") == 0
 
 
+def test_a_run_that_was_left_alone_waits_too_and_stops_when_it_is_told(corral: Corral, repo: Path) -> None:
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": WORK.format(0)})
+    begun = corral("run", file, "--detach", "--start", in_minutes(60), "--json")
+    assert begun.code == 0, begun.err
+    shown = corral("status", "--json").json
+    assert shown["starts"] > time.time()
+    assert corral("stop").code == 0
+    assert corral("wait", "--json").json["run"] == begun.json["run"]
+    assert [row["phase"] for row in corral("status", "--json").json["attempts"]] == ["queued"]
+
+
 def test_a_run_starts_when_its_time_comes(corral: Corral, repo: Path) -> None:
     file = write_tasks(repo.parent / "t.yaml", repo, {"a": WORK.format(0)})
     with living(corral, "run", file, "--start", in_minutes(1)) as run:

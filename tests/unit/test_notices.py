@@ -115,6 +115,12 @@ def test_a_refused_key_breaks_through_and_stands_until_it_is_taken() -> None:
     waits = e.Signs.model_validate({**held, "held_kind": "credential"})
     (notice,), _ = told(BOTH, waits)
     assert (notice.kind, notice.urgent) == ("attention", True)
+    quoted = waits.model_copy(update={"held": f"anthropic, account work: HTTP 401, bad key sk-12 {HOSTILE}"})
+    (said,), _ = told(BOTH, quoted)
+    assert said.what == "agents wait for a key: anthropic, account work: HTTP 401"
+    assert list(needs(BOTH, quoted).values()) == [
+        "one/p/1 waits for a key: anthropic, account work: HTTP 401"
+    ]
     assert list(needs(BOTH, waits)) == ["key in one/p/1"]
     goes_on = e.Signs(at=4, attempt="one/p/1", stage="running")
     assert needs(BOTH, waits, goes_on) == {}

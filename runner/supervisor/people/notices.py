@@ -6,6 +6,7 @@ a mention would be believed to be ours. What an agent said is for `corral show`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,7 @@ UNITS: tuple[Literal["usd", "tokens", "requests"], ...] = ("usd", "tokens", "req
 WARNS_AT = 0.8
 """The share of a budget from which people are told that most of it is spent."""
 
+_STATUS = re.compile(r".*?: HTTP [0-9]{3}\b")
 KEY = "key"
 """What a person sees to where agents wait for a credential."""
 
@@ -77,8 +79,8 @@ def told_by(event: e.Event, state: RunState) -> Iterator[Notice]:
             what = f"{event.attempt} is {_plain(event.condition)}"
             yield Notice(f"condition:{event.attempt}:{event.condition}:{int(event.at)}", "attention", what)
         case e.Signs() if event.held_kind == "credential":
-            cause = f"credential:{event.held}"
-            yield Notice(cause, "attention", f"agents wait for a key: {event.held}", urgent=True)
+            why = _refusal(event)
+            yield Notice(f"credential:{why}", "attention", f"agents wait for a key: {why}", urgent=True)
         case e.BudgetUsed():
             yield Notice(f"budget:{event.whose}:{event.unit}", "budget", _budget(event))
         case e.WindowsChanged():
@@ -119,7 +121,7 @@ def _of_signs(needs: Needs, signs: e.Signs) -> Needs:
     if over:
         needs = {what: words for what, words in needs.items() if what not in over}
     if signs.held_kind == "credential" and f"{KEY}{ours}" not in needs:
-        needs = {**needs, f"{KEY}{ours}": f"{signs.attempt} waits for a key: {signs.held}"}
+        needs = {**needs, f"{KEY}{ours}": f"{signs.attempt} waits for a key: {_refusal(signs)}"}
     return needs
 
 
@@ -182,6 +184,13 @@ def message(run: str, notices: tuple[Notice, ...], left_out: int = 0) -> tuple[s
     head = last.what if last.kind == "end" else f"{len(notices) + left_out} things to know"
     told = [*(last.more if last.kind == "end" else ()), *(f"- {one.what}" for one in others)]
     return f"Corral, run {run}: {head}", "\n".join(told + ([f"- and {left_out} more"] if left_out else []))
+
+
+def _refusal(signs: e.Signs) -> str:
+    """Why a key is wanted: whose, and the status; what the service says may quote the key, or the box."""
+    held = signs.held or ""
+    status = _STATUS.match(held)
+    return held if status is None else status[0]
 
 
 def _plain(condition: str) -> str:
