@@ -13,7 +13,7 @@ from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
+from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
@@ -44,7 +44,7 @@ def terminal(state: RunState) -> RenderableType:
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
-    parts += [Text(f"note: {line(note)}", "yellow") for note in (*state.weaker, *state.plan.notes)]
+    parts += [Text(f"note: {line(note)}", "yellow") for note in _notes(state)]
     return Group(*parts)
 
 
@@ -58,6 +58,12 @@ def to_decide(state: RunState) -> Iterator[Text]:
         typed = deciding.commands(state, one)
         wide = max(len(command) for command, _ in typed)
         yield from (Text(f"  {command:{wide}}") + Text(f"   # {what}", "dim") for command, what in typed)
+
+
+def _notes(state: RunState) -> tuple[str, ...]:
+    """What a person should know of the run as a whole."""
+    untold = (f"{name} could not be told: {why}" for name, why in state.untold.items())
+    return (*state.weaker, *untold, *state.plan.notes)
 
 
 def text_markdown(state: RunState) -> str:
@@ -147,7 +153,7 @@ def next_steps(state: RunState) -> RenderableType:
 def _can_go_on(state: RunState, one: AttemptState) -> bool:
     """Whether only the interruption, or the run's end, kept an attempt from its start."""
     why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
-    return why in {NOT_STARTED, NOT_BEFORE_END}
+    return why in {NOT_STARTED, NOT_BEFORE_END} or why.startswith(NO_TIME)
 
 
 def finding(found: Finding) -> Text:
@@ -296,7 +302,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         )
         yield ""
         yield from _markdown_table(SIDES, [_side(side) for side in side_by_side(state.plan.compared, rows)])
-    for note in (*state.weaker, *state.plan.notes):
+    for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"
 
