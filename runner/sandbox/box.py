@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from runner.sandbox import seccomp
 
-Role = Literal["agent", "gather", "check", "steward", "mounter", "probe"]
+Role = Literal["agent", "gather", "check", "steward", "mounter", "probe", "shell"]
 Propagation = Literal["rprivate", "rslave", "rshared"]
 
 MIB = 1024**2
@@ -50,6 +50,7 @@ class BoxSpec:
         tmp: Size of the scratch tmpfs at /tmp, charged to the box's memory.
         keep_output: False where the output is read as a stream and must not lie in the engine's log.
         stdin_lifeline: The main process reads standard input and ends when its one reader goes away.
+        terminal: A person sits before it: what it prints is one stream, and it reads what they type.
         mounts_disks: It may attach loop devices and mount them: for the mounter alone.
         runtime: The engine's name of the runtime that starts it; None for the engine's own choice.
     """
@@ -69,6 +70,7 @@ class BoxSpec:
     tmp: int = 1024 * MIB
     keep_output: bool = True
     stdin_lifeline: bool = False
+    terminal: bool = False
     mounts_disks: bool = False
     runtime: str | None = None
 
@@ -81,6 +83,10 @@ TAKEN_BACK = (
 """Variables that an image may set and a box doesn't get: code that would be loaded into every program,
 ours included, before its own, and ways out that don't exist where there is no network. An entry without
 a value removes the image's (Engine API 1.41, "Create a container"). A profile's `env:` can set them."""
+
+OOM_SCORE = 500
+"""Of 1000: where the host runs out of memory, its kernel ends something in a box before the supervisor and
+the gateway (proc(5), oom_score_adj). At its own limit it compares processes of that box with each other."""
 
 LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
 """The kernel's loop devices and their control device: Documentation/admin-guide/devices.txt."""
@@ -110,10 +116,10 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGTERM",
         "StopTimeout": 5,
-        "Tty": False,
-        "OpenStdin": spec.stdin_lifeline,
-        "StdinOnce": spec.stdin_lifeline,
-        "AttachStdin": spec.stdin_lifeline,
+        "Tty": spec.terminal,
+        "OpenStdin": spec.stdin_lifeline or spec.terminal,
+        "StdinOnce": spec.stdin_lifeline or spec.terminal,
+        "AttachStdin": spec.stdin_lifeline or spec.terminal,
         "AttachStdout": True,
         "AttachStderr": True,
         "NetworkDisabled": True,
@@ -136,6 +142,7 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
             "Memory": spec.memory,
             "MemorySwap": spec.memory,
             "PidsLimit": spec.pids,
+            "OomScoreAdj": 0 if spec.user is None else OOM_SCORE,
             "Ulimits": [
                 {"Name": "core", "Soft": 0, "Hard": 0},
                 {"Name": "nofile", "Soft": 8192, "Hard": 8192},
