@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     """The same for the disk of the state directory: few fill theirs."""
     keep_memory: Size | None = None
     """Memory that stays free for others, like `2GiB`; a tenth of all by default, from 512 MiB to 4 GiB."""
-    room_patience: Seconds = 1800.0
+    room_patience: Seconds = Field(default=1800.0, validate_default=False)
     """How long something waits for room on the host while nothing lives that could give any, like `30min`."""
     critical_memory: Size | None = None
     """With less free memory agents are frozen, and then ended; two fifths of what stays free by default."""
