@@ -27,6 +27,7 @@ from runner.sandbox.facts import EngineFacts as EngineFacts  # noqa: PLC0414 - a
 from runner.sandbox.facts import ImageFacts as ImageFacts  # noqa: PLC0414 - as above
 from runner.sandbox.facts import box_state, engine_facts, image_facts
 from runner.sandbox.progress import Progress
+from runner.sandbox.talk import Talk
 
 T = TypeVar("T")
 _MISSING = (docker.errors.NotFound, docker.errors.ImageNotFound)
@@ -104,6 +105,18 @@ class Engine:
             stream = self._api.attach_socket(container, params={"stdin": 1, "stream": 1})
         close: Callable[[], None] = stream._response.close  # noqa: SLF001 - the stream's leaves the connection
         return close
+
+    def talk(self, container: str) -> Talk:
+        """A container's terminal: what it prints from now on, and what is typed there. Before `start`."""
+        with _asking("attach to a container's terminal"):
+            params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            return Talk(self._api.attach_socket(container, params=params))
+
+    def resize(self, container: str, rows: int, columns: int) -> None:
+        """Tell a container how large its terminal is; one that isn't running is left as it is."""
+        self._unless_gone(
+            lambda: self._api.resize(container, rows, columns), "resize a terminal", also=(409, 500)
+        )
 
     def follow(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Stream a container's kept output, from its start until it ends."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, JsonValue, TypeAdapter
 
 from runner.gateway.grants import Replayed
 from runner.supervisor.attempt.samples import Used
@@ -309,6 +309,26 @@ class AttemptFinal(OfAttempt):
     """Whether another try follows."""
 
 
+class RunMail(OfAttempt):
+    """A message that an attempt's agent sent, or tried to: then `refused` says why it went to nobody."""
+
+    kind: Literal["run.mail"] = "run.mail"
+    file: Words
+    """Its name in the outbox."""
+    to: Words = ""
+    type: Words = ""
+    payload: JsonValue = None
+    refused: Words = ""
+
+
+class RunAnswer(Happened):
+    """A person answered the question of that number."""
+
+    kind: Literal["run.answer"] = "run.answer"
+    question: int
+    text: Words
+
+
 class Signs(OfAttempt):
     """Signs of life, for looking at: not journaled."""
 
@@ -372,6 +392,8 @@ Event = Annotated[
     | AttemptGathered
     | AttemptChecked
     | AttemptFinal
+    | RunMail
+    | RunAnswer
     | Signs
     | ImageLine,
     Field(discriminator="kind"),

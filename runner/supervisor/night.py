@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +28,15 @@ from runner.supervisor import capacity, orders
 from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
+from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.post.mail import refusal_of
+from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
@@ -142,12 +145,12 @@ class Night:
         self._note(
             e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
+        told = _by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
             if attempt.frozen is not None:
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
-                told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
-                self._launch(attempt.key, attempt.base, told)
+                self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
 
     # -- the loop
@@ -218,6 +221,10 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Answer():
+                if refused := refusal_of(self._state.mail, order.question):
+                    return refused
+                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
             case orders.Pause() | orders.Unpause():
                 return self._pause(order)
         return ""
@@ -376,6 +383,8 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            post=post_of(plan, key, lambda: self._state.mail),
+            words=words_for(plan, self._state.mail, key),
         )
 
     @cached_property
@@ -459,8 +468,13 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
     )
 
 
-def _is_of(event: e.Event, key: AttemptKey) -> bool:
-    return isinstance(event, e.OfAttempt) and event.attempt == str(key)
+def _by_attempt(events: Iterable[e.Event]) -> dict[str, tuple[e.Event, ...]]:
+    """The events of each attempt, in their order."""
+    found: dict[str, list[e.Event]] = {}
+    for event in events:
+        if isinstance(event, e.OfAttempt):
+            found.setdefault(event.attempt, []).append(event)
+    return {attempt: tuple(of_it) for attempt, of_it in found.items()}
 
 
 def _image_words(fault: Exception) -> str:

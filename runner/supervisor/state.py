@@ -11,6 +11,7 @@ from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Used
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
@@ -94,6 +95,8 @@ class RunState:
     """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    mail: Mail = field(default_factory=Mail)
+    """What its agents and people wrote to each other."""
     paused: bool = False
     """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
@@ -242,7 +245,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
-            return state
+            return replace(state, mail=state.mail.after(event))
 
 
 def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
@@ -270,7 +273,9 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     spent = state.spent
     if after.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
-    return replace(state, attempts=state.attempts.updated(*changed), spent=spent)
+    return replace(
+        state, attempts=state.attempts.updated(*changed), spent=spent, mail=state.mail.after(event)
+    )
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:

@@ -19,7 +19,7 @@ from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, holds, summary, wording
+from runner.views import conditions, holds, inbox, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -162,7 +162,7 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:
-            return _room(event)
+            return _room(event) or inbox.sentence(event, state)
 
 
 def _room(event: e.Event) -> Text | None:
@@ -347,6 +347,8 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int 
         text.append(f"  ends {at(state.until, now)} (in {left(state.until, now)})", "not bold")
     if played := summary.who_played(state):
         text.append(f"  {played}", "yellow")
+    if asked := inbox.waiting(state):
+        text.append(f"  {asked}", "yellow")
     return text
 
 

@@ -14,7 +14,7 @@ from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import measured, summary, wording
+from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -113,6 +113,7 @@ def next_steps(state: RunState) -> RenderableType:
     waiting = sum(1 for one in state.attempts.values() if one.phase == "queued" and _can_go_on(state, one))
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
+    steps += inbox.steps(state)
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]

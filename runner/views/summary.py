@@ -13,7 +13,7 @@ from runner.supervisor import events as e
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, wording
+from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
 
@@ -43,6 +43,7 @@ def summary(
         "until": state.until,
         "jobs": state.jobs,
         "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
+        "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "attempts": [
             attempt_row(
