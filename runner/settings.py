@@ -25,7 +25,7 @@ from runner.accounts import HEADERS, PROVIDERS, FromEnvironment, Provider, Provi
 from runner.config_file import ConfigFile
 from runner.errors import UsageError
 from runner.recipients import Recipient
-from runner.tasks.units import parse_size
+from runner.tasks.units import parse_duration, parse_size
 
 BOX_UID = 59_999
 """Default uid inside boxes: the last of the range for people (login.defs), so hardly ever anyone's."""
@@ -40,6 +40,9 @@ def _default_config() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME")
     return (Path(config) if config else Path.home() / ".config") / "corral" / "config.toml"
 
+
+Seconds = Annotated[float, Field(ge=0), BeforeValidator(parse_duration)]
+"""Seconds, written as in a task file."""
 
 Size = Annotated[int, Field(ge=0), BeforeValidator(parse_size)]
 """Bytes, written as in a task file."""
@@ -73,6 +76,8 @@ class Settings(BaseSettings):
     """The same for the disk of the state directory: few fill theirs."""
     keep_memory: Size | None = None
     """Memory that stays free for others, like `2GiB`; a tenth of all by default, from 512 MiB to 4 GiB."""
+    room_patience: Seconds = Field(default=1800.0, validate_default=False)
+    """How long something waits for room on the host while nothing lives that could give any, like `30min`."""
     critical_memory: Size | None = None
     """With less free memory agents are frozen, and then ended; two fifths of what stays free by default."""
     keep_disk: Size | None = None
