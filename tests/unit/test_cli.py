@@ -29,7 +29,7 @@ COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
-    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]
