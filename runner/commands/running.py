@@ -149,8 +149,16 @@ def _detach(
 ) -> int:
     """Begin a run, and leave it to a supervisor of its own; returns the exit code."""
     expected.require_sound()
-    options = ["--kept", "--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
-    started = e.RunStarted(at=time.time(), plan=made, jobs=expected.jobs, weaker=expected.weaker, until=until)
+    jobs = "auto" if expected.auto else str(expected.jobs)
+    options = ["--kept", "--jobs", jobs, *(f"--accept-weaker={name}" for name in accepted)]
+    started = e.RunStarted(
+        at=time.time(),
+        plan=made,
+        jobs=expected.jobs,
+        auto=expected.auto,
+        weaker=expected.weaker,
+        until=until,
+    )
     detached.write_down(settings, started)
     start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
     keeper = detached.start(settings.home, made.run, options, start)
@@ -209,6 +217,7 @@ def _work(
             settings,
             environment,
             jobs=expected.jobs,
+            auto=expected.auto,
             weaker=expected.weaker,
             on_line=interruptions.before(shows.building),
         ) as has,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, JsonValue, TypeAdapter
 
 from runner.gateway.grants import Replayed
 from runner.supervisor.attempt.samples import Used
@@ -38,6 +38,8 @@ class RunStarted(Happened):
     kind: Literal["run.started"] = "run.started"
     plan: Plan
     jobs: int
+    auto: bool = False
+    """Whether that number follows what the host bears (`JobsChanged`)."""
     weaker: tuple[str, ...] = ()
     until: float | None = None
     """When it must end; None for whenever it is done."""
@@ -48,6 +50,8 @@ class RunResumed(Happened):
 
     kind: Literal["run.resumed"] = "run.resumed"
     jobs: int
+    auto: bool = False
+    """See `RunStarted`."""
     weaker: tuple[str, ...] = ()
     """What is weaker for this process; what was, for earlier ones, stays noted."""
     until: float | None = None
@@ -131,6 +135,27 @@ class WindowsChanged(Happened):
 
     kind: Literal["run.windows"] = "run.windows"
     shut: tuple[Shut, ...] = ()
+
+
+class HostShort(Happened):
+    """What the host has too little of for the next attempt to start; `why` is empty once one can again."""
+
+    kind: Literal["run.short"] = "run.short"
+    attempt: str | None = None
+    """The first of those that wait for it."""
+    thing: str | None = None
+    """`memory`, `cpus`, `processes`, `disk`, `files`, or `turn`: another run's turn comes first."""
+    why: Words = ""
+    since: float | None = None
+    """Since when something waits so."""
+
+
+class JobsChanged(Happened):
+    """So many attempts live at once from now on, since nobody said how many."""
+
+    kind: Literal["run.jobs"] = "run.jobs"
+    jobs: int
+    why: Words
 
 
 class RunEnded(Happened):
@@ -284,6 +309,26 @@ class AttemptFinal(OfAttempt):
     """Whether another try follows."""
 
 
+class RunMail(OfAttempt):
+    """A message that an attempt's agent sent, or tried to: then `refused` says why it went to nobody."""
+
+    kind: Literal["run.mail"] = "run.mail"
+    file: Words
+    """Its name in the outbox."""
+    to: Words = ""
+    type: Words = ""
+    payload: JsonValue = None
+    refused: Words = ""
+
+
+class RunAnswer(Happened):
+    """A person answered the question of that number."""
+
+    kind: Literal["run.answer"] = "run.answer"
+    question: int
+    text: Words
+
+
 class Signs(OfAttempt):
     """Signs of life, for looking at: not journaled."""
 
@@ -334,6 +379,8 @@ Event = Annotated[
     | RunUnpaused
     | RunOver
     | WindowsChanged
+    | HostShort
+    | JobsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted
@@ -345,6 +392,8 @@ Event = Annotated[
     | AttemptGathered
     | AttemptChecked
     | AttemptFinal
+    | RunMail
+    | RunAnswer
     | Signs
     | ImageLine,
     Field(discriminator="kind"),

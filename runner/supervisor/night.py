@@ -24,16 +24,19 @@ from runner.agents import catalog
 from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
+from runner.supervisor import capacity, orders
 from runner.supervisor import events as e
-from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
+from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.post.mail import refusal_of
+from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
@@ -69,6 +72,10 @@ class Means:
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    capacity: capacity.Capacity | None = None
+    """What the host has for the run; None where nobody asks."""
 
 
 class Night:
@@ -111,10 +118,11 @@ class Night:
         Raises:
             HostError: The journal can't be written.
         """
+        means = self._means
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
+            at=time.time(), plan=plan, jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until
         )
-        row = enter(self._means.journal, self._means.lease, started)
+        row = enter(means.journal, means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -133,12 +141,13 @@ class Night:
         self._state = fold((row.run, row.event) for row in rows)
         if until is None:
             until = still_ahead(self._state, time.time())
+        means = self._means
         self._note(
-            e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
+            e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
         told = _by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
-            if attempt.frozen is not None and attempt.frozen.by == "person":
+            if attempt.frozen is not None:
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 self._launch(attempt.key, attempt.base, told[str(attempt.key)])
@@ -173,8 +182,9 @@ class Night:
             self._heed_the_end()
             self._heed_windows(lookout)
             agenda.follow(self._state)
-            for decision in agenda.due(self._means.jobs):
-                self._carry_out(decision)
+            capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
+            agenda.follow(self._state)
+            capacity.start(self._means.capacity, agenda, lambda: self._state, self._carry_out, self._note)
             agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
             if not self._threads and self._happened.empty() and agenda.finished:
@@ -211,6 +221,10 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Answer():
+                if refused := refusal_of(self._state.mail, order.question):
+                    return refused
+                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
             case orders.Pause() | orders.Unpause():
                 return self._pause(order)
         return ""
@@ -271,6 +285,8 @@ class Night:
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
+        if self._means.capacity is not None:
+            self._means.capacity.see(event)
         self._show(row)
 
     def _append(self, event: e.Event) -> Row:
@@ -367,6 +383,8 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            post=post_of(plan, key, lambda: self._state.mail),
+            words=words_for(plan, self._state.mail, key),
         )
 
     @cached_property

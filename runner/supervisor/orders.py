@@ -25,6 +25,14 @@ class Stop(Value):
     kind: Literal["stop"] = "stop"
 
 
+class Answer(Value):
+    """A person answers the question of that number."""
+
+    kind: Literal["answer"] = "answer"
+    question: int
+    text: str
+
+
 class Pause(Value):
     """Freeze these attempts, or, where none is named, all that lives, and start nothing until unpaused."""
 
@@ -39,5 +47,5 @@ class Unpause(Value):
     attempts: tuple[str, ...] = ()
 
 
-Order = Annotated[Drain | Stop | Pause | Unpause, Field(discriminator="kind")]
+Order = Annotated[Answer | Drain | Stop | Pause | Unpause, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 from itertools import takewhile
@@ -12,6 +12,8 @@ from typing import Literal
 from runner.agents import catalog
 from runner.names import AttemptKey
 from runner.supervisor.deadline import at
+from runner.supervisor.host.admission import Room, Short
+from runner.supervisor.places import Turn, turns
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
@@ -22,8 +24,9 @@ NOT_BEFORE_END = "the run's end came before it started"
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in {"attempts", "spent"})
-"""What is known of a run and concerns all of its attempts."""
+_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded"}
+_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
+"""What is known of a run and concerns all of its attempts, whatever places and room there are."""
 
 Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
 _CLOSED = {"final", "held"}
@@ -40,6 +43,8 @@ class Decision:
     """The commit it starts from, if it is to be started."""
     until: float | None = None
     """When it is known to wait no longer, in seconds since the epoch."""
+    short: Short | None = None
+    """What the host has too little of, if it waits for that."""
 
 
 class Agenda:
@@ -70,19 +75,41 @@ class Agenda:
         """Whether nothing lives and nothing will be started any more."""
         return self._open == 0
 
-    def due(self, jobs: int) -> list[Decision]:
-        """What is to be done now: what can never start, to be ended, and what is to be started.
+    @property
+    def state(self) -> RunState:
+        """How the run stood when that was taken in last."""
+        return self._state
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether something could start if there were a place and room for it."""
+        return bool(self._ready)
+
+    def due(
+        self, jobs: int, room: Room | None = None, waits: Mapping[AttemptKey, float] | None = None
+    ) -> list[Decision]:
+        """What is to be done now: what can never start, what is to start, and what finds no room to.
 
         Args:
             jobs: How many attempts may live at once.
+            room: What the host has; None where nobody asks it.
+            waits: Since when which attempts have found no room there, on its clock.
         """
         failing = [self._decisions[place] for place in sorted(self._failing)]
-        return failing + list(takewhile(_starts, _allot(self._state, self._ready_ones(), jobs)))
+        found = turns(self._state, (one.key for one in self._ready_ones()), jobs, room, waits)
+        taken = takewhile(lambda turn: not turn.closes, found)
+        return failing + [self._allotted(turn) for turn in taken if turn.starts or turn.short]
 
     def all(self, jobs: int) -> list[Decision]:
         """Where every attempt stands, in plan order, as `decide`."""
-        allotted = {one.key: one for one in _allot(self._state, self._ready_ones(), jobs)}
+        found = turns(self._state, (one.key for one in self._ready_ones()), jobs)
+        allotted = {turn.key: self._allotted(turn) for turn in found}
         return [allotted.get(one.key, one) for one in self._decisions]
+
+    def _allotted(self, turn: Turn) -> Decision:
+        if turn.starts:
+            return self._decisions[self._places[turn.key.first]]
+        return Decision(turn.key, "wait", turn.why, short=turn.short)
 
     def _begin(self) -> None:
         plan = self._state.plan
@@ -162,17 +189,6 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
         (plan.task(p.task).source, catalog.layer(plan.profile(p.profile).settings)) for p in plan.attempts
     )
     return list(dict.fromkeys(needs))
-
-
-def _allot(state: RunState, ready: Iterable[Decision], jobs: int) -> Iterator[Decision]:
-    """Which of those that could start do, in the order in which places go to them; why the rest waits."""
-    free = jobs - len(state.attempts.living)
-    for place, one in enumerate(ready):
-        yield one if place < free else Decision(one.key, "wait", "for a free place (--jobs)")
-
-
-def _starts(decision: Decision) -> bool:
-    return decision.standing == "start"
 
 
 def _needed(planned: PlannedAttempt) -> Iterable[AttemptKey]:

@@ -11,6 +11,7 @@ from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Used
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
@@ -88,8 +89,14 @@ class RunState:
     """When it must end."""
     over: bool = False
     """Whether that has come."""
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    short: e.HostShort | None = None
+    """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    mail: Mail = field(default_factory=Mail)
+    """What its agents and people wrote to each other."""
     paused: bool = False
     """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
@@ -187,7 +194,14 @@ def begin(run: str, event: e.Event) -> RunState:
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
-        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+        run,
+        event.plan,
+        event.jobs,
+        event.at,
+        weaker=event.weaker,
+        attempts=attempts,
+        until=event.until,
+        auto=event.auto,
     )
 
 
@@ -200,6 +214,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(
                 state,
                 jobs=event.jobs,
+                auto=event.auto,
+                short=None,
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
@@ -222,14 +238,14 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, draining=True, stopping=stopping)
         case e.RunOver():
             return replace(state, over=True)
-        case e.WindowsChanged():
-            return replace(state, shut=event.shut)
+        case e.WindowsChanged() | e.HostShort() | e.JobsChanged():
+            return _room_event(state, event)
         case e.RunEnded():
-            return replace(state, ended=event.at, exit_code=event.exit_code)
+            return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
         case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
-            return state
+            return replace(state, mail=state.mail.after(event))
 
 
 def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
@@ -237,6 +253,15 @@ def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused
     if isinstance(event, e.OrderHeeded):
         return replace(state, heeded=event.seq)
     return replace(state, paused=isinstance(event, e.RunPaused))
+
+
+def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:
+    """The state after a change of what providers and the host have room for."""
+    if isinstance(event, e.WindowsChanged):
+        return replace(state, shut=event.shut)
+    if isinstance(event, e.JobsChanged):
+        return replace(state, jobs=event.jobs)
+    return replace(state, short=event if event.why else None)
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
@@ -248,7 +273,9 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     spent = state.spent
     if after.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
-    return replace(state, attempts=state.attempts.updated(*changed), spent=spent)
+    return replace(
+        state, attempts=state.attempts.updated(*changed), spent=spent, mail=state.mail.after(event)
+    )
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:

@@ -324,6 +324,11 @@ Pids = Annotated[
     BeforeValidator(_between(2, MOST_PIDS, int, "a number of processes")),
     WithJsonSchema({"type": "integer", "minimum": 2, "maximum": MOST_PIDS}),
 ]
+AtOnce = Annotated[
+    int,
+    BeforeValidator(_between(1, 1000, int, "a number of attempts")),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1000}),
+]
 Repeats = Annotated[
     int,
     BeforeValidator(_between(1, 1000, int, "a number of repeats")),

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from runner.tasks.fields import (
+    AtOnce,
     ClaudeArgument,
     CodexArguments,
     Command,
@@ -145,6 +146,8 @@ class ClaudePart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CodexPart(Part):
@@ -164,6 +167,8 @@ class CodexPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CommandPart(Part):
@@ -177,6 +182,8 @@ class CommandPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
     @model_validator(mode="after")
     def _names_a_program(self) -> CommandPart:
@@ -195,6 +202,20 @@ class NetworkPart(Part):
     """Hosts: `NAME` at the ports 443 and 80, `NAME:PORT`, and `*.NAME` for all below a name."""
     hosted: Annotated[tuple[Hosted, ...], Distinct] = ()
     """What the model's service may do for the agent: `web_search`, `web_fetch`, `code_execution`."""
+
+
+class MailPart(Part):
+    """Mail between tasks, and with people."""
+
+    wait: Seconds | None = None
+    """How long an attempt waits for your answer; by default it ends as `needs-input` at once."""
+
+
+def _mail(value: object) -> object:
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
+Mailing = Annotated[MailPart | None, BeforeValidator(_mail, json_schema_input_type=StrictBool | MailPart)]
 
 
 class TaskPart(Part):
@@ -236,6 +257,8 @@ class TaskPart(Part):
     """Other ignored files than those of the file."""
     network: NetworkPart | None = None
     """Other hosts than those of the file; `{}` for none."""
+    mail: Mailing = None
+    """Other mail than that of the file; `false` for none."""
 
 
 class ComparePart(Part):
@@ -275,6 +298,13 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class RepositoryPart(Part):
+    """What holds for all tasks in one repository together."""
+
+    at_once: AtOnce
+    """How many attempts live there at once at most."""
+
+
 class PricePart(Part):
     """What a model costs you, for a million tokens of each kind."""
 
@@ -297,6 +327,8 @@ class TaskFile(Part):
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None
     """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
+    repositories: dict[Repository, RepositoryPart] = Field(default_factory=dict)
+    """What holds for one repository, by what `repo:` says of it; `.` where nothing does."""
     history: HistoryText = "full"
     """What boxes see of the past: `full` up to the base, the base alone (`shallow`), its files (`none`)."""
     image: ImagePart | None = None
@@ -323,6 +355,8 @@ class TaskFile(Part):
     """What answers model calls: `service`, `script:PATH` or `replay:PATH`, relative to this file."""
     record: StrictBool = False
     """Whether what agents and models say to each other is recorded, so that `corral replay` can repeat it."""
+    mail: Mailing = None
+    """Whether agents can write to each other, and ask you: `true`, or `{wait: 30min}`. Off by default."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]
     """The agent profiles, by name."""
     default_agent: str | None = None
@@ -371,7 +405,9 @@ def parts() -> dict[str, type[Part]]:
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
+        "mail": MailPart,
         "prices": PricePart,
+        "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

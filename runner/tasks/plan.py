@@ -210,6 +210,8 @@ class Profile(Value):
     settings: Settings
     upstream: Upstream = Upstream()
     hash: str
+    at_once: int | None = None
+    """How many of its attempts live at once at most; None for any number. It is none of its settings."""
 
     @property
     def asks_a_model(self) -> bool:
@@ -245,6 +247,17 @@ Hosted = Literal["web_search", "web_fetch", "code_execution"]
 """What a model's service can do besides answering, by the name under which a task file allows it."""
 
 
+PERSON, ALL, CORRAL = "person", "all", "corral"
+"""Whom mail can be for, or come from, besides tasks: where mail is on, no task can be called so."""
+
+
+class MailTerms(Value):
+    """That a task's agents send and get mail."""
+
+    wait: float = 0.0
+    """Seconds for which an attempt lives on after it asked a person; it ends at once by default."""
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
 
@@ -266,6 +279,8 @@ class Task(Value):
     """What its agents may have the model's service do besides answering."""
     priority: Priority = "normal"
     """Which of several that could start does, and how much of a shared account its requests get."""
+    mail: MailTerms | None = None
+    """Whether its agents send and get mail, and how long they wait for people; None where they don't."""
     health: Health = Health()
 
 
@@ -310,6 +325,8 @@ class Plan(Value):
     """Whether the model traffic of its attempts is recorded."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """The user's own prices, by model."""
+    repositories: dict[str, int] = Field(default_factory=dict)
+    """How many attempts in a repository live at once at most, by the directory that a source names."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

@@ -27,6 +27,7 @@ from runner.tasks.plan import (
     Health,
     ImageSpec,
     Limits,
+    MailTerms,
     Plan,
     PlannedAttempt,
     Price,
@@ -98,12 +99,23 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         on_limit=taskfile.on_limit,
         record=taskfile.record,
         prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
+        repositories=_repositories(taskfile, file, usable),
         notes=(*notes, *_unused(taskfile)),
     )
 
 
 def _budget(taskfile: TaskFile) -> Budget:
     return Budget() if taskfile.budget is None else Budget(**taskfile.budget.model_dump(exclude_none=True))
+
+
+def _repositories(taskfile: TaskFile, file: Path, facts: Mapping[Wanted, RepoFacts]) -> dict[str, int]:
+    """The bounds of repositories, by the directory that sources name."""
+    found = {}
+    for task in taskfile.tasks:
+        part = taskfile.repositories.get(task.repo or taskfile.repo or ".")
+        if part is not None:
+            found[facts[_wanted(taskfile, task, file)].repo] = part.at_once
+    return found
 
 
 # -- sources
@@ -188,6 +200,7 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
         settings=settings,
         upstream=Upstream.model_validate({"kind": kind, "script": place}),
         hash=settings_hash(settings, upstream),
+        at_once=agent.at_once,
     )
 
 
@@ -232,7 +245,13 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
         hosted=network.hosted,
+        mail=_mail(taskfile, task),
     )
+
+
+def _mail(taskfile: TaskFile, task: TaskPart) -> MailTerms | None:
+    mail = task.mail if "mail" in task.model_fields_set else taskfile.mail
+    return None if mail is None else MailTerms(wait=mail.wait or 0.0)
 
 
 def _unused(taskfile: TaskFile) -> Iterator[str]:

@@ -15,7 +15,7 @@ from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, Standing, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import measured, summary, wording
+from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -115,6 +115,7 @@ def next_steps(state: RunState) -> RenderableType:
     waiting = sum(why in {NOT_STARTED, NOT_BEFORE_END} for _, why in _standings(state).values())
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
+    steps += inbox.steps(state)
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]

@@ -8,10 +8,12 @@ from pydantic import JsonValue
 
 from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
+from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.journal import Row
+from runner.supervisor.schedule import decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, wording
+from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
 
@@ -26,6 +28,7 @@ def summary(
         held: What the requests of living attempts wait for just now, by the attempt's name.
         signs: The latest signs of life of those, in the same way.
     """
+    waiting = _waiting(state)
     return {
         "kind": "run.summary",
         "schema": 1,
@@ -38,20 +41,45 @@ def summary(
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
         "until": state.until,
+        "jobs": state.jobs,
+        "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
+        "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "attempts": [
             attempt_row(
-                state, attempt, (held or {}).get(str(attempt.key)), (signs or {}).get(str(attempt.key))
+                state,
+                attempt,
+                (held or {}).get(str(attempt.key)),
+                (signs or {}).get(str(attempt.key)),
+                waiting,
             )
             for attempt in state.attempts.values()
         ],
     }
 
 
+def _waiting(state: RunState) -> dict[AttemptKey, str]:
+    """Why those are not started yet that are not, in words."""
+    if state.ended is not None:
+        return {}
+    found = {one.key: one for one in decide(state, state.jobs) if one.standing in {"wait", "start"}}
+    room = state.short.why if state.short is not None else ""
+    return {key: room if one.standing == "start" else one.why for key, one in found.items()}
+
+
 def attempt_row(
-    state: RunState, attempt: AttemptState, held: Held | None = None, signs: e.Signs | None = None
+    state: RunState,
+    attempt: AttemptState,
+    held: Held | None = None,
+    signs: e.Signs | None = None,
+    waiting: Mapping[AttemptKey, str] | None = None,
 ) -> Json:
-    """One try of an attempt; if it lives, what it waits for just now, and the condition of its agent."""
+    """One try of an attempt; if it lives, what it waits for just now, and the condition of its agent.
+
+    `waiting` is why those are not started yet that are not, if that is known already.
+    """
+    if waiting is None:
+        waiting = _waiting(state) if attempt.phase == "queued" else {}
     if held is None and attempt.phase == "held" and attempt.held_since is not None:
         held = Held(kind="overload", why=attempt.held, since=attempt.held_since)
     return {
@@ -82,6 +110,8 @@ def attempt_row(
         "seconds": attempt.seconds,
         "held_s": attempt.held_s,
         "held": None if held is None else held.model_dump(mode="json"),
+        "frozen": None if attempt.frozen is None else attempt.frozen.why,
+        "waiting": waiting.get(attempt.key) or None,
         "condition": conditions.row(signs),
         "attention": attempt.attention or None,
         "check_seconds": attempt.check_seconds,

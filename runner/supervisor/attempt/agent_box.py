@@ -15,9 +15,11 @@ from runner.gateway.grants import Usage
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
+from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import signboard
 from runner.supervisor.attempt.metering import Meter, usage_file
+from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
@@ -102,8 +104,10 @@ class AgentBox:
     def prepare(self) -> Launch:
         """Lay out the workspace; returns how the agent is started in it."""
         spec, rooms = self._spec, self._rooms
-        launch = catalog.launch(spec.profile.settings, spec.task.prompt, spec.run, str(spec.key))
-        inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
+        launch = catalog.launch(spec.profile.settings, spec.prompt, spec.run, str(spec.key))
+        inputs = workspace.Inputs(
+            spec.prompt, launch.home, spec.include, spec.task.protect, mail=spec.post is not None
+        )
         workspace.remember(self.space, spec.run, self._git_dir)
         workspace.lay_out(self.space, self.base, self._git_dir, rooms.locks, inputs)
         self.disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
@@ -123,7 +127,7 @@ class AgentBox:
         spec = self._spec
         self._reach()
         workspace.say_more(self.space, told)
-        words = spec.task.prompt if session is None else told
+        words = spec.prompt if session is None else told
         launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
         return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
 
@@ -136,7 +140,10 @@ class AgentBox:
             env["CORRAL_STDIN"] = words
         if (launch.forwarder or ways_out) and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
-        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets)
+        if spec.post is not None:
+            env["CORRAL_MAIL"] = workspace.MAIL
+        has_mail = spec.post is not None
+        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets, mail=has_mail)
         argv = ("/opt/corral/enter", mode, self.base.commit, *launch.argv)
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
@@ -160,7 +167,13 @@ class AgentBox:
             return None
         return self._rooms.gateway.revoke(self._spec.box)
 
-    def watch(self, container: str, orders: Orders, known: Known) -> Watch:
+    def postbox(self) -> Postbox:
+        """Its mail."""
+        spec, rooms = self._spec, self._rooms
+        outbox = Outbox(rooms.disks, rooms.steward, spec.box)
+        return Postbox(spec.key, spec.post, outbox, self.space.inbox)
+
+    def watch(self, container: str, orders: Orders, known: Known, post: Postbox) -> Watch:
         """The watch over a container of it that runs."""
         spec, rooms = self._spec, self._rooms
         return Watch(
@@ -173,12 +186,14 @@ class AgentBox:
             log=rooms.log(spec.run, spec.key),
             orders=orders,
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
-            used=lambda: rooms.disks.used(spec.box, "agent"),
+            mark=self._mark,
             health=spec.task.health,
             nudges=nudges_left(known),
             silence=self._silence(container),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
+            asking=post.asking,
+            waited=post.waited_since,
             meter=Meter(
                 usage_file(rooms.home, spec.run, spec.key),
                 container,
@@ -187,6 +202,15 @@ class AgentBox:
             attempt=str(spec.key),
             frozen=known.frozen(time.time()),
         )
+
+    def _mark(self) -> tuple[int, ...] | None:
+        """Figures of its disk that change when files on it do; None where they are not known."""
+        disks, box = self._rooms.disks, self._spec.box
+        room = disks.room(box, "agent")
+        if room is not None:
+            return room.bytes, room.files
+        used = disks.used(box, "agent")
+        return None if used is None else (used,)
 
     def _silence(self, container: str) -> float:
         """For how long an earlier process saw no sign of life of a container; 0 for one of this process."""
