@@ -90,20 +90,33 @@ def test_what_could_never_fit_is_said_before_anything_starts(corral: Corral, rep
 
 
 def test_two_runs_share_the_host(corral: Corral, repo: Path) -> None:
-    """One that came later, and has nothing yet, starts before the first one gets more."""
-    total = psutil.virtual_memory().total
-    limits = {**QUICK, "memory": total // 3, "disk": "64MiB"}
-    many = write_tasks(repo.parent / "many.yaml", repo, dict.fromkeys("abcdef", "sleep 4"), limits=limits)
+    """What the first gives back goes to the second, which waits and has nothing, and not to the first."""
+    limits = {
+        **QUICK,
+        "memory": psutil.virtual_memory().total // 3,
+        "disk": "64MiB",
+        "time": "1h",
+        "idle": "1h",
+    }
+    many = write_tasks(repo.parent / "many.yaml", repo, dict.fromkeys("abcdef", "sleep 3000"), limits=limits)
     few = write_tasks(repo.parent / "few.yaml", repo, {"late": "touch made"}, limits=limits)
     with living(corral, "run", many, "--jobs", "6", "--name", "many") as first:
         first.until("run.short")
+        first.until("attempt.running")
         with living(corral, "run", few, "--name", "few") as second:
+            second.until("run.short")
+            killed = time.time()
+            with Engine(corral.environment) as engine:
+                engine.kill(next(iter(first.boxes().values())))
             assert second.end() == 0
-        assert first.end() in {0, 1}
-    began = [event["at"] for event in second.events if event["kind"] == "attempt.started"]
-    starts = sorted(event["at"] for event in first.events if event["kind"] == "attempt.started")
-    assert len(starts) == 6
-    assert began[0] < starts[-1], "it did not have to wait for the end of the first"
+        first.process.send_signal(signal.SIGTERM)
+        first.process.send_signal(signal.SIGTERM)
+        first.end()
+    began = next(event["at"] for event in second.events if event["kind"] == "attempt.started")
+    starts = [event["at"] for event in first.events if event["kind"] == "attempt.started"]
+    assert 1 <= len(starts) < 6
+    assert killed < began, "until then there was no room"
+    assert not [at for at in starts if killed < at < began]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ EVERY = 3.0
 """Seconds between two writings."""
 FRESH = 15.0
 """Seconds for which what a run says counts, whether it can be asked or not."""
-STILL_WAITS = 10.0
+STILL_WAITS = 15.0
 """Seconds for which a run counts as waiting that said so: one that hangs keeps nobody from anything."""
 PATIENCE = 1.0
 """Seconds that another run may take with the lock before this one looks again later."""
