@@ -122,6 +122,7 @@ class Corral:
     env: dict[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
     """Words put before the command, such as a tracer's."""
+    program: tuple[str, ...] = tuple(CORRAL)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -133,7 +134,7 @@ class Corral:
     def __call__(self, *arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> Done:
         """Run the command to its end."""
         done = subprocess.run(
-            [*self.before, *CORRAL, *map(str, arguments)],
+            [*self.before, *self.program, *map(str, arguments)],
             check=False,
             capture_output=True,
             text=True,
@@ -147,7 +148,7 @@ class Corral:
     def start(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start the command in a process group of its own; the caller ends it."""
         return subprocess.Popen(
-            [*self.before, *CORRAL, *map(str, arguments)],
+            [*self.before, *self.program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

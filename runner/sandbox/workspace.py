@@ -3,6 +3,8 @@
     w/<id>/agent/corral-<id>   the worktree, mounted at /workspace
     w/<id>/agent/gitdir        the private git directory, mounted at /gitdir
     w/<id>/agent/home          HOME
+    w/<id>/agent/out           its outbox, where it has mail, mounted at /run/corral/mail/out
+    w/<id>/mail                its inbox, mounted read-only at /run/corral/mail/in
     w/<id>/check               the same again, for the check's clean container
     w/<id>/dotgit              the file that masks the worktree's .git, mounted read-only over it
     w/<id>/in                  prompt, included files and protected paths, mounted read-only
@@ -44,6 +46,11 @@ GIT_CONFIG = """\
 """
 
 
+OUT = "out"
+"""The outbox, in the agent's place: what a box puts there lies on its own disk."""
+MAIL = "/run/corral/mail"
+"""Where a box that has mail finds its inbox (`in`) and its outbox (`out`)."""
+
 MORE = "more"
 """The file beside the prompt with what an agent is told that goes on in a new box."""
 
@@ -61,6 +68,7 @@ class Inputs:
         include: Ignored files of the user's work tree by relative path.
         protect: Paths that the check restores from the base.
         author: Name and mail address of commits made inside.
+        mail: Whether it gets an inbox and an outbox.
     """
 
     prompt: str
@@ -68,6 +76,7 @@ class Inputs:
     include: Mapping[str, bytes]
     protect: tuple[str, ...]
     author: tuple[str, str] = AUTHOR
+    mail: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,11 @@ class Workspace:
         return self.root / "agent.ext4"
 
     @property
+    def inbox(self) -> Path:
+        """The directory that the host alone writes messages for the box into."""
+        return self.root / "mail"
+
+    @property
     def is_whole(self) -> bool:
         """Whether it was laid out to its end and not begun to be emptied, so that work may lie in it."""
         places = (self.root / "agent" / name for name in (self.tree_name, "gitdir", "home"))
@@ -103,16 +117,28 @@ class Workspace:
         """The file beside the workspaces that says whose this one is."""
         return self.root.parent / f"{self.id}.json"
 
-    def agent_mounts(self, seen: Path, base: BaseStore, sockets: Path | None) -> tuple[Mount, ...]:
+    def agent_mounts(
+        self, seen: Path, base: BaseStore, sockets: Path | None, *, mail: bool = False
+    ) -> tuple[Mount, ...]:
         """What the agent's box sees.
 
         Args:
             seen: Where the engine finds the attempt's places (`Disks.seen`).
             base: The history it is given.
             sockets: Holds the gateway's socket, if a model is reachable.
+            mail: Whether it has an inbox and an outbox.
         """
         gateway = () if sockets is None else (Mount(str(sockets), "/run/gw"),)
-        return (*gateway, *self._places(seen / "agent", base, read_only=False), *self._inputs)
+        post = (
+            Mount(str(self.inbox), f"{MAIL}/in"),
+            Mount(str(seen / "agent" / OUT), f"{MAIL}/out", read_only=False),
+        )
+        return (
+            *gateway,
+            *(post if mail else ()),
+            *self._places(seen / "agent", base, read_only=False),
+            *self._inputs,
+        )
 
     def gather_mounts(self, seen: Path, base: BaseStore) -> tuple[Mount, ...]:
         """What the gather container sees: the same files, nothing writable, nothing else."""
@@ -181,6 +207,9 @@ def lay_out(
     for path, content in inputs.home.items():
         _write(space.root / "agent" / "home" / path, content)
     _inputs(space.root / "in", inputs)
+    if inputs.mail:
+        _folder(space.inbox)
+        _folder(space.root / "agent" / OUT, mode=0o700)
     if on is None:
         return base.commit
     gitdir = space.root / "agent" / "gitdir"

@@ -25,6 +25,14 @@ class Stop(Value):
     kind: Literal["stop"] = "stop"
 
 
+class Answer(Value):
+    """A person answers the question of that number."""
+
+    kind: Literal["answer"] = "answer"
+    question: int
+    text: str
+
+
 class Retry(Value):
     """Try an attempt again that ended."""
 
@@ -63,5 +71,5 @@ class Unpause(Value):
     attempts: tuple[str, ...] = ()
 
 
-Order = Annotated[Drain | Stop | Retry | Decide | Pause | Unpause, Field(discriminator="kind")]
+Order = Annotated[Answer | Drain | Stop | Retry | Decide | Pause | Unpause, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

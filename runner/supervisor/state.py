@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Used
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
@@ -101,6 +102,8 @@ class RunState:
     """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    mail: Mail = field(default_factory=Mail)
+    """What its agents and people wrote to each other."""
     paused: bool = False
     """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
@@ -111,6 +114,20 @@ class RunState:
     """Tries whose work counts as accepted, as a person decided."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    begun: bool = True
+    """Whether that has come."""
+    takes: Mapping[str, float] = field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, where that is known."""
+    late: Mapping[tuple[str, str], e.Late] = field(default_factory=dict)
+    """By task and profile, what is not started any more, since there is no time left for it."""
+    warned: frozenset[tuple[Spent, str]] = frozenset()
+    """Of which budgets most was spent, each with its unit."""
+    notified: frozenset[tuple[str, str]] = frozenset()
+    """What people were told: the recipient, and the notice's cause."""
+    untold: Mapping[str, str] = field(default_factory=dict)
+    """Why recipients could not be told when that was tried last, by their names."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -146,6 +163,10 @@ class RunState:
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""
         return self.serves(attempt) or attempt.key in self.used
+
+    def late_for(self, key: AttemptKey) -> e.Late | None:
+        """For want of which time an attempt is not started any more, if it is not."""
+        return self.late.get((key.task, key.profile))
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it, or a person decided that it need not be."""
@@ -220,6 +241,9 @@ def begin(run: str, event: e.Event) -> RunState:
         attempts=attempts,
         until=event.until,
         auto=event.auto,
+        starts=event.starts,
+        begun=event.starts is None,
+        takes=event.takes,
     )
 
 
@@ -239,6 +263,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 stopping=False,
                 until=event.until,
                 over=False,
+                takes=event.takes,
+                late={},
                 shut=(),
                 ended=None,
                 exit_code=None,
@@ -263,7 +289,26 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
-            return state
+            return _clock_or_people(state, event)
+
+
+def _clock_or_people(state: RunState, event: e.Event) -> RunState:
+    """The state after what the clock brought about, or after people were told."""
+    match event:
+        case e.RunBegan():
+            return replace(state, begun=True)
+        case e.TooLate():
+            return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
+        case e.BudgetUsed():
+            return replace(state, warned=state.warned | {(event.whose, event.unit)})
+        case e.Notified():
+            untold = {name: why for name, why in state.untold.items() if name != event.recipient}
+            if event.failed:
+                untold[event.recipient] = event.failed
+            told = state.notified.union((event.recipient, cause) for cause in event.causes)
+            return replace(state, notified=told, untold=untold)
+        case _:
+            return replace(state, mail=state.mail.after(event))
 
 
 def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused | e.RunUnpaused) -> RunState:
@@ -301,7 +346,13 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     spent = state.spent
     if after.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
-    return replace(state, attempts=state.attempts.updated(*changed), spent=spent, skipped=skipped)
+    return replace(
+        state,
+        attempts=state.attempts.updated(*changed),
+        spent=spent,
+        skipped=skipped,
+        mail=state.mail.after(event),
+    )
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:

@@ -205,6 +205,20 @@ class NetworkPart(Part):
     """What the model's service may do for the agent: `web_search`, `web_fetch`, `code_execution`."""
 
 
+class MailPart(Part):
+    """Mail between tasks, and with people."""
+
+    wait: Seconds | None = None
+    """How long an attempt waits for your answer; by default it ends as `needs-input` at once."""
+
+
+def _mail(value: object) -> object:
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
+Mailing = Annotated[MailPart | None, BeforeValidator(_mail, json_schema_input_type=StrictBool | MailPart)]
+
+
 class TaskPart(Part):
     """What to do, how it is checked, and what it builds upon."""
 
@@ -244,6 +258,8 @@ class TaskPart(Part):
     """Other ignored files than those of the file."""
     network: NetworkPart | None = None
     """Other hosts than those of the file; `{}` for none."""
+    mail: Mailing = None
+    """Other mail than that of the file; `false` for none."""
     retry: RetryPart | None = None
     """What differs from the `retry` of the file."""
 
@@ -344,6 +360,8 @@ class TaskFile(Part):
     """What answers model calls: `service`, `script:PATH` or `replay:PATH`, relative to this file."""
     record: StrictBool = False
     """Whether what agents and models say to each other is recorded, so that `corral replay` can repeat it."""
+    mail: Mailing = None
+    """Whether agents can write to each other, and ask you: `true`, or `{wait: 30min}`. Off by default."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]
     """The agent profiles, by name."""
     default_agent: str | None = None
@@ -394,6 +412,7 @@ def parts() -> dict[str, type[Part]]:
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
+        "mail": MailPart,
         "prices": PricePart,
         "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),

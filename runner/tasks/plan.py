@@ -264,6 +264,17 @@ Hosted = Literal["web_search", "web_fetch", "code_execution"]
 """What a model's service can do besides answering, by the name under which a task file allows it."""
 
 
+PERSON, ALL, CORRAL = "person", "all", "corral"
+"""Whom mail can be for, or come from, besides tasks: where mail is on, no task can be called so."""
+
+
+class MailTerms(Value):
+    """That a task's agents send and get mail."""
+
+    wait: float = 0.0
+    """Seconds for which an attempt lives on after it asked a person; it ends at once by default."""
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources."""
 
@@ -285,6 +296,8 @@ class Task(Value):
     """What its agents may have the model's service do besides answering."""
     priority: Priority = "normal"
     """Which of several that could start does, and how much of a shared account its requests get."""
+    mail: MailTerms | None = None
+    """Whether its agents send and get mail, and how long they wait for people; None where they don't."""
     retry: Retry = Retry()
     health: Health = Health()
 

@@ -28,6 +28,7 @@ from runner.tasks.plan import (
     Health,
     ImageSpec,
     Limits,
+    MailTerms,
     Plan,
     PlannedAttempt,
     Price,
@@ -263,7 +264,13 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
         hosted=network.hosted,
+        mail=_mail(taskfile, task),
     )
+
+
+def _mail(taskfile: TaskFile, task: TaskPart) -> MailTerms | None:
+    mail = task.mail if "mail" in task.model_fields_set else taskfile.mail
+    return None if mail is None else MailTerms(wait=mail.wait or 0.0)
 
 
 def _unused(taskfile: TaskFile) -> Iterator[str]:

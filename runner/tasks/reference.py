@@ -15,6 +15,7 @@ from runner.tasks.models import (
     ComparePart,
     ImagePart,
     LimitsPart,
+    MailPart,
     NetworkPart,
     PricePart,
     RepositoryPart,
@@ -142,6 +143,7 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("A repository, by its name under `repositories`", RepositoryPart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
+    ("`mail`", MailPart),
     ("`compare`", ComparePart),
 )
 

@@ -10,6 +10,7 @@ from runner.tasks.explain import meant
 from runner.tasks.fields import BASE
 from runner.tasks.graph import cycles
 from runner.tasks.outline import Outline, TaskOutline, outline, starts_from
+from runner.tasks.plan import ALL, CORRAL, PERSON
 from runner.tasks.source import Document, shown
 
 MOST_PROBLEMS = 100
@@ -23,7 +24,10 @@ def broken(document: Document) -> list[Problem]:
     names = outline(document.data)
     return [
         problem
-        for rule in (_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts, _repositories)
+        for rule in (
+            *(_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts),
+            *(_repositories, _mail),
+        )
         for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
     ]
 
@@ -142,6 +146,19 @@ def _repositories(names: Outline, document: Document) -> Iterator[Problem]:
             )
             line = document.line(("repositories", str(name)))
             yield Problem(f"no task works on the repository {shown(name)}", line, cure)
+
+
+def _mail(names: Outline, document: Document) -> Iterator[Problem]:
+    top = document.data if isinstance(document.data, dict) else {}
+    tasks = top.get("tasks")
+    parts = [top, *(task for task in (tasks if isinstance(tasks, list) else ()) if isinstance(task, dict))]
+    has_mail = any(part.get("mail") is True or isinstance(part.get("mail"), dict) for part in parts)
+    for task in names.tasks if has_mail else ():
+        if task.id in {PERSON, ALL, CORRAL}:
+            line = document.line((*task.place, "id"))
+            yield Problem(
+                f"with `mail:`, {shown(task.id)} means somebody else than a task", line, "rename it"
+            )
 
 
 def _called(task: TaskOutline) -> str:

@@ -9,7 +9,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from runner.supervisor.host.forecast import Forecast
-from runner.tasks.plan import AllowedHost, CommandSettings, Hosted, ImageSpec, Limits, Plan, Profile
+from runner.tasks.plan import (
+    AllowedHost,
+    CommandSettings,
+    Hosted,
+    ImageSpec,
+    Limits,
+    MailTerms,
+    Plan,
+    Profile,
+)
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
@@ -45,6 +54,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
     yield from _ways_out(plan)
+    yield from _mail(plan)
     yield from _at_once(plan, forecast)
     left = (forecast.left,) if forecast.left else ()
     for note in (*plan.notes, *forecast.weaker, *left):
@@ -114,6 +124,18 @@ def _ways_out(plan: Plan) -> Iterator[Text]:
             words = f"{', '.join(hosted)}; fees for their use are counted in no budget"
             whose = f"what {_whose(by_hosted, tasks)} may have the model's service do: "
             yield Text(whose, "dim") + cell(words)
+
+
+def _mail(plan: Plan) -> Iterator[Text]:
+    """Who has mail, once where it is the same for all."""
+    by_terms: dict[MailTerms | None, list[str]] = {}
+    for task in plan.tasks:
+        by_terms.setdefault(task.mail, []).append(task.id)
+    for terms, tasks in by_terms.items():
+        if terms is not None:
+            wait = f"waits {wording.duration(terms.wait)}" if terms.wait else "ends at once"
+            words = f"each other and you; who asks you {wait}"
+            yield Text(f"mail of {_whose(by_terms, tasks)}: ", "dim") + Text(words)
 
 
 def _whose(groups: Sized, tasks: list[str]) -> str:

@@ -16,7 +16,7 @@ from runner.supervisor import events as e
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, wording
+from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
 N = TypeVar("N", int, float)
@@ -44,9 +44,13 @@ def summary(
         "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
+        "starts": state.starts,
         "until": state.until,
         "jobs": state.jobs,
         "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
+        "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
+        "late": [late.model_dump(mode="json") for late in state.late.values()],
+        "untold": dict(state.untold),
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "undecided": [undecided(state, one) for one in deciding.undecided(state)],
         "skipped": [*sorted(state.skipped)],

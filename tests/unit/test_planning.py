@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
 from runner.tasks import planning
-from runner.tasks.plan import CommandSettings, ImageSpec, Limits, Plan, Retry
+from runner.tasks.plan import CommandSettings, ImageSpec, Limits, MailTerms, Plan, Retry
 from runner.tasks.planning import RepoFacts, Unusable, Wanted, make_plan, wanted_repos
 from runner.tasks.starter import starter
 from runner.tasks.taskfile import load
@@ -331,6 +331,20 @@ def test_the_largest_plan_is_made_in_time() -> None:
     ]
     plan = planned(f"{PROFILES}tasks: {json.dumps(chain)}\ncompare: {{agents: [p1, p2], repeats: 2}}\n")
     assert len(plan.attempts) == planning.MOST_ATTEMPTS
+
+
+def test_mail_is_off_unless_the_file_or_the_task_says_so() -> None:
+    tasks = "tasks:\n  - {id: a}\n  - {id: b, mail: false}\n  - {id: c, mail: {wait: 2h}}\n"
+    own = "agents: {own: {cli: command, run: make}}\n"
+    assert [task.mail for task in planned(own + tasks).tasks] == [None, None, MailTerms(wait=7200)]
+    for words, terms in (("true", MailTerms()), ("{wait: 30min}", MailTerms(wait=1800)), ("false", None)):
+        plan = planned(f"mail: {words}\n{own}{tasks}")
+        assert [task.mail for task in plan.tasks] == [terms, None, MailTerms(wait=7200)]
+
+
+def test_where_there_is_no_mail_tasks_may_be_called_as_they_like() -> None:
+    own = "agents: {own: {cli: command, run: make}}\ntasks: [{id: person}, {id: all}, {id: corral}]\n"
+    assert [task.id for task in planned(f"mail: false\n{own}").tasks] == ["person", "all", "corral"]
 
 
 RETRIED = "agents: {a: {cli: claude, model: m}, tidy: {cli: command, run: make}}\n"

@@ -17,9 +17,11 @@ from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.box import BoxSpec, Mount
 from runner.sandbox.engine import BoxState
+from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import signboard
 from runner.supervisor.attempt.metering import Meter, usage_file
+from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
@@ -107,9 +109,11 @@ class AgentBox:
         spec, rooms = self._spec, self._rooms
         begins = spec.begins
         launch = catalog.launch(
-            spec.profile.settings, spec.task.prompt, spec.run, str(spec.key), resume=begins.session
+            spec.profile.settings, spec.prompt, spec.run, str(spec.key), resume=begins.session
         )
-        inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
+        inputs = workspace.Inputs(
+            spec.prompt, launch.home, spec.include, spec.task.protect, mail=spec.post is not None
+        )
         workspace.remember(self.space, spec.run, self._git_dir)
         self._first = workspace.lay_out(
             self.space, self.base, self._git_dir, rooms.locks, inputs, on=begins.on
@@ -150,7 +154,7 @@ class AgentBox:
         spec = self._spec
         self._reach()
         workspace.say_more(self.space, told)
-        words = spec.task.prompt if session is None else told
+        words = spec.prompt if session is None else told
         launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
         return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
 
@@ -163,7 +167,10 @@ class AgentBox:
             env["CORRAL_STDIN"] = words
         if (launch.forwarder or ways_out) and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
-        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets)
+        if spec.post is not None:
+            env["CORRAL_MAIL"] = workspace.MAIL
+        has_mail = spec.post is not None
+        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets, mail=has_mail)
         argv = ("/opt/corral/enter", mode, self._first or self.base.commit, *launch.argv)
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
@@ -187,7 +194,13 @@ class AgentBox:
             return None
         return self._rooms.gateway.revoke(self._spec.box)
 
-    def watch(self, container: str, orders: Orders, known: Known) -> Watch:
+    def postbox(self) -> Postbox:
+        """Its mail."""
+        spec, rooms = self._spec, self._rooms
+        outbox = Outbox(rooms.disks, rooms.steward, spec.box)
+        return Postbox(spec.key, spec.post, outbox, self.space.inbox)
+
+    def watch(self, container: str, orders: Orders, known: Known, post: Postbox) -> Watch:
         """The watch over a container of it that runs."""
         spec, rooms = self._spec, self._rooms
         return Watch(
@@ -206,6 +219,8 @@ class AgentBox:
             silence=self._silence(container),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
+            asking=post.asking,
+            waited=post.waited_since,
             meter=Meter(
                 usage_file(rooms.home, spec.run, spec.key),
                 container,

@@ -110,6 +110,7 @@ class _Life:
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
             "disk-full": full and ended != "disk",
             "recording-incomplete": seen.model is not None and seen.model.unrecorded > 0,
+            "mail-unread": seen.unread,
             "tokens-untold": seen.model is not None and seen.model.untold > 0,
         }
         flags = tuple(note for note, holds in notes.items() if holds)

@@ -47,6 +47,7 @@ class Living:
         self._rooms = rooms
         self._orders = orders
         self._box = box
+        self._post = box.postbox()
         self._asks = asks_of(spec.profile, spec.accesses, spec.account.on_limit)
 
     def events(self) -> Iterator[e.Event]:
@@ -67,11 +68,13 @@ class Living:
             )
             yield began
             self.known = self.known.after(began)
-            watch = self._box.watch(container, self._orders, self.known)
+            watch = self._box.watch(container, self._orders, self.known, self._post)
             for self.seen in watch.signs():
                 if self.seen.news is not None:
                     yield attention(self._spec, time.time(), self.seen.news)
                 yield signs(self._spec, time.time(), "running", self.seen)
+                yield from self._post.round()
+            yield from self._last_mail()
             self.session = watch.reader.session or self.session
             held = self._held(container, watch)
             if held is None:
@@ -91,7 +94,9 @@ class Living:
         if self.seen.exit is not None and self.seen.exit.stopped is not None:
             return None
         if not self.known.held:
-            return self._box.start(self._box.prepare())
+            launch = self._box.prepare()
+            self._post.bring()
+            return self._box.start(launch)
         last = self.known.held[-1]
         return self._box.start_again(last.session, resuming.told_again(last))
 
@@ -121,6 +126,13 @@ class Living:
             peak_memory=seen.measured.peak_memory,
             output=watch.log.stat().st_size,
         )
+
+    def _last_mail(self) -> Iterator[e.Event]:
+        """Take what a box left in its outbox that is gone, and note what it asked and was not told."""
+        yield from self._post.round(last=True)
+        asked, self.seen.unread = self._post.asking(), self._post.unread
+        if asked is not None and self.seen.exit is not None:
+            self.seen.exit = replace(self.seen.exit, asked=asked.words)
 
     def _why(self, container: str, session: str | None) -> tuple[str, e.Cause]:
         """Why its agent is to go on in another box, in words (empty if it is not to), and of which kind.

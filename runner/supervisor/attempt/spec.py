@@ -17,6 +17,7 @@ from runner.sandbox.disks import Disks
 from runner.sandbox.engine import Engine
 from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
+from runner.supervisor.attempt.postbox import Post
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
@@ -60,7 +61,18 @@ class AttemptSpec:
     accesses: tuple[Access, ...]
     account: Account
     include: dict[str, bytes]
+    post: Post | None = None
+    """Its mail; None where its task has none."""
+    words: tuple[str, ...] = ()
+    """What its agent is told besides the task's prompt."""
     begins: Beginning = Beginning()
+
+    @property
+    def prompt(self) -> str:
+        """All that its agent is told at its start."""
+        if not self.words:
+            return self.task.prompt
+        return "\n\n".join(part.strip("\n") for part in (self.task.prompt, *self.words) if part) + "\n"
 
     @property
     def has_grant(self) -> bool:

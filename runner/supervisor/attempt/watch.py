@@ -16,12 +16,15 @@ from runner.gateway.grants import Usage as ModelUsage
 from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
+from runner.supervisor.attempt.age import Age
 from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
 from runner.supervisor.attempt.metering import Meter
+from runner.supervisor.attempt.postbox import Asking
 from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.deadline import steady
 from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
@@ -47,6 +50,10 @@ class Watched:
     held: Held | None = None
     was_held: tuple[float, Held] | None = None
     """What it was held for last, its turn aside, and when that was seen, in seconds since the epoch."""
+    question: Asking | None = None
+    """What it asked a person by mail, and waits for."""
+    unread: bool = False
+    """Whether what it put into its outbox in the end could not be read."""
     lived: tuple[float, float] | None = None
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
@@ -61,6 +68,11 @@ class Watched:
     """Whether the gateway answers; None while there was nothing to ask there."""
     asked: float = 0.0
     """When the gateway was asked last, in seconds of the monotonic clock."""
+
+    @property
+    def asks(self) -> str:
+        """What it asked a person by mail and waits for, in words; empty for nothing."""
+        return "" if self.question is None else self.question.words
 
     @property
     def tokens(self) -> int | None:
@@ -91,6 +103,8 @@ class Watch:
         meter: What keeps the record of what it uses.
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
+        asking: What it asked a person by mail, and waits for.
+        waited: For how many seconds it did since a moment of the wall clock, before it was watched here.
     """
 
     engine: Engine
@@ -111,6 +125,8 @@ class Watch:
     meter: Meter | None = None
     attempt: str = ""
     frozen: float = 0.0
+    asking: Callable[[], Asking | None] = lambda: None
+    waited: Callable[[float], float] = lambda _: 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -125,8 +141,9 @@ class Watch:
         init = state.pid if state is not None else 0
         group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
+        age = Age(state)
         table = cares(self.health, self.limits.idle)
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
+        clock = self._clock(age)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         ticked = time.monotonic()
         with (
@@ -142,18 +159,20 @@ class Watch:
                     pulse.heard(line)
                 now = time.monotonic()
                 frost.heed()
-                clock = clock.frost(now, frozen=frost.frozen)
+                seen.question = self.asking()
+                clock = clock.frost(now, frozen=frost.frozen or seen.question is not None)
                 if now - ticked >= TICK:
                     self._measure(seen, group, now - ticked)
                     ticked = now
                     clock = _read(clock, now, seen)
                     told = Told(seen.model if seen.answers else None, seen.answers)
                     used = Used(seen.cores, seen.measured.written_bytes)
-                    seen.state = pulse.beat(clock.worked(now), output, used, told)
+                    seen.state = pulse.beat(clock.worked(now), output, used, told, seen.asks)
                     seen.silence = pulse.signals.silence
                     seen.news = nurse.news(seen.state)
                     yield seen
-                reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
+                unwell = "needs-input" if _unanswered(seen.question) else nurse.end
+                reason = self._must_end(clock.worked(now), unwell, heavy=scales.heavy) if alive else None
                 if reason is not None:
                     self._end(seen, comes_back=reason == "nudge")
                     cause = str(seen.state) if reason == nurse.end else ""
@@ -165,12 +184,17 @@ class Watch:
             if seen.exit is None:
                 seen.exit, state = self._observe(output, seen)
                 seen.lived = _lived(state)
-                if seen.lived is not None:
-                    ended = clock.began + seen.lived[1] - seen.lived[0]
+                if (lived := age.lived(seen.lived)) is not None:
+                    ended = clock.began + lived
                 self._ask_usage(seen)
         _read(clock, ended, seen)
         seen.state = seen.news = None
         yield seen
+
+    def _clock(self, age: Age) -> WorkClock:
+        """The clock of its working time, for a box of that age."""
+        stood = self.frozen + self.waited(time.time() - age.seconds)
+        return WorkClock(time.monotonic() - age.seconds, self.earlier, frozen=stood)
 
     def _end(self, seen: Watched, *, comes_back: bool) -> None:
         """End the box: what it may ask for is revoked before it is killed, if the gateway answers.
@@ -284,6 +308,11 @@ class _Nurse:
         return None
 
 
+def _unanswered(question: Asking | None) -> bool:
+    """Whether a person was waited for as long as was asked for."""
+    return question is not None and steady() >= question.until
+
+
 def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:
     """The clock after the latest reading of the gateway's count; what it says then is noted."""
     if seen.model is not None:
@@ -296,7 +325,3 @@ def _lived(state: BoxState | None) -> tuple[float, float] | None:
     if state is None or state.started is None or state.finished is None:
         return None
     return state.started, max(state.started, state.finished)
-
-
-def _age(state: BoxState | None) -> float:
-    return 0.0 if state is None or state.started is None else max(0.0, time.time() - state.started)
