@@ -111,7 +111,7 @@ def can_go_on(state: RunState, ordered: bool) -> bool:
 
 def advised(state: RunState, attempt: AttemptState) -> int:
     """Bytes of memory to give an attempt that ran out of it: twice as many; what it needs, nobody knows."""
-    return 2 * retrying.memory_of(state, attempt)
+    return 2 * state.limits(attempt.key).memory
 
 
 def obey(state: RunState, order: orders.Retry | orders.Decide, now: float) -> e.Event | str:

@@ -84,7 +84,7 @@ def turns(
 
 def needs_of(state: RunState, key: AttemptKey) -> Needs:
     """What an attempt may use at most."""
-    return Needs.of(state.plan.task(key.task).limits)
+    return Needs.of(state.limits(key))
 
 
 def living(state: RunState) -> Iterable[AttemptState]:

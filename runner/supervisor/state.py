@@ -15,7 +15,7 @@ from runner.supervisor.post.mail import Mail
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
-from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
+from runner.tasks.plan import Caps, Limits, Plan, PlannedAttempt, Spent
 
 Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
 
@@ -153,6 +153,12 @@ class RunState:
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
         return next((shut for shut in self.shut if shut.profile == profile), None)
+
+    def limits(self, key: AttemptKey) -> Limits:
+        """What a try may use: its task's limits, and the memory that it was given instead, if any."""
+        limits, known = self.plan.task(key.task).limits, self.attempts.get(key)
+        given = None if known is None or known.retry is None else known.retry.memory
+        return limits if given is None else limits.model_copy(update={"memory": given})
 
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""

@@ -31,9 +31,7 @@ def beginning(state: RunState, key: AttemptKey, home: Path) -> tuple[Task, Begin
     if retry is None:
         return task, Beginning()
     begins = _begins(state, retry, home)
-    changed: dict[str, object] = {}
-    if retry.memory is not None:
-        changed["limits"] = task.limits.model_copy(update={"memory": retry.memory})
+    changed: dict[str, object] = {"limits": state.limits(key)}
     if retry.told is not None:
         earlier = state.attempts[AttemptKey.parse(retry.told)]
         output = _output(log_file(home, state.name, earlier.key, "check.log"))

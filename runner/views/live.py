@@ -378,7 +378,7 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int 
 def _row(
     state: RunState, attempt: AttemptState, signs: e.Signs | None, decision: Decision | None, now: float
 ) -> tuple[Text, ...]:
-    limits = state.plan.task(attempt.key.task).limits
+    limits = state.limits(attempt.key)
     name = Text(str(attempt.key))
     if attempt.phase == "final":
         doing = attempt.reason or wording.diff_stat(attempt)

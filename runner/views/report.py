@@ -79,7 +79,7 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
         if value:
             table.add_row(Text(name, "dim"), cell(value))
     task = state.plan.task(one.key.task)
-    for name, value in measured.told(one, task.limits, record):
+    for name, value in measured.told(one, state.limits(one.key), record):
         table.add_row(Text(name, "dim"), cell(value))
     table.add_row(Text("check", "dim"), cell(task.check or "none"))
     table.add_row(Text("output", "dim"), cell(log))

@@ -134,9 +134,9 @@ def test_more_memory_is_given_where_the_file_allows_it_and_stays() -> None:
     assert retrying.following(state, KEY, 8.0) is None
     state = after(started(plan_of(Retry(feedback=1, memory=8 * GIB))), *ended("a/p/1", "oom"))
     state = followed(state)
-    assert retrying.memory_of(state, state.tries(KEY)[-1]) == 8 * GIB
+    assert state.limits(state.tries(KEY)[-1].key).memory == 8 * GIB
     state = followed(after(state, *ended("a/p/1.2", "rejected")))
-    assert retrying.memory_of(state, state.tries(KEY)[-1]) == 8 * GIB
+    assert state.limits(state.tries(KEY)[-1].key).memory == 8 * GIB
     assert retrying.following(after(state, *ended("a/p/1.3", "oom")), KEY, 8.0) is None
 
 

@@ -299,7 +299,7 @@ class Supervisor(RuleBasedStateMachine):
     def a_long_stretch(self, luck: int) -> None:
         """A long stretch of all of this, by chance: what is drawn one by one seldom comes so far."""
         chance = Random(luck)  # noqa: S311 - it has to come again
-        for _ in range(50):
+        for _ in range(30):
             self.turn(None)
             for need in self.missing():
                 self.image_is_ready(need)
