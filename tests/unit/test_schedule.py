@@ -11,7 +11,7 @@ from runner.supervisor import events as e
 from runner.supervisor.night import exit_code, still_ahead
 from runner.supervisor.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
-from runner.tasks.plan import PlannedAttempt
+from runner.tasks.plan import ClaudeSettings, PlannedAttempt, Spent
 from tests.unit.makers import BASE, after, life, make_plan, started
 
 A, B, C = (PlannedAttempt(task=name, profile="p") for name in ("a", "b", "c"))
@@ -204,3 +204,43 @@ def test_what_needs_another_waits_for_it_whatever_its_priority() -> None:
     plan = make_plan(A, needing("b", "a/p/1"))
     tasks = (plan.tasks[0], plan.tasks[1].model_copy(update={"priority": "high"}))
     assert standing(started(plan.model_copy(update={"tasks": tasks})), jobs=1) == ["start", "wait"]
+
+
+def asking(*attempts: PlannedAttempt) -> RunState:
+    """A run of these, whose profiles ask a model."""
+    plan = make_plan(*attempts)
+    profiles = tuple(
+        profile.model_copy(update={"settings": ClaudeSettings(model="m")}) for profile in plan.profiles
+    )
+    state = started(plan.model_copy(update={"profiles": profiles}), image=False)
+    return after(state, e.ImageReady(at=1, source=0, cli="claude", image="i"))
+
+
+def over(attempt: str, spent: Spent) -> list[e.Event]:
+    """The events of an attempt that finds a budget spent."""
+    return [
+        event.model_copy(update={"spent": spent}) if isinstance(event, e.AttemptEnded) else event
+        for event in life(attempt, "over-budget")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spent", "held"),
+    [("attempt", ""), ("task", "a/p/2"), ("profile", "a/p/2 b/p/1"), ("run", "a/p/2 b/p/1 b/q/1")],
+)
+def test_a_spent_budget_holds_those_who_share_it_at_once(spent: Spent, held: str) -> None:
+    again, other = PlannedAttempt(task="a", profile="p", n=2), PlannedAttempt(task="b", profile="q")
+    state = asking(A, again, B, other)
+    agenda = Agenda(state)
+    state = after(state, *over("a/p/1", spent))
+    agenda.follow(state)
+    found = [str(decision.key) for decision in agenda.all(4) if decision.standing == "held"]
+    assert " ".join(found) == held
+    assert agenda.all(4) == decide(state, 4)
+
+
+def test_tasks_that_a_spent_budget_kept_from_starting_end_the_run_with_4() -> None:
+    two = PlannedAttempt(task="a", profile="q")
+    state = after(asking(A, two, B), *life("a/q/1", "done"), *over("a/p/1", "run"))
+    assert state.task_served("a")
+    assert exit_code(state) == 4
