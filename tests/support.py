@@ -31,6 +31,9 @@ IDENTITY = {
 }
 QUICK = {"cpus": 1, "memory": "256MiB", "pids": 128, "time": "60s", "idle": "30s"}
 
+PROMPT = {"infrastructure": 1, "pause": "1s"}
+"""Retries for which no test has to wait long."""
+
 
 def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
     """Run git as a user would, without the machine's own configuration."""
@@ -172,7 +175,8 @@ def write_tasks(file: Path, repo: Path, tasks: Mapping[str, Any], **top: Any) ->
         keys = {"sh": given} if isinstance(given, str) else dict(given)
         agents[f"do-{name}"] = {"cli": "command", "run": keys.pop("sh")}
         rows.append({"id": name, "agent": f"do-{name}", **keys})
-    text = {"repo": str(repo), "limits": QUICK, "agents": agents, "tasks": rows, **top}
+    given = {"repo": str(repo), "limits": QUICK, "retry": PROMPT}
+    text = {**given, "agents": agents, "tasks": rows, **top}
     file.write_text(yaml.safe_dump(text, sort_keys=False, allow_unicode=True))
     return file
 

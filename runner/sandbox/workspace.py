@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.git import worktree
+from runner.git import earlier, worktree
 from runner.git.base_store import BaseStore
 from runner.guarded import GuardedError, read_file
 from runner.sandbox.box import Mount
@@ -146,6 +146,10 @@ class Workspace:
         places = self._places(seen / "agent", base, read_only=True)
         return tuple(mount for mount in places if mount.source != home)
 
+    def home_mounts(self, seen: Path, archive: tuple[Mount, ...] = ()) -> tuple[Mount, ...]:
+        """What a container sees that packs HOME, or, given an archive, lays it into HOME."""
+        return (Mount(str(seen / "agent" / "home"), "/home/agent", read_only=not archive), *archive)
+
     def check_mounts(self, seen: Path, base: BaseStore, quarantine: Path) -> tuple[Mount, ...]:
         """What the check's clean container sees: the gathered objects, and none of the agent's files."""
         places = self._places(seen / "check", base, read_only=False)
@@ -173,11 +177,24 @@ class Workspace:
             return False
 
 
-def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, inputs: Inputs) -> None:
+def lay_out(
+    space: Workspace, base: BaseStore, git_dir: Path, locks: Path, inputs: Inputs, on: str | None = None
+) -> str:
     """Make a workspace's directories and register its worktree. The steward must own them over next.
 
+    Args:
+        space: The workspace.
+        base: The history that its box is given.
+        git_dir: The user's git directory.
+        locks: Where lock files lie.
+        inputs: What it is seeded with.
+        on: The work in the user's repository that it begins with, instead of the base commit.
+
+    Returns:
+        The commit that the box is to check out.
+
     Raises:
-        GitError: The worktree could not be registered.
+        GitError: The worktree could not be registered, or the work is no longer there.
         OSError: The disk is full, or the state directory is not ours.
     """
     space.root.mkdir(parents=True)
@@ -193,6 +210,12 @@ def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, input
     if inputs.mail:
         _folder(space.inbox)
         _folder(space.root / "agent" / OUT, mode=0o700)
+    if on is None:
+        return base.commit
+    gitdir = space.root / "agent" / "gitdir"
+    begins = earlier.lay_in(git_dir, gitdir, on, base)
+    (gitdir / "refs" / "heads" / "work").write_text(f"{begins}\n")
+    return begins
 
 
 def lay_out_check(space: Workspace, base: BaseStore) -> None:
@@ -201,9 +224,9 @@ def lay_out_check(space: Workspace, base: BaseStore) -> None:
     What is there already, and where a check may have run, is put aside; it goes with all the rest.
     """
     check = space.root / "check"
-    for earlier in (check, space.root / "check.ext4"):
-        if earlier.exists():
-            earlier.rename(space.root / f"earlier-{os.urandom(4).hex()}")
+    for before in (check, space.root / "check.ext4"):
+        if before.exists():
+            before.rename(space.root / f"earlier-{os.urandom(4).hex()}")
     _folder(check / space.tree_name)
     (check / space.tree_name / ".git").touch()
     _place(check, base, ("/base/objects", "/quarantine/objects"), AUTHOR)

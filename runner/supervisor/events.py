@@ -43,6 +43,10 @@ class RunStarted(Happened):
     weaker: tuple[str, ...] = ()
     until: float | None = None
     """When it must end; None for whenever it is done."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    takes: dict[str, float] = Field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, as far as earlier runs tell."""
 
 
 class RunResumed(Happened):
@@ -56,6 +60,14 @@ class RunResumed(Happened):
     """What is weaker for this process; what was, for earlier ones, stays noted."""
     until: float | None = None
     """When it must end now."""
+    takes: dict[str, float] = Field(default_factory=dict)
+    """As `RunStarted`, by what is known now."""
+
+
+class RunBegan(Happened):
+    """The time came at which its first attempt may start."""
+
+    kind: Literal["run.began"] = "run.began"
 
 
 class ImageReady(Happened):
@@ -116,6 +128,46 @@ class RunOver(Happened):
 
     kind: Literal["run.over"] = "run.over"
     until: float
+
+
+class Late(Value):
+    """Of what there is no time left: attempts of a task by a profile, in seconds."""
+
+    task: str
+    profile: str
+    takes: float
+    """In how much time one is done."""
+    left: float
+    """How much there was when that was found out."""
+
+
+class TooLate(Happened):
+    """What is not started any more, since it would not be done before the run's end."""
+
+    kind: Literal["run.late"] = "run.late"
+    late: tuple[Late, ...]
+
+
+class BudgetUsed(Happened):
+    """Most of a budget was spent that all attempts of the run share."""
+
+    kind: Literal["run.budget"] = "run.budget"
+    whose: Spent
+    unit: Literal["usd", "tokens", "requests"]
+    used: float
+    cap: float
+
+
+class Notified(Happened):
+    """A recipient was told of something, or could not be."""
+
+    kind: Literal["run.notified"] = "run.notified"
+    recipient: str
+    """Its name in the configuration file."""
+    causes: tuple[str, ...] = ()
+    """What it need not be told again, by the names of notices."""
+    failed: Words = ""
+    """Why it could not be told, if that is so."""
 
 
 class Shut(Value):
@@ -266,6 +318,8 @@ class AttemptEnded(OfAttempt):
     """What its model calls cost; None where that is not known."""
     spent: Spent = ""
     """Whose budget was spent, if that ended it."""
+    session: str | None = None
+    """Under which its conversation could go on in a later try; None where its agent told none."""
     replayed: Replayed | None = None
     """How it followed the recording that answered it, if one did."""
     overshot: Caps = Caps()
@@ -306,7 +360,56 @@ class AttemptFinal(OfAttempt):
     verdict: Verdict
     reason: Words = ""
     again: bool = False
-    """Whether another try follows."""
+    """Whether another try follows at once. Earlier versions said it here; now `attempt.retried` does."""
+    home: bool = False
+    """Whether its HOME is kept, so that a later try can go on with its conversation."""
+
+
+Why = Literal["infrastructure", "feedback", "memory", "person"]
+"""Why an attempt is tried again: a fault that is not its own; what its check or its agent said; more memory;
+or because a person wants it."""
+
+
+class AttemptRetried(OfAttempt):
+    """Another try follows this one, `attempt`, which ended; how it begins is all said here."""
+
+    kind: Literal["attempt.retried"] = "attempt.retried"
+    why: Why
+    not_before: float | None = None
+    """When its pause is over, in seconds since the epoch; None for at once."""
+    told: str | None = None
+    """The attempt of whose end, and of whose check's output, its agent is told."""
+    base: str | None = None
+    """The commit that its work is compared with and checked against; None for whatever its needs give it."""
+    on: str | None = None
+    """The commit that its workspace begins with, where that is an earlier try's work."""
+    session: str | None = None
+    """The conversation that goes on in it."""
+    home: str | None = None
+    """The attempt whose HOME it begins with."""
+    memory: int | None = None
+    """Its memory limit in bytes, where that is not the task's."""
+    note: Words = ""
+    """What a person has to say to its agent."""
+
+
+class AttemptRested(OfAttempt):
+    """The pause before this try is over."""
+
+    kind: Literal["attempt.rested"] = "attempt.rested"
+
+
+class TaskDecided(Happened):
+    """A person decided about a task that no attempt served.
+
+    `skip`: its dependents go on as if it had served and changed nothing. `use`: the work of `attempt` counts
+    as if it were accepted.
+    """
+
+    kind: Literal["task.decided"] = "task.decided"
+    task: str
+    what: Literal["skip", "use"]
+    attempt: str | None = None
 
 
 class RunMail(OfAttempt):
@@ -377,7 +480,11 @@ Event = Annotated[
     | OrderHeeded
     | RunPaused
     | RunUnpaused
+    | RunBegan
     | RunOver
+    | TooLate
+    | BudgetUsed
+    | Notified
     | WindowsChanged
     | HostShort
     | JobsChanged
@@ -394,6 +501,9 @@ Event = Annotated[
     | AttemptFinal
     | RunMail
     | RunAnswer
+    | AttemptRetried
+    | AttemptRested
+    | TaskDecided
     | Signs
     | ImageLine,
     Field(discriminator="kind"),

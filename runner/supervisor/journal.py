@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +177,13 @@ class Journal:
         for seq, name, body in self._database.rows(query, (run, after)):
             yield Row(int(seq or 0), str(name), ADAPTER.validate_json(str(body)))
 
+    def of_kinds(self, run: str, *kinds: str) -> Iterator[Event]:
+        """The events of a run of these kinds, in order; the others are not read."""
+        marks = ", ".join("?" * len(kinds))
+        query = f"SELECT body FROM event WHERE run = ? AND kind IN ({marks}) ORDER BY seq"  # noqa: S608
+        for (body,) in self._database.rows(query, (run, *kinds)):
+            yield ADAPTER.validate_json(str(body))
+
     def runs(self) -> list[str]:
         """The names of all runs, the latest last."""
         query = "SELECT run FROM event GROUP BY run ORDER BY min(seq)"
@@ -207,3 +214,12 @@ class Journal:
 def _lease(row: tuple[Value, ...]) -> LeaseRow:
     token, boot, beat = row
     return LeaseRow(int(token or 0), str(boot), float(beat or 0.0))
+
+
+def by_attempt(events: Iterable[Event]) -> dict[str, tuple[Event, ...]]:
+    """The events of each attempt, in their order."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        if isinstance(event, OfAttempt):
+            found.setdefault(event.attempt, []).append(event)
+    return {attempt: tuple(of_it) for attempt, of_it in found.items()}

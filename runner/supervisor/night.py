@@ -12,35 +12,36 @@ import queue
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, ImageError, UsageError
+from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
-from runner.supervisor import capacity, orders
+from runner.supervisor import capacity, deciding, orders, retrying, trying
 from runner.supervisor import events as e
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
-from runner.supervisor.deadline import steady
-from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.clockwork import Clockwork
+from runner.supervisor.complaints import image_words, report_bug
+from runner.supervisor.ending import exit_code, still_ahead
+from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.pauses import Pauses
+from runner.supervisor.people.herald import Herald
 from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.signboard import Signboard
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
-from runner.supervisor.verdict import RUN_OVER
+from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan, Profile, Source
 
@@ -63,7 +64,8 @@ class ImageMaker(Protocol):
 
 @dataclass(frozen=True)
 class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt."""
+    """What a run works with. `accesses` says who answers the model calls of a profile's attempt, and
+    `takes` in how many seconds attempts are done (`expected`)."""
 
     rooms: Rooms
     journal: Journal
@@ -76,6 +78,8 @@ class Means:
     """Whether `jobs` follows what the host bears."""
     capacity: capacity.Capacity | None = None
     """What the host has for the run; None where nobody asks."""
+    herald: Herald = field(default_factory=Herald)
+    takes: Callable[[], dict[str, float]] = dict
 
 
 class Night:
@@ -90,13 +94,14 @@ class Night:
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._orders = Orders(ours=means.lease.holds)
-        self._end: float | None = None
+        self._pauses: Pauses[AttemptKey] = Pauses()
         self._deaf = threading.Event()
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
         self._board: Signboard | None = None
         self._state: RunState
+        self._clock: Clockwork
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
         """Drain at the first interruption, stop at the second; safe to call from a signal handler.
@@ -108,19 +113,27 @@ class Night:
         self._signal_code = exit_code
         self._interruptions += times
 
-    def start(self, plan: Plan, until: float | None = None) -> RunState:
+    def start(self, plan: Plan, until: float | None = None, starts: float | None = None) -> RunState:
         """Do all of a plan, of a run that this process owns (`means`).
 
         Args:
             plan: What is to be done.
             until: When the run must end, in seconds since the epoch.
+            starts: When its first attempt may start, likewise; images are prepared meanwhile.
 
         Raises:
             HostError: The journal can't be written.
         """
         means = self._means
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until
+            at=time.time(),
+            plan=plan,
+            jobs=means.jobs,
+            auto=means.auto,
+            weaker=means.weaker,
+            until=until,
+            starts=starts,
+            takes=self._takes(until),
         )
         row = enter(means.journal, means.lease, started)
         self._state = begin(plan.run, started)
@@ -139,29 +152,44 @@ class Night:
         """
         rows = list(self._means.journal.events(run))
         self._state = fold((row.run, row.event) for row in rows)
+        self._means.herald.catch_up(rows, self._state)
         if until is None:
             until = still_ahead(self._state, time.time())
         means = self._means
         self._note(
-            e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
+            e.RunResumed(
+                at=time.time(),
+                jobs=means.jobs,
+                auto=means.auto,
+                weaker=means.weaker,
+                until=until,
+                takes=self._takes(until),
+            )
         )
-        told = _by_attempt(row.event for row in rows)
+        for follows in list(retrying.due(self._state, time.time())):
+            self._note(follows)
+        told = by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
+            if attempt.rests_until is not None:
+                self._pauses.begin(attempt.key, attempt.rests_until - time.time())
             if attempt.frozen is not None:
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
 
+    def _takes(self, until: float | None) -> dict[str, float]:
+        return {} if until is None else self._means.takes()
+
     # -- the loop
 
     def _live(self) -> RunState:
-        if self._state.until is not None:
-            self._end = steady() + self._state.until - time.time()
+        self._clock = Clockwork(self._state)
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
-            with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
+            asked = self._asking or self._state.plan.budget.caps()
+            with Lookout(self._means.rooms.gateway if asked else None, self._state.plan) as lookout:
                 self._loop(lookout)
         except LeaseLostError:
             self._deaf.set()  # what runs is another's now: nothing of it is touched any more
@@ -171,6 +199,8 @@ class Night:
             raise
         self._board.clear()
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
+        if not self._interruptions:  # who interrupts it is there and sees it
+            self._note_all(self._means.herald.farewell(self._state, code, lambda: self._interruptions > 0))
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
 
@@ -179,8 +209,11 @@ class Night:
         while True:
             self._heed_interruptions()
             self._heed_orders()
-            self._heed_the_end()
+            self._heed_the_clock()
             self._heed_windows(lookout)
+            for key in self._pauses.over():
+                self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
+            self._note_all(self._means.herald.news(self._state, lookout.spent))
             agenda.follow(self._state)
             capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
             agenda.follow(self._state)
@@ -225,6 +258,10 @@ class Night:
                 if refused := refusal_of(self._state.mail, order.question):
                     return refused
                 self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
+            case orders.Retry() | orders.Decide():
+                if isinstance(done := deciding.obey(self._state, order, time.time()), str):
+                    return done
+                self._note(done)
             case orders.Pause() | orders.Unpause():
                 return self._pause(order)
         return ""
@@ -252,9 +289,9 @@ class Night:
         self._orders.frozen.add(str(key))
         self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
-    def _heed_the_end(self) -> None:
-        if self._end is not None and steady() >= self._end and not self._state.over:
-            self._note(e.RunOver(at=time.time(), until=self._state.until or time.time()))
+    def _heed_the_clock(self) -> None:
+        self._note_all(self._clock.news(self._state))
+        if self._state.over:
             self._orders.over.set()
 
     def _heed_windows(self, lookout: Lookout) -> None:
@@ -279,6 +316,10 @@ class Night:
         self._threads[key] = thread
         thread.start()
 
+    def _note_all(self, events: Iterable[e.Event]) -> None:
+        for event in events:
+            self._note(event)
+
     def _note(self, event: e.Event) -> None:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
@@ -287,7 +328,18 @@ class Night:
         self._state = apply(self._state, event)
         if self._means.capacity is not None:
             self._means.capacity.see(event)
+        self._means.herald.heed(event, self._state)
         self._show(row)
+        if isinstance(event, e.AttemptFinal):
+            self._after_all(AttemptKey.parse(event.attempt))
+        if isinstance(event, e.AttemptRetried) and event.not_before is not None:
+            self._pauses.begin(AttemptKey.parse(event.attempt).retried(), event.not_before - event.at)
+
+    def _after_all(self, key: AttemptKey) -> None:
+        if (follows := retrying.following(self._state, key, time.time())) is not None:
+            self._note(follows)
+        elif self._state.serves(self._state.attempts[key]):
+            trying.forget(self._state, key, self._means.rooms.home)
 
     def _append(self, event: e.Event) -> Row:
         return self._means.journal.append(self._state.name, event, self._means.lease.token)
@@ -322,7 +374,7 @@ class Night:
         except FAULTS as fault:
             self._give_up(key, str(fault))
         except Exception as error:
-            self._bug = _report(self._means.rooms.home, self._state.name, error)
+            self._bug = report_bug(self._means.rooms.home, self._state.name, error)
             self._give_up(key, f"a bug in Corral; the report is {self._bug}")
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
@@ -350,15 +402,16 @@ class Night:
                 image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
                 self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
             except FAULTS as fault:
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault)))
+                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
             except Exception as error:
-                self._bug = _report(self._means.rooms.home, self._state.name, error)
+                self._bug = report_bug(self._means.rooms.home, self._state.name, error)
                 reason = f"a bug in Corral; the report is {self._bug}"
                 self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
-        task, profile = plan.task(key.task), plan.profile(key.profile)
+        profile = plan.profile(key.profile)
+        task, begins = trying.beginning(self._state, key, self._means.rooms.home)
         source = plan.sources[task.source]
         return AttemptSpec(
             run=plan.run,
@@ -385,6 +438,7 @@ class Night:
             include=read_includes(source),
             post=post_of(plan, key, lambda: self._state.mail),
             words=words_for(plan, self._state.mail, key),
+            begins=begins,
         )
 
     @cached_property
@@ -426,38 +480,6 @@ def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
 
 
-def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
-    """The run's exit code, interruption by a signal aside; the highest of what applies."""
-    if bug:
-        return 5
-    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
-    if not unserved:
-        return 0
-    ours = any(
-        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
-    )
-    if ours:
-        return 3
-    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
-    return 4 if given_up else 1
-
-
-def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
-    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
-    if attempt.spent or attempt.ended == "limited":
-        return True
-    if attempt.verdict is None:
-        shut = state.shut_for(key.profile)
-        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
-    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
-
-
-def still_ahead(state: RunState, now: float) -> float | None:
-    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
-    passed = state.until is not None and state.until <= now
-    return None if passed and state.ended is not None else state.until
-
-
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
     now = time.time()
     return (
@@ -466,30 +488,3 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
         e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
         e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
     )
-
-
-def _by_attempt(events: Iterable[e.Event]) -> dict[str, tuple[e.Event, ...]]:
-    """The events of each attempt, in their order."""
-    found: dict[str, list[e.Event]] = {}
-    for event in events:
-        if isinstance(event, e.OfAttempt):
-            found.setdefault(event.attempt, []).append(event)
-    return {attempt: tuple(of_it) for attempt, of_it in found.items()}
-
-
-def _image_words(fault: Exception) -> str:
-    words = fault.message if isinstance(fault, CorralError) else str(fault)
-    if isinstance(fault, ImageError):
-        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
-    return words
-
-
-def _report(home: Path, run: str, error: Exception) -> str:
-    file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
-    text = "".join(traceback.format_exception(error))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    except OSError as full:
-        return f"not written ({full.strerror}): {text}"
-    return str(file)

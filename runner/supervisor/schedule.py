@@ -11,20 +11,22 @@ from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
-from runner.supervisor.deadline import at
+from runner.supervisor.deadline import at, left
+from runner.supervisor.events import Late
 from runner.supervisor.host.admission import Room, Short
 from runner.supervisor.places import Turn, turns
-from runner.supervisor.state import RunState
+from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
 PAUSED = "until the run goes on (`corral unpause`)"
 NOT_BEFORE_END = "the run's end came before it started"
+NO_TIME = "it would not be done before the run's end"
 
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded"}
+_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded", "warned", "notified", "untold"}
 _OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
 """What is known of a run and concerns all of its attempts, whatever places and room there are."""
 
@@ -43,6 +45,8 @@ class Decision:
     """The commit it starts from, if it is to be started."""
     until: float | None = None
     """When it is known to wait no longer, in seconds since the epoch."""
+    lacks: str | None = None
+    """The task that it is held for, which did not serve."""
     short: Short | None = None
     """What the host has too little of, if it waits for that."""
 
@@ -207,21 +211,30 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(key, "held", why)
     needs = _needs(state, planned, held)
     if needs.failed:
-        return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
+        return Decision(key, "held", f"it needs {needs.failed}, which did not serve", lacks=needs.failed)
     if needs.open:
         return Decision(key, "wait", f"for {needs.open}")
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
+    if (waits := _waits(state, attempt, image)) is not None:
+        return waits
+    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or needs.base)
+
+
+def _waits(state: RunState, attempt: AttemptState, image: tuple[int, str | None]) -> Decision | None:
+    """Why an attempt that might start does not do so yet."""
+    key = attempt.key
+    if not state.begun:
+        return Decision(key, "wait", "for the run's start", until=state.starts)
     if image not in state.images:
         return Decision(key, "wait", "for its image")
+    if attempt.rests_until is not None:
+        return Decision(key, "wait", "to be tried again", until=attempt.rests_until)
     if (shut := state.shut_for(key.profile)) is not None:
-        return Decision(
-            key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
-        )
-    if state.paused:
-        return Decision(key, "wait", PAUSED)
-    return Decision(key, "start", base=needs.base)
+        words = f"for {shut.window}, until {at(shut.until, shut.since)}"
+        return Decision(key, "wait", words, until=shut.until)
+    return Decision(key, "wait", PAUSED) if state.paused else None
 
 
 def _never(state: RunState, key: AttemptKey) -> str:
@@ -230,10 +243,19 @@ def _never(state: RunState, key: AttemptKey) -> str:
         return NOT_STARTED
     if state.over:
         return NOT_BEFORE_END
+    if (late := state.late_for(key)) is not None:
+        return f"{NO_TIME}: {late_words(late)}"
     if (spent := state.spent_for(key)) is not None:
         return f"the budget of its {spent} is spent"
     shut = state.shut_for(key.profile)
     return f"{shut.window} is used up, and `on_limit` is `stop`" if shut and shut.for_good else ""
+
+
+def late_words(late: Late) -> str:
+    """How much time there is too little."""
+    there_are = left(late.left, 0)
+    verb = "is" if there_are in {"1min", "1s"} else "are"
+    return f"it takes about {left(late.takes, 0)}, {there_are} {verb} left"
 
 
 @dataclass(frozen=True)
@@ -256,13 +278,23 @@ def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _
 
 
 def _first_served(state: RunState, candidates: tuple[str, ...], held: set[AttemptKey]) -> _Needs:
-    """The first of these attempts, in order, that served; those before it must be over."""
-    for text in candidates:
-        key = AttemptKey.parse(text)
+    """The one of these attempts that a person chose; else the first, in order, that served.
+
+    Those before it must be over. Where none served, and a person decided to go on without them, it is where
+    the first one started.
+    """
+    keys = [AttemptKey.parse(text) for text in candidates]
+    chosen = [a for key in keys for a in state.tries(key) if a.key in state.used]
+    if chosen:
+        return _Needs(base=chosen[-1].commit or chosen[-1].base)
+    for key in keys:
         tries = state.tries(key)
         winner = next((attempt for attempt in tries if state.serves(attempt)), None)
         if winner is not None:
             return _Needs(base=winner.commit or winner.base)
         if tries[-1].phase != "final" and key not in held:
-            return _Needs(open=text)
-    return _Needs(failed=AttemptKey.parse(candidates[0]).task)
+            return _Needs(open=str(key))
+    if keys[0].task in state.skipped:
+        first = state.tries(keys[0])[0]
+        return _Needs(base=first.base) if first.base else _needs(state, state.planned(keys[0]), held)
+    return _Needs(failed=keys[0].task)

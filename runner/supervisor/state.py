@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -64,6 +64,13 @@ class AttemptState:
     tokens: int | None = None
     usd: float | None = None
     spent: Spent = ""
+    session: str | None = None
+    home: bool = False
+    """Whether its HOME is kept for a later try."""
+    retry: e.AttemptRetried | None = None
+    """What led to this try, and how it begins; None for the first one."""
+    rests_until: float | None = None
+    """Until when it pauses before it may start, in seconds since the epoch; None once it may."""
     replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
@@ -101,8 +108,26 @@ class RunState:
     """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
+    skipped: frozenset[str] = frozenset()
+    """Tasks whose dependents go on without them, as a person decided."""
+    used: frozenset[AttemptKey] = frozenset()
+    """Tries whose work counts as accepted, as a person decided."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    begun: bool = True
+    """Whether that has come."""
+    takes: Mapping[str, float] = field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, where that is known."""
+    late: Mapping[tuple[str, str], e.Late] = field(default_factory=dict)
+    """By task and profile, what is not started any more, since there is no time left for it."""
+    warned: frozenset[tuple[Spent, str]] = frozenset()
+    """Of which budgets most was spent, each with its unit."""
+    notified: frozenset[tuple[str, str]] = frozenset()
+    """What people were told: the recipient, and the notice's cause."""
+    untold: Mapping[str, str] = field(default_factory=dict)
+    """Why recipients could not be told when that was tried last, by their names."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -129,9 +154,17 @@ class RunState:
         """The window that attempts of a profile wait for before they start, if there is one."""
         return next((shut for shut in self.shut if shut.profile == profile), None)
 
+    def counts(self, attempt: AttemptState) -> bool:
+        """Whether this try served its task, by its verdict or by a person's word."""
+        return self.serves(attempt) or attempt.key in self.used
+
+    def late_for(self, key: AttemptKey) -> e.Late | None:
+        """For want of which time an attempt is not started any more, if it is not."""
+        return self.late.get((key.task, key.profile))
+
     def task_served(self, task: str) -> bool:
-        """Whether some attempt of the task served it."""
-        return any(self.serves(attempt) for attempt in self.attempts.of_task(task))
+        """Whether some attempt of the task served it, or a person decided that it need not be."""
+        return task in self.skipped or any(self.counts(attempt) for attempt in self.attempts.of_task(task))
 
 
 def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
@@ -202,6 +235,9 @@ def begin(run: str, event: e.Event) -> RunState:
         attempts=attempts,
         until=event.until,
         auto=event.auto,
+        starts=event.starts,
+        begun=event.starts is None,
+        takes=event.takes,
     )
 
 
@@ -221,6 +257,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 stopping=False,
                 until=event.until,
                 over=False,
+                takes=event.takes,
+                late={},
                 shut=(),
                 ended=None,
                 exit_code=None,
@@ -242,17 +280,42 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return _room_event(state, event)
         case e.RunEnded():
             return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
+        case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
+        case _:
+            return _clock_or_people(state, event)
+
+
+def _clock_or_people(state: RunState, event: e.Event) -> RunState:
+    """The state after what the clock brought about, or after people were told."""
+    match event:
+        case e.RunBegan():
+            return replace(state, begun=True)
+        case e.TooLate():
+            return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
+        case e.BudgetUsed():
+            return replace(state, warned=state.warned | {(event.whose, event.unit)})
+        case e.Notified():
+            untold = {name: why for name, why in state.untold.items() if name != event.recipient}
+            if event.failed:
+                untold[event.recipient] = event.failed
+            told = state.notified.union((event.recipient, cause) for cause in event.causes)
+            return replace(state, notified=told, untold=untold)
         case _:
             return replace(state, mail=state.mail.after(event))
 
 
-def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused | e.RunUnpaused) -> RunState:
     """The state after an order of another process, or what it led to."""
-    if isinstance(event, e.OrderHeeded):
-        return replace(state, heeded=event.seq)
-    return replace(state, paused=isinstance(event, e.RunPaused))
+    match event:
+        case e.OrderHeeded():
+            return replace(state, heeded=event.seq)
+        case e.TaskDecided(attempt=str(attempt)):
+            return replace(state, used=state.used | {AttemptKey.parse(attempt)})
+        case e.TaskDecided():
+            return replace(state, skipped=state.skipped | {event.task})
+        case _:
+            return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:
@@ -268,20 +331,35 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
     after = _after(state.attempts.get(key) or AttemptState(key), event)
     changed = [after]
-    if isinstance(event, e.AttemptFinal) and event.again:
+    skipped = state.skipped
+    if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
         changed.append(AttemptState(key.retried()))
+    if isinstance(event, e.AttemptRetried):
+        changed.append(AttemptState(key.retried(), retry=event, rests_until=event.not_before))
+        skipped = skipped - {key.task} if key.task in skipped else skipped
     spent = state.spent
     if after.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
     return replace(
-        state, attempts=state.attempts.updated(*changed), spent=spent, mail=state.mail.after(event)
+        state,
+        attempts=state.attempts.updated(*changed),
+        spent=spent,
+        skipped=skipped,
+        mail=state.mail.after(event),
     )
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
     match event:
         case e.AttemptStarted():
-            return AttemptState(before.key, "preparing", box=event.box, base=event.base, started=event.at)
+            return AttemptState(
+                before.key,
+                "preparing",
+                box=event.box,
+                base=event.base,
+                started=event.at,
+                retry=before.retry,
+            )
         case e.BoxStarted():
             return replace(
                 before,
@@ -310,17 +388,26 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 check_seconds=event.seconds,
                 reason=before.reason or event.reason,
             )
-        case e.AttemptFinal():
-            return replace(
-                before,
-                phase="final",
-                verdict=event.verdict,
-                reason=before.reason or event.reason,
-                again=event.again,
-                finished=event.at,
-            )
+        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
+            return _judged(before, event)
         case _:
             return before
+
+
+def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
+    if isinstance(event, e.AttemptFinal):
+        return replace(
+            before,
+            phase="final",
+            verdict=event.verdict,
+            reason=before.reason or event.reason,
+            again=event.again,
+            home=event.home,
+            finished=event.at,
+        )
+    if isinstance(event, e.AttemptRetried):
+        return replace(before, again=True)
+    return replace(before, rests_until=None)
 
 
 def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
@@ -343,6 +430,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         tokens=sum(known) if known else None,
         usd=event.usd,
         spent=event.spent,
+        session=event.session,
         replayed=event.replayed,
         overshot=event.overshot,
         flags=event.flags,

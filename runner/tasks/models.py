@@ -54,6 +54,7 @@ from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
 from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
+from runner.tasks.retry_part import OomPart, RetryPart
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -259,6 +260,8 @@ class TaskPart(Part):
     """Other hosts than those of the file; `{}` for none."""
     mail: Mailing = None
     """Other mail than that of the file; `false` for none."""
+    retry: RetryPart | None = None
+    """What differs from the `retry` of the file."""
 
 
 class ComparePart(Part):
@@ -269,7 +272,7 @@ class ComparePart(Part):
     repeats: Repeats = 1
     """How often each profile does each task."""
     retry: StrictBool = False
-    """Retrying with feedback; not in this version."""
+    """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
 
 
 class CapsPart(Part):
@@ -339,6 +342,8 @@ class TaskFile(Part):
     """Ignored files that the tasks need; refused if they look like keys."""
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
+    retry: RetryPart = RetryPart()
+    """When an attempt is tried again by itself."""
     health: HealthPart = HealthPart()
     """For how long agents that stall are borne, and what is done then; see [health](health.md)."""
     runtime: RuntimeName | None = None
@@ -398,6 +403,8 @@ def parts() -> dict[str, type[Part]]:
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,
+        "retry": RetryPart,
+        "oom": OomPart,
         "health": HealthPart,
         **dict.fromkeys(HealthPart.model_fields, PatiencePart),
         "image": ImagePart,

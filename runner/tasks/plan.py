@@ -89,6 +89,21 @@ class Limits(Value):
     idle: float = 10 * 60.0
 
 
+class Retry(Value):
+    """When an attempt is tried again by itself; the defaults are those of plans that say nothing of it."""
+
+    infrastructure: int = 1
+    """How often after a failure that is ours, or the engine's."""
+    pause: float = 0.0
+    """Seconds before the first of these; each further one is later (`supervisor.retrying`)."""
+    feedback: int = 0
+    """How often after a rejected check or an agent's error, of which the agent is told."""
+    session: Literal["resume", "fresh"] = "resume"
+    """Whether such a try goes on with the conversation and the work of the one before, or begins anew."""
+    memory: int | None = None
+    """Bytes that it gets in one more try after it ran out of memory; None for no such try."""
+
+
 Then = Literal["nothing", "notify", "nudge", "stop", "retry"]
 """What is done about an agent's condition: see `Health`."""
 
@@ -196,6 +211,8 @@ class Upstream(Value):
     script: str | None = None
     strict: bool = False
     """Whether what departs from a recording is refused."""
+    tries: dict[str, int] = Field(default_factory=dict)
+    """By the attempt's name, which try's recording plays it, where that is not the last one's."""
 
     @property
     def is_played(self) -> bool:
@@ -281,6 +298,7 @@ class Task(Value):
     """Which of several that could start does, and how much of a shared account its requests get."""
     mail: MailTerms | None = None
     """Whether its agents send and get mail, and how long they wait for people; None where they don't."""
+    retry: Retry = Retry()
     health: Health = Health()
 
 
@@ -318,6 +336,8 @@ class Plan(Value):
     """In the order in which they are started when nothing holds them back."""
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
+    compared_retry: bool = False
+    """Whether they are set side by side with what they make of a second try."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"

@@ -14,6 +14,7 @@ from typing import Literal
 
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
+from runner.tasks import retries
 from runner.tasks.graph import topological
 from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
@@ -32,6 +33,7 @@ from runner.tasks.plan import (
     PlannedAttempt,
     Price,
     Profile,
+    Retry,
     Settings,
     Source,
     Task,
@@ -81,7 +83,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
     Raises:
         TaskFileError: A repository can't be used, or the matrix is too large.
     """
-    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile)]
+    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile), *retries.too_little(taskfile)]
     if problems:
         raise TaskFileError(file, problems)
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
@@ -94,13 +96,14 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         tasks=tuple(_task(taskfile, task, indices[task.id]) for task in taskfile.tasks),
         attempts=_attempts(taskfile),
         compared=_compared(taskfile),
+        compared_retry=retries.are_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         on_limit=taskfile.on_limit,
         record=taskfile.record,
         prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
         repositories=_repositories(taskfile, file, usable),
-        notes=(*notes, *_unused(taskfile)),
+        notes=(*notes, *_unused(taskfile), *retries.left_out(taskfile)),
     )
 
 
@@ -184,14 +187,21 @@ def _image(image: ImagePart | None) -> ImageSpec:
 
 def _profiles(taskfile: TaskFile, file: Path) -> tuple[Profile, ...]:
     used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
+    retried = _compared(taskfile) if retries.are_compared(taskfile) else ()
     return tuple(
-        _profile(name, agent, agent.upstream or taskfile.upstream or "service", file)
+        _profile(
+            name,
+            agent,
+            agent.upstream or taskfile.upstream or "service",
+            file,
+            retries.of_file(taskfile) if name in retried else None,
+        )
         for name, agent in taskfile.agents.items()
         if name in used
     )
 
 
-def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
+def _profile(name: str, agent: AgentPart, upstream: str, file: Path, retry: Retry | None) -> Profile:
     settings = _settings(agent)
     kind, _, path = upstream.partition(":")
     place = str(file.parent / path) if path else None
@@ -199,7 +209,7 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
         name=name,
         settings=settings,
         upstream=Upstream.model_validate({"kind": kind, "script": place}),
-        hash=settings_hash(settings, upstream),
+        hash=settings_hash(settings, upstream, retry),
         at_once=agent.at_once,
     )
 
@@ -218,9 +228,17 @@ def _settings(agent: AgentPart) -> Settings:
     return CommandSettings(run=agent.run, env=agent.env)
 
 
-def settings_hash(settings: Settings, upstream: str) -> str:
-    """Identifies all settings. The upstream counts as written, so that a checkout's place does not."""
+def settings_hash(settings: Settings, upstream: str, retry: Retry | None = None) -> str:
+    """Identifies all settings. The upstream counts as written, so that a checkout's place does not.
+
+    Args:
+        settings: The agent's.
+        upstream: Who answers it.
+        retry: How it is retried, where that is a part of what is compared.
+    """
     everything = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
+    if retry is not None:
+        everything["retry"] = retry.model_dump(mode="json")
     canonical = json.dumps(everything, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -241,6 +259,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         priority=task.priority,
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
+        retry=retries.of_task(taskfile, task),
         health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),

@@ -24,6 +24,7 @@ from runner.tasks.models import (
     keys_of,
 )
 from runner.tasks.part import Part
+from runner.tasks.retry_part import OomPart, RetryPart
 
 _HEAD = """\
 # The task file
@@ -137,6 +138,8 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),
+    ("`retry`", RetryPart),
+    ("`retry: {oom: …}`", OomPart),
     ("A repository, by its name under `repositories`", RepositoryPart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),

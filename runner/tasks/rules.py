@@ -29,7 +29,7 @@ def broken(document: Document) -> list[Problem]:
             *(_repositories, _mail),
         )
         for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
-    ] + list(_unsupported(document))
+    ]
 
 
 def _ids(names: Outline, document: Document) -> Iterator[Problem]:
@@ -159,25 +159,6 @@ def _mail(names: Outline, document: Document) -> Iterator[Problem]:
             yield Problem(
                 f"with `mail:`, {shown(task.id)} means somebody else than a task", line, "rename it"
             )
-
-
-def _unsupported(document: Document) -> Iterator[Problem]:
-    top = document.data if isinstance(document.data, dict) else {}
-    for key, part, what in (("compare", "retry", "retrying with feedback"),):
-        value = top.get(key)
-        given = value if part is None or not isinstance(value, dict) else value.get(part)
-        # `retry: 0` or a text is of a wrong kind, which is reported already.
-        if isinstance(value, dict) and (_any(given) if part != "retry" else given is True):
-            place = (key,) if part is None else (key, part)
-            message = f"`{'.'.join(place)}`: {what}: not enforced by this version"
-            yield Problem(message, document.line(place), "remove it; nothing is promised that does not hold")
-
-
-def _any(value: object) -> bool:
-    """Whether there is a value anywhere in it (an empty mapping of empty mappings asks for nothing)."""
-    if isinstance(value, dict):
-        return any(_any(item) for item in value.values())
-    return bool(value) if isinstance(value, list) else value is not None
 
 
 def _called(task: TaskOutline) -> str:

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.names import AttemptKey
+from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, Standing, decide
+from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
@@ -37,15 +38,33 @@ SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens",
 
 def terminal(state: RunState) -> RenderableType:
     """The report as tables."""
-    parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state)]
+    parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
         parts += [Text(), *_compared(state)]
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
-    parts += [Text(f"note: {line(note)}", "yellow") for note in (*state.weaker, *state.plan.notes)]
+    parts += [Text(f"note: {line(note)}", "yellow") for note in _notes(state)]
     return Group(*parts)
+
+
+def to_decide(state: RunState) -> Iterator[Text]:
+    """What waits for a person, and what can be typed about it."""
+    for one in deciding.undecided(state):
+        yield Text()
+        how = ", ".join(dict.fromkeys(_verdict(state, {}, attempt) for attempt in one.attempts))
+        waits = f"; {wording.many(len(one.waiting), 'attempt')} held for it" if one.waiting else ""
+        yield Text("to decide: ", "bold yellow") + cell(f"{one.task}, {how}{waits}")
+        typed = deciding.commands(state, one)
+        wide = max(len(command) for command, _ in typed)
+        yield from (Text(f"  {command:{wide}}") + Text(f"   # {what}", "dim") for command, what in typed)
+
+
+def _notes(state: RunState) -> tuple[str, ...]:
+    """What a person should know of the run as a whole."""
+    untold = (f"{name} could not be told: {why}" for name, why in state.untold.items())
+    return (*state.weaker, *untold, *state.plan.notes)
 
 
 def text_markdown(state: RunState) -> str:
@@ -73,9 +92,12 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "model", summary.played_words(state, one.key.profile)
     yield "replay", wording.followed(one)
     standings = _standings(state)
-    yield "stands at", _verdict(standings, one) if one.verdict is None else ""
+    yield "stands at", _verdict(state, standings, one) if one.verdict is None else ""
     yield "verdict", one.verdict or ""
     yield "why", one.reason or _held(standings, one)
+    yield "tried again", "" if one.retry is None else wording.retried(one.retry)
+    yield "memory", "" if one.retry is None or not one.retry.memory else wording.size(one.retry.memory)
+    yield "used", "as if it were accepted: a person decided so" if one.key in state.used else ""
     yield "ended", one.ended or ""
     yield "work", one.work or ""
     yield "checked", _check(one)
@@ -138,6 +160,12 @@ def _standings(state: RunState) -> Standings:
     return {decision.key: (decision.standing, decision.why) for decision in decide(state, 0)}
 
 
+def _can_go_on(state: RunState, one: AttemptState) -> bool:
+    """Whether only the interruption, or the run's end, kept an attempt from its start."""
+    why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
+    return why in {NOT_STARTED, NOT_BEFORE_END} or why.startswith(NO_TIME)
+
+
 def finding(found: Finding) -> Text:
     """One finding of `doctor`, with its cure."""
     colours = {"ok": "green", "weaker": "yellow", "broken": "red"}
@@ -164,7 +192,7 @@ def _attempts(state: RunState) -> Fitting:
     rows = [
         (
             Text(str(attempt.key)),
-            Text(_verdict(standings, attempt), wording.colour(attempt.verdict)),
+            Text(_verdict(state, standings, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
             Text(wording.size(attempt.peak_memory) if attempt.peak_memory else ""),
@@ -226,10 +254,12 @@ def _side(side: Side) -> tuple[str, ...]:
     )
 
 
-def _verdict(standings: Standings, attempt: AttemptState) -> str:
+def _verdict(state: RunState, standings: Standings, attempt: AttemptState) -> str:
     if attempt.verdict is None:
         held = standings.get(attempt.key, ("final", ""))[0] == "held"
         return "held" if held else attempt.phase
+    if attempt.key in state.used:
+        return f"{attempt.verdict}, used"
     return f"{attempt.verdict}, tried again" if attempt.again else attempt.verdict
 
 
@@ -249,7 +279,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         [
             (
                 markdown(str(a.key)),
-                _verdict(standings, a),
+                _verdict(state, standings, a),
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",
                 "" if a.tokens is None else wording.tokens(a.tokens),
@@ -269,6 +299,11 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
             for a in state.attempts.values()
         ],
     )
+    for undecided in deciding.undecided(state):
+        yield ""
+        yield f"### To decide: {markdown(undecided.task)}"
+        yield ""
+        yield from (f"- `{command}`: {what}" for command, what in deciding.commands(state, undecided))
     if state.plan.compared:
         rows = summary.scored(state)
         yield ""
@@ -279,7 +314,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         )
         yield ""
         yield from _markdown_table(SIDES, [_side(side) for side in side_by_side(state.plan.compared, rows)])
-    for note in (*state.weaker, *state.plan.notes):
+    for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import TypeVar
 
 from pydantic import JsonValue
 
 from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
 from runner.names import AttemptKey
+from runner.supervisor import deciding
 from runner.supervisor import events as e
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import decide
@@ -16,6 +19,7 @@ from runner.supervisor.state import AttemptState, RunState
 from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
+N = TypeVar("N", int, float)
 
 
 def summary(
@@ -40,11 +44,16 @@ def summary(
         "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
+        "starts": state.starts,
         "until": state.until,
         "jobs": state.jobs,
         "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
         "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
+        "late": [late.model_dump(mode="json") for late in state.late.values()],
+        "untold": dict(state.untold),
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
+        "undecided": [undecided(state, one) for one in deciding.undecided(state)],
+        "skipped": [*sorted(state.skipped)],
         "attempts": [
             attempt_row(
                 state,
@@ -119,6 +128,26 @@ def attempt_row(
         "cpu_seconds": attempt.cpu_seconds,
         "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
         "flags": list(attempt.flags),
+        "retry": retry(attempt),
+        "chosen": attempt.key in state.used,
+    }
+
+
+def retry(attempt: AttemptState) -> Json | None:
+    """What led to a later try, and what it began with; None for a first one."""
+    if attempt.retry is None:
+        return None
+    told = attempt.retry.model_dump(mode="json", exclude={"kind", "at", "attempt"})
+    return {"of": attempt.retry.attempt, **told}
+
+
+def undecided(state: RunState, one: deciding.Undecided) -> Json:
+    """A task that waits for a person, and what can be typed about it."""
+    return {
+        "task": one.task,
+        "attempts": [str(attempt.key) for attempt in one.attempts],
+        "waiting": [str(key) for key in one.waiting],
+        "commands": [command for command, _ in deciding.commands(state, one)],
     }
 
 
@@ -164,15 +193,18 @@ def who_played(state: RunState) -> str:
 
 
 def scored(state: RunState) -> list[Scored]:
-    """The first tries of the compared profiles, as values for comparing.
+    """What the compared profiles are compared by.
 
-    A try that ended as infrastructure and was made again is represented by its successor.
+    A try that ended as infrastructure and was made again does not count. Of the others it is the first; or,
+    where retries are a part of what is compared, what came of them in the end, for what all of them took. A
+    try that a person ordered never counts.
     """
     rows = []
     for planned in state.plan.attempts:
         if not state.plan.task(planned.task).compared:
             continue
-        attempt = state.tries(planned.key)[-1]
+        counted = _counted(state, state.tries(planned.key))
+        attempt = counted[-1]
         if attempt.verdict is not None:
             rows.append(
                 Scored(
@@ -181,9 +213,24 @@ def scored(state: RunState) -> list[Scored]:
                     n=attempt.key.n,
                     verdict=attempt.verdict,
                     accepted=state.serves(attempt),
-                    seconds=attempt.seconds,
-                    tokens=attempt.tokens,
-                    usd=attempt.usd,
+                    seconds=_sum([one.seconds for one in counted]),
+                    tokens=_sum([one.tokens for one in counted]),
+                    usd=_sum([one.usd for one in counted]),
                 )
             )
     return rows
+
+
+def _counted(state: RunState, tries: Sequence[AttemptState]) -> list[AttemptState]:
+    """The tries of a compared attempt that count: one at least."""
+    own = list(takewhile(lambda one: one.retry is None or one.retry.why != "person", tries))
+    fair = [one for one in own if not (one.verdict == "infrastructure" and one.again)]
+    if state.plan.compared_retry:
+        return fair or own[-1:]
+    return fair[:1] or own[-1:]
+
+
+def _sum(figures: list[N | None]) -> N | None:
+    """All of it; unknown if a part is."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known, start=type(known[0])()) if known and len(known) == len(figures) else None

@@ -31,14 +31,20 @@ def without_mask() -> None:
         return tuple(m for m in places(self, *given, **named) if m.target != "/workspace/.git")
 
     def laid_out(
-        space: Workspace, base: stores.BaseStore, git_dir: Path, locks: Path, inputs: workspace.Inputs
-    ) -> None:
-        lay_out(space, base, git_dir, locks, inputs)
+        space: Workspace,
+        base: stores.BaseStore,
+        git_dir: Path,
+        locks: Path,
+        inputs: workspace.Inputs,
+        on: str | None = None,
+    ) -> str:
+        begins = lay_out(space, base, git_dir, locks, inputs, on)
         file = space.tree / ".git"
         file.chmod(0o644)
         file.write_text(workspace.MASK)
         with (space.root / "agent" / "home" / ".gitconfig").open("a") as settings:
             settings.write("[safe]\n\tdirectory = *\n")  # the file is not the box's own: git would refuse it
+        return begins
 
     Workspace._places = unmasked  # type: ignore[method-assign] # the defence is taken away
     workspace.lay_out = laid_out

@@ -12,8 +12,10 @@ from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, proxy_environment
 from runner.errors import EngineError, HostError
 from runner.gateway.grants import Usage
+from runner.gather import home as kept
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
+from runner.sandbox.box import BoxSpec, Mount
 from runner.sandbox.engine import BoxState
 from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
@@ -48,6 +50,7 @@ class AgentBox:
         self._known = known
         self._git_dir = Path(spec.source.git_dir)
         self._store: BaseStore | None = None
+        self._first: str | None = None
         self._started: set[str] = set()
 
     @property
@@ -104,14 +107,38 @@ class AgentBox:
     def prepare(self) -> Launch:
         """Lay out the workspace; returns how the agent is started in it."""
         spec, rooms = self._spec, self._rooms
-        launch = catalog.launch(spec.profile.settings, spec.prompt, spec.run, str(spec.key))
+        begins = spec.begins
+        launch = catalog.launch(
+            spec.profile.settings, spec.prompt, spec.run, str(spec.key), resume=begins.session
+        )
         inputs = workspace.Inputs(
             spec.prompt, launch.home, spec.include, spec.task.protect, mail=spec.post is not None
         )
         workspace.remember(self.space, spec.run, self._git_dir)
-        workspace.lay_out(self.space, self.base, self._git_dir, rooms.locks, inputs)
+        self._first = workspace.lay_out(
+            self.space, self.base, self._git_dir, rooms.locks, inputs, on=begins.on
+        )
         self.disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
+        if begins.home is not None:
+            archive = (Mount(str(begins.home), kept.ARCHIVE),)
+            kept.unpack(rooms.engine, self._keeper(kept.UNPACK, archive))
         return launch
+
+    def keep_home(self) -> bool:
+        """Keep HOME for a later try; returns whether it could be."""
+        archive = self._rooms.kept_home(self._spec.run, self._spec.key)
+        if archive.exists():  # before an earlier process ended
+            return True
+        if not self.existed:
+            return False
+        self._rooms.disks.reach(self._spec.box, "agent")
+        return kept.pack(self._rooms.engine, self._keeper(kept.PACK), archive)
+
+    def _keeper(self, argv: tuple[str, ...], archive: tuple[Mount, ...] = ()) -> BoxSpec:
+        """A container of ours that packs HOME, or lays one out."""
+        spec, rooms = self._spec, self._rooms
+        mounts = self.space.home_mounts(rooms.disks.seen(spec.box), archive)
+        return box_spec(spec, rooms, "gather", argv, {"HOME": "/nonexistent"}, mounts)
 
     def start(self, launch: Launch) -> str:
         """Start the agent; returns its container."""
@@ -144,7 +171,7 @@ class AgentBox:
             env["CORRAL_MAIL"] = workspace.MAIL
         has_mail = spec.post is not None
         mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets, mail=has_mail)
-        argv = ("/opt/corral/enter", mode, self.base.commit, *launch.argv)
+        argv = ("/opt/corral/enter", mode, self._first or self.base.commit, *launch.argv)
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
         rooms.engine.start(container)

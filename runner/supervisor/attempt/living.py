@@ -35,12 +35,14 @@ class Living:
 
     Attributes:
         seen: What was seen of it so far; its `exit` is set once it is over.
+        session: Under which its conversation goes on, as far as it told.
         known: What was noted of it so far.
     """
 
     def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known, box: AgentBox) -> None:
         self.seen = Watched()
         self.known = known
+        self.session = known.held[-1].session if known.held else spec.begins.session
         self._spec = spec
         self._rooms = rooms
         self._orders = orders
@@ -73,6 +75,7 @@ class Living:
                 yield signs(self._spec, time.time(), "running", self.seen)
                 yield from self._post.round()
             yield from self._last_mail()
+            self.session = watch.reader.session or self.session
             held = self._held(container, watch)
             if held is None:
                 self._close()
@@ -105,8 +108,7 @@ class Living:
     def _held(self, container: str, watch: Watch) -> e.AttemptHeld | None:
         """What is told of an agent that is to go on in another box; None if it is not to."""
         seen = self.seen
-        session = watch.reader.session or (self.known.held[-1].session if self.known.held else None)
-        why, cause = self._why(container, session)
+        why, cause = self._why(container, self.session)
         if not why or (self._rooms.gateway is None and cause == "limit") or self._stopped() is not None:
             return None
         return e.AttemptHeld(
@@ -115,7 +117,7 @@ class Living:
             container=container,
             why=why,
             cause=cause,
-            session=session,
+            session=self.session,
             exit_code=seen.exit.code if seen.exit else None,
             seconds=seen.seconds,
             held_s=seen.held_s,

@@ -22,6 +22,24 @@ from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
 
+HOME = "home.tar.gz"
+"""What the archive of a HOME is called, beside an attempt's output."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a later try has of an earlier one; nothing, for a try that begins as the first did.
+
+    Attributes:
+        on: The commit that its workspace begins with, instead of the base.
+        session: The conversation that goes on.
+        home: The archive of the HOME that it begins with.
+    """
+
+    on: str | None = None
+    session: str | None = None
+    home: Path | None = None
+
 
 @dataclass(frozen=True)
 class AttemptSpec:
@@ -47,6 +65,7 @@ class AttemptSpec:
     """Its mail; None where its task has none."""
     words: tuple[str, ...] = ()
     """What its agent is told besides the task's prompt."""
+    begins: Beginning = Beginning()
 
     @property
     def prompt(self) -> str:
@@ -88,7 +107,7 @@ class Orders:
 
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
-    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""
+    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed, or its HOME."""
     return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
 
 
@@ -112,6 +131,10 @@ class Rooms:
     def locks(self) -> Path:
         """Where lock files lie."""
         return self.home / "locks"
+
+    def kept_home(self, run: str, key: AttemptKey) -> Path:
+        """The archive of an attempt's HOME, where it is kept for a later try."""
+        return log_file(self.home, run, key, HOME)
 
     def log(self, run: str, key: AttemptKey, what: str = "log") -> Path:
         """The file that holds an attempt's output, or its check's."""
