@@ -26,7 +26,7 @@ NO_TIME = "it would not be done before the run's end"
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded", "warned", "notified", "untold"}
+_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded", "warned", "notified", "untold", "mail"}
 _OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
 """What is known of a run and concerns all of its attempts, whatever places and room there are."""
 
@@ -149,9 +149,12 @@ class Agenda:
         while waiting:  # what an attempt needs stands before it, so that each is judged once
             place = heappop(waiting)
             planned = self._state.plan.attempts[place]
-            was_held = planned.key in self._held
+            before = self._decisions[place]
             self._settle(place, _decide_one(self._state, planned, self._held))
-            if was_held != (planned.key in self._held):
+            skipped = (
+                planned.task in self._state.skipped
+            )  # then what it needs itself counts for its followers
+            if skipped or self._decisions[place] != before:
                 for follower in self._followers.get(planned.key, ()):
                     if follower > place and follower not in queued:
                         queued.add(follower)

@@ -134,7 +134,7 @@ def diff(raw: bytes) -> Text:
 
 def next_steps(state: RunState) -> RenderableType:
     """What a person may want to do after a run, a command a line."""
-    waiting = sum(why in {NOT_STARTED, NOT_BEFORE_END} for _, why in _standings(state).values())
+    waiting = sum(_can_go_on(why) for _, why in _standings(state).values())
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
     steps += inbox.steps(state)
@@ -160,9 +160,8 @@ def _standings(state: RunState) -> Standings:
     return {decision.key: (decision.standing, decision.why) for decision in decide(state, 0)}
 
 
-def _can_go_on(state: RunState, one: AttemptState) -> bool:
+def _can_go_on(why: str) -> bool:
     """Whether only the interruption, or the run's end, kept an attempt from its start."""
-    why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
     return why in {NOT_STARTED, NOT_BEFORE_END} or why.startswith(NO_TIME)
 
 
