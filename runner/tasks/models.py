@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -50,7 +49,9 @@ from runner.tasks.fields import (
     UpstreamText,
     Usd,
 )
+from runner.tasks.graph_parts import FanIn, ForEach, ForEachPart, Mode, Outside, Passing, Paths, WhenText
 from runner.tasks.hosts import MOST_HOSTS
+from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
@@ -58,12 +59,6 @@ from runner.tasks.units import format_duration, format_size
 _DEFAULT = Limits()
 
 HistoryText = Literal["full", "shallow", "none"]
-
-
-class Part(BaseModel):
-    """A mapping of the task file: frozen, without unknown keys, described key by key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LimitsPart(Part):
@@ -219,6 +214,18 @@ class TaskPart(Part):
     """Tasks that must have served before this one starts."""
     from_: Annotated[str | None, Field(alias="from")] = None
     """Where the work starts: a task of `needs`, or `base`. With one need it is that task by default."""
+    for_each: ForEach | None = None
+    """Done for each item of a list, of `{files: PATTERN}`, or of what `{command: …}` prints: `{item}`."""
+    fan_in: FanIn = "all"
+    """Of what it needs with `for_each`: `all` items must have served, or all have ended and `any` served."""
+    when: WhenText | None = None
+    """Whether it is done at all, by facts about tasks of `needs`, like `fix.verdict == 'rejected'`."""
+    pass_: Annotated[tuple[Passing, ...], Distinct, Field(alias="pass")] = ()
+    """What its agent gets of `needs`, in files that the prompt names: `branch`, `summary`, `diff`."""
+    paths: Paths = ()
+    """What it changes: files or directories on which no other task works meanwhile. Takes `{item}`."""
+    outside_paths: Outside = "flag"
+    """What becomes of work outside of `paths`: `flag` says it, `refuse` keeps it out of the repository."""
     may_be_empty: StrictBool = False
     """Whether changing nothing is a success."""
     priority: Priority = "normal"
@@ -316,7 +323,7 @@ class TaskFile(Part):
     """What may be spent by an attempt, a run and a day."""
     on_limit: OnLimit = "wait"
     """While a provider's window is used up: `wait` for its reset, `stop`, or ask the `next-account`."""
-    prices: dict[Line, PricePart] = {}
+    prices: dict[Line, PricePart] = Field(default_factory=dict)
     """Your own prices by model, for one without a known price or at a price of your own."""
     network: NetworkPart = NetworkPart()
     """Which hosts agents' boxes may reach through the gateway; none by default."""
@@ -330,6 +337,8 @@ class TaskFile(Part):
     """The profile for tasks that name none; not needed where there is one profile."""
     tasks: Annotated[tuple[TaskPart, ...], Field(min_length=1)]
     """What to do."""
+    mode: Mode = "parallel"
+    """`parallel`; `sequential`: each from the last work that served; `adaptive`: more while they serve."""
     compare: ComparePart | None = None
     """Sets profiles side by side on every task that names no agent."""
     branch_prefix: Prefix = "corral"
@@ -371,6 +380,7 @@ def parts() -> dict[str, type[Part]]:
         "budget": BudgetPart,
         "network": NetworkPart,
         "prices": PricePart,
+        "for_each": ForEachPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

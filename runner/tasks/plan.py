@@ -215,8 +215,33 @@ Hosted = Literal["web_search", "web_fetch", "code_execution"]
 """What a model's service can do besides answering, by the name under which a task file allows it."""
 
 
+Mode = Literal["parallel", "sequential", "adaptive"]
+"""How many attempts live at once, and what they start from.
+
+`parallel`: as many as there are places for. `sequential`: one task after another, each from the last work
+that served. `adaptive`: one at first, then more while they serve, and fewer when they don't.
+"""
+
+Passing = Literal["branch", "summary", "diff"]
+"""What of a needed task's result is given to the next agent, by reference."""
+
+
+class ForEach(Value):
+    """What a task is done for, until there is a task for each item; one of the three is given."""
+
+    items: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    """Patterns of files of the base commit."""
+    command: str | None = None
+    """Prints an item a line, in a box on the base."""
+
+
 class Task(Value):
-    """What to do. `source` is an index into the plan's sources."""
+    """What to do. `source` is an index into the plan's sources.
+
+    A task with `for_each` stands for its items until these are known; then each item is a task of its own
+    (`tasks.fanout`), called as it was with the item's number behind it.
+    """
 
     id: str
     prompt: str = ""
@@ -236,6 +261,21 @@ class Task(Value):
     """What its agents may have the model's service do besides answering."""
     priority: Priority = "normal"
     """Which of several that could start does, and how much of a shared account its requests get."""
+    for_each: ForEach | None = None
+    of: str | None = None
+    """The task with `for_each` that this is an item's task of."""
+    item: str | None = None
+    """The item: one line of plain text, and nothing but data."""
+    any_item: bool = False
+    """Of what it needs with `for_each`: whether one item that served is enough, once all have ended."""
+    when: str | None = None
+    """Whether it is done at all; see `tasks.when`."""
+    passes: tuple[Passing, ...] = ()
+    """What its agent gets of the tasks that it needs."""
+    paths: tuple[str, ...] = ()
+    """Paths that no attempt of another task may hold while one of it lives."""
+    refuse_outside: bool = False
+    """Whether work outside of `paths` is refused; it is told in any case."""
 
 
 class PlannedAttempt(Value):
@@ -252,6 +292,12 @@ class PlannedAttempt(Value):
     after: tuple[tuple[str, ...], ...] = ()
     """Groups: of each group at least one attempt must have served."""
     start: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    """These must be over, whatever came of them: `when` asks about them, or any of them may serve."""
+    previous: tuple[str, ...] = ()
+    """In a sequential run: what comes directly before, and must be over."""
+    checkpoint: bool = False
+    """Whether it starts from the last work that served before it, along `previous`."""
 
     @property
     def key(self) -> AttemptKey:
@@ -272,6 +318,7 @@ class Plan(Value):
     """In the order in which they are started when nothing holds them back."""
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
+    mode: Mode = "parallel"
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"

@@ -15,12 +15,12 @@ from runner.tasks.models import (
     ImagePart,
     LimitsPart,
     NetworkPart,
-    Part,
     PricePart,
     TaskFile,
     TaskPart,
     keys_of,
 )
+from runner.tasks.part import Part
 
 _HEAD = """\
 # The task file
