@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from runner.errors import HostError
@@ -17,6 +17,8 @@ from runner.errors import HostError
 Value = str | int | float | None
 Statement = tuple[str, Sequence[Value]]
 """SQL with its values."""
+Do = Callable[[str, Sequence[Value]], list[tuple[Value, ...]]]
+"""Does one statement; returns the rows that it finds."""
 
 _RESERVE = 2 * 1024**2
 """Bytes: a few hundred attempts' worth of events."""
@@ -74,12 +76,22 @@ class Database:
         Raises:
             HostError: They could not be written.
         """
+        with self.transaction() as do:
+            for statement, values in statements:
+                do(statement, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Do]:
+        """Read and write as one step, which no other process comes between; nothing of it if it fails.
+
+        Raises:
+            HostError: It could not be done.
+        """
         try:
             with self._lock, closing(self._connection.cursor()) as cursor:
                 cursor.execute("BEGIN IMMEDIATE")
                 try:
-                    for statement, values in statements:
-                        cursor.execute(statement, values)
+                    yield lambda statement, values: cursor.execute(statement, values).fetchall()
                 except BaseException:
                     cursor.execute("ROLLBACK")
                     raise

@@ -25,8 +25,8 @@ from runner.commands.words import (
 from runner.errors import UsageError
 from runner.git import worktree
 from runner.sandbox.output import READY
-from runner.supervisor import reap as reaping
 from runner.supervisor.attempt.spec import log_file
+from runner.supervisor.lease import is_over
 from runner.supervisor.records import all_runs, find_run
 from runner.supervisor.state import find_attempt
 from runner.tasks.plan import Settings as AgentSettings
@@ -56,7 +56,7 @@ def status(
     else:
         now = time.time()
         out.print(live.draw(state, holds.now_held(grants, state.name, now), "", now))
-        if state.ended is None and reaping.is_over(settings.home, state.name):
+        if state.ended is None and is_over(settings.home, state.name):
             words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
             out.print(Text(words, "yellow"), soft_wrap=True)
 

@@ -34,7 +34,8 @@ from runner.settings import Settings
 from runner.supervisor import access, prepare, replaying
 from runner.supervisor.deadline import end_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
-from runner.supervisor.means import OwnedError, means
+from runner.supervisor.lease import OwnedError
+from runner.supervisor.means import means
 from runner.supervisor.night import Night
 from runner.supervisor.records import find_run, run_names
 from runner.supervisor.state import RunState, find_attempt

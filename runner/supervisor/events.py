@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
+from runner.supervisor.orders import Order
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
 
@@ -80,6 +81,17 @@ class Stopping(Happened):
     """A person asked that what runs be stopped and its work brought home."""
 
     kind: Literal["run.stopping"] = "run.stopping"
+
+
+class OrderHeeded(Happened):
+    """An order that another process gave to the run was heeded, or could not be."""
+
+    kind: Literal["run.order"] = "run.order"
+    seq: int
+    """Its number in the journal's list of orders; those before it are done with."""
+    order: Order
+    refused: Words = ""
+    """Why it could not be done; empty if it was."""
 
 
 class RunOver(Happened):
@@ -262,6 +274,7 @@ Event = Annotated[
     | ImageFailed
     | Draining
     | Stopping
+    | OrderHeeded
     | RunOver
     | WindowsChanged
     | RunEnded

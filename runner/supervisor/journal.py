@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.database import Database
-from runner.errors import UsageError
+from runner.database import Database, Value
+from runner.errors import HostError, UsageError
 from runner.supervisor.events import ADAPTER, Event, OfAttempt
+from runner.supervisor.orders import ORDER, Order
 
 _MIGRATIONS = (
     """
@@ -22,7 +23,38 @@ _MIGRATIONS = (
     );
     CREATE INDEX event_of_run ON event (run, seq);
     """,
+    """
+    CREATE TABLE lease (
+        run   TEXT PRIMARY KEY,
+        token INTEGER NOT NULL,
+        boot  TEXT NOT NULL,
+        beat  REAL NOT NULL
+    );
+    CREATE TABLE wanted (
+        seq  INTEGER PRIMARY KEY AUTOINCREMENT,
+        run  TEXT NOT NULL,
+        at   REAL NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX wanted_of_run ON wanted (run, seq);
+    """,
 )
+
+
+class LeaseLostError(HostError):
+    """Another process has taken a run over: what this one says of it counts no more."""
+
+
+@dataclass(frozen=True)
+class LeaseRow:
+    """Who works on a run: the holder of its highest token.
+
+    `boot` names the start of the machine in which `beat` counts: seconds of the clock that only goes forward.
+    """
+
+    token: int
+    boot: str
+    beat: float
 
 
 @dataclass(frozen=True)
@@ -55,16 +87,81 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, run: str, event: Event) -> Row:
+    def append(self, run: str, event: Event, token: int | None = None) -> Row:
         """Write one event durably.
 
+        Args:
+            run: Its run.
+            event: What happened.
+            token: Whose word it is; None where nobody else can be at work.
+
         Raises:
+            LeaseLostError: A later token was given out: nothing is written.
             HostError: It could not be written (a full disk, for example).
         """
         attempt = event.attempt if isinstance(event, OfAttempt) else None
         statement = "INSERT INTO event (run, attempt, kind, at, body) VALUES (?, ?, ?, ?, ?)"
         values = (run, attempt, event.kind, event.at, event.model_dump_json())
-        return Row(self._database.write(statement, values), run, event)
+        if token is None:
+            return Row(self._database.write(statement, values), run, event)
+        with self._database.transaction() as do:
+            if not do("SELECT 1 FROM lease WHERE run = ? AND token = ?", (run, token)):
+                raise LeaseLostError(
+                    f"another process took the run {run} over", cure=f"`corral status {run}` shows it"
+                )
+            do(statement, values)
+            ((seq,),) = do("SELECT last_insert_rowid()", ())
+        return Row(int(seq or 0), run, event)
+
+    # -- who works on a run
+
+    def lease(self, run: str) -> LeaseRow | None:
+        """Who works on a run, or did; None if nobody ever has."""
+        for row in self._database.rows("SELECT token, boot, beat FROM lease WHERE run = ?", (run,)):
+            return _lease(row)
+        return None
+
+    def claim(
+        self, run: str, boot: str, beat: float, take: Callable[[LeaseRow | None], int | None]
+    ) -> int | None:
+        """Become the one who works on a run.
+
+        Args:
+            run: The run.
+            boot: Which start of the machine this is.
+            beat: Now, by the clock of `LeaseRow.beat`.
+            take: Given who had it, the new token, which must be higher; or None, and nothing is changed.
+
+        Returns:
+            The token.
+        """
+        with self._database.transaction() as do:
+            rows = do("SELECT token, boot, beat FROM lease WHERE run = ?", (run,))
+            token = take(_lease(rows[0]) if rows else None)
+            if token is not None:
+                do("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", (run, token, boot, beat))
+        return token
+
+    def beat(self, run: str, token: int, boot: str, beat: float) -> bool:
+        """Say that the holder of a token lives; whether it holds the run still."""
+        with self._database.transaction() as do:
+            do("UPDATE lease SET boot = ?, beat = ? WHERE run = ? AND token = ?", (boot, beat, run, token))
+            return bool(do("SELECT 1 FROM lease WHERE run = ? AND token = ?", (run, token)))
+
+    # -- orders
+
+    def order(self, run: str, order: Order, at: float) -> int:
+        """Give an order to a run, durably; returns its number."""
+        statement = "INSERT INTO wanted (run, at, body) VALUES (?, ?, ?)"
+        return self._database.write(statement, (run, at, order.model_dump_json()))
+
+    def orders(self, run: str, after: int) -> Iterator[tuple[int, Order]]:
+        """The orders given to a run in order, from behind a number."""
+        query = "SELECT seq, body FROM wanted WHERE run = ? AND seq > ? ORDER BY seq"
+        for seq, body in self._database.rows(query, (run, after)):
+            yield int(seq or 0), ORDER.validate_json(str(body))
+
+    # -- reading
 
     def reserve(self) -> None:
         """Make sure of some room, so that what happens after the disk became full can still be told.
@@ -105,3 +202,8 @@ class Journal:
                 cure=f"the latest is {runs[-1]!r}; `corral status --all` lists them",
             )
         raise UsageError(f"{name!r} could be any of {', '.join(found)}", cure="write more of its name")
+
+
+def _lease(row: tuple[Value, ...]) -> LeaseRow:
+    token, boot, beat = row
+    return LeaseRow(int(token or 0), str(boot), float(beat or 0.0))

@@ -10,7 +10,6 @@ from pathlib import Path
 from runner.errors import EngineError, HostError
 from runner.gateway.client import Gateway
 from runner.git.base_store import BaseStore, base_store
-from runner.locks import try_locked
 from runner.sandbox.disks import WATCHED, Disks, LimitedDisks, WatchedDirectories
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import check_runtime
@@ -20,6 +19,7 @@ from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
 from runner.supervisor.attempt.spec import Rooms
+from runner.supervisor.lease import owned
 from runner.supervisor.night import Means
 from runner.supervisor.records import journal
 from runner.tasks.plan import Plan, Source
@@ -91,7 +91,8 @@ def means(
     """
     make_home(settings.home)
     with ExitStack() as stack:
-        stack.enter_context(_owned(settings.home, plan.run))  # whatever is made from here on bears its name
+        book = stack.enter_context(journal(settings))
+        lease = stack.enter_context(owned(book, settings.home, plan.run))  # what is made now bears its name
         engine = stack.enter_context(Engine(environment))
         facts = engine.facts()
         for task in plan.tasks:
@@ -104,7 +105,6 @@ def means(
         if needs_gateway(plan, settings):
             gateway = Gateway.ensure(settings.home, environment=environment)
             stack.callback(gateway.leave)
-        book = stack.enter_context(journal(settings))
         book.reserve()
         yield Means(
             rooms=Rooms(
@@ -118,24 +118,12 @@ def means(
                 owner=settings.box_uid + (facts.uid_base or 0),
             ),
             journal=book,
+            lease=lease,
             images=maker,
             accesses=lambda profile, key: accesses_for(profile, key, settings),
             jobs=jobs,
             weaker=weaker + has.weaker,
         )
-
-
-class OwnedError(HostError):
-    """Another process works on the run."""
-
-
-@contextmanager
-def _owned(home: Path, run: str) -> Iterator[None]:
-    """Own a run: no second process does, and our death frees it."""
-    with try_locked(home / "runs" / run / "lock", patience=1) as ours:
-        if not ours:
-            raise OwnedError(f"another process is working on the run {run}", cure=f"corral status {run}")
-        yield
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,15 @@ from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor import orders
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
-from runner.supervisor.journal import Journal, Row
+from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
+from runner.supervisor.orders import Order
 from runner.supervisor.schedule import Decision, decide, finished, images_of
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
@@ -60,6 +63,7 @@ class Means:
 
     rooms: Rooms
     journal: Journal
+    lease: Lease
     images: ImageMaker
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
@@ -110,7 +114,7 @@ class Night:
         )
         if plan.run in self._means.journal.runs():
             raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
-        row = self._means.journal.append(plan.run, started)
+        row = self._means.journal.append(plan.run, started, self._means.lease.token)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -147,6 +151,9 @@ class Night:
         try:
             with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
                 self._loop(lookout)
+        except LeaseLostError:
+            self._deaf.set()  # what runs is another's now: nothing of it is touched any more
+            raise
         except BaseException:
             self._stop_everything()
             raise
@@ -157,6 +164,7 @@ class Night:
     def _loop(self, lookout: Lookout) -> None:
         while True:
             self._heed_interruptions()
+            self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
             for decision in decide(self._state, self._means.jobs):
@@ -182,6 +190,21 @@ class Night:
         if self._interruptions >= 2 and not self._state.stopping:
             self._note(e.Stopping(at=time.time()))
             self._orders.stop.set()
+
+    def _heed_orders(self) -> None:
+        """Do what other processes ordered since the last time, and note that it was done, or why not."""
+        for seq, order in list(self._means.journal.orders(self._state.name, self._state.heeded)):
+            refused = self._obey(order)
+            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=refused))
+
+    def _obey(self, order: Order) -> str:
+        """Do what is ordered; returns why it can't be done, in words, or nothing."""
+        match order:
+            case orders.Drain():
+                self._interruptions = max(self._interruptions, 1)
+            case orders.Stop():
+                self._interruptions = 2
+        return ""
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:
@@ -214,9 +237,12 @@ class Night:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
         passing = isinstance(event, e.PASSING)
-        row = Row(0, run, event) if passing else self._means.journal.append(run, event)
+        row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
         self._show(row)
+
+    def _append(self, event: e.Event) -> Row:
+        return self._means.journal.append(self._state.name, event, self._means.lease.token)
 
     def _show(self, row: Row) -> None:
         """Tell the watcher; one that can't be told any more (its pipe is closed) doesn't end the night."""

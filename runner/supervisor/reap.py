@@ -15,12 +15,13 @@ from pydantic import JsonValue
 
 from runner import names
 from runner.gateway.client import Gateway
-from runner.locks import locked, try_locked
+from runner.locks import locked
 from runner.sandbox import workspace
 from runner.sandbox.disks import half_proved
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.standing import StandingError
 from runner.sandbox.workspace import Workspace
+from runner.supervisor.lease import is_over
 from runner.supervisor.means import Stewards
 
 
@@ -177,14 +178,3 @@ def _revoke(home: Path, grants: tuple[Path, ...]) -> None:
     for place in grants:
         gateway.revoke(place.name)
     gateway.leave()
-
-
-def is_over(home: Path, run: str) -> bool:
-    """Whether no living process works on a run."""
-    if not names.is_id(run):
-        return True
-    lock = home / "runs" / run / "lock"
-    if not lock.exists():  # and none is made: whoever only looks changes nothing
-        return True
-    with try_locked(lock) as ours:
-        return ours

@@ -83,6 +83,8 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    heeded: int = 0
+    """The number of the last order that was heeded."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -208,18 +210,24 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.ImageFailed():
             broken = {**state.broken_images, (event.source, event.cli): event.reason}
             return replace(state, broken_images=broken)
-        case e.Draining():
-            return replace(state, draining=True)
-        case e.Stopping():
-            return replace(state, draining=True, stopping=True)
+        case e.Draining() | e.Stopping():
+            stopping = state.stopping or isinstance(event, e.Stopping)
+            return replace(state, draining=True, stopping=stopping)
         case e.RunOver():
             return replace(state, over=True)
         case e.WindowsChanged():
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
+        case e.OrderHeeded():
+            return _ordered(state, event)
         case _:
             return state
+
+
+def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
+    """The state after an order: what it leads to, other events tell."""
+    return replace(state, heeded=event.seq)
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:

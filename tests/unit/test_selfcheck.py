@@ -151,7 +151,8 @@ def test_promises_have_names_of_their_own_and_all_rules_belong_to_one() -> None:
 def told(monkeypatch: pytest.MonkeyPatch, *found: Finding) -> Means:
     """Means on a host of which a probe says this."""
     monkeypatch.setattr(quick, "probe", lambda *_: found)
-    return Means(cast(Any, None), cast(Any, None), cast(Any, None), cast(Any, None), 1, ("slow disk",))
+    no = cast(Any, None)
+    return Means(no, no, no, no, no, 1, ("slow disk",))
 
 
 BROKEN = Finding("network", "broken", "it has the network interfaces eth0", "look at the engine")
