@@ -143,6 +143,25 @@ class Engine:
         """Send a signal to the main process; a container that isn't running is left as it is."""
         self._unless_gone(lambda: self._api.kill(container, signal), "kill a container", also=(409,))
 
+    def pause(self, container: str) -> None:
+        """Freeze all processes of a container: they keep their memory, and get no CPU until `unpause`.
+
+        One that is frozen already, does not run any more, or is gone is left as it is.
+
+        Raises:
+            EngineError: It could not be frozen, and may go on running.
+        """
+        self._unless_gone(lambda: self._api.pause(container), "pause a container", also=(409,))
+
+    def unpause(self, container: str) -> None:
+        """Let a frozen container go on; one that is not frozen, or is gone, is left as it is.
+
+        Raises:
+            EngineError: It could not be thawed, and may be frozen still.
+        """
+        if (state := self.inspect(container)) is not None and state.status == "paused":
+            self._unless_gone(lambda: self._api.unpause(container), "unpause a container", also=(409,))
+
     def remove(self, container: str) -> None:
         """Kill and remove a container with its anonymous volumes; one that is gone already is fine."""
         self._unless_gone(

@@ -34,7 +34,7 @@ from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
-from runner.supervisor.schedule import Decision, decide, finished, images_of
+from runner.supervisor.schedule import Agenda, Decision, images_of
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
@@ -162,15 +162,18 @@ class Night:
         return self._state
 
     def _loop(self, lookout: Lookout) -> None:
+        agenda = Agenda(self._state)
         while True:
             self._heed_interruptions()
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
-            for decision in decide(self._state, self._means.jobs):
+            agenda.follow(self._state)
+            for decision in agenda.due(self._means.jobs):
                 self._carry_out(decision)
+            agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
-            if not self._threads and self._happened.empty() and finished(self._state):
+            if not self._threads and self._happened.empty() and agenda.finished:
                 break
             with contextlib.suppress(queue.Empty):
                 event, noted = self._happened.get(timeout=TICK)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from heapq import heappop, heappush
+from itertools import takewhile
 from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
 from runner.supervisor.deadline import at
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
@@ -17,7 +21,11 @@ NOT_BEFORE_END = "the run's end came before it started"
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
+_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in {"attempts", "spent"})
+"""What is known of a run and concerns all of its attempts."""
+
 Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
+_CLOSED = {"final", "held"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,105 @@ class Decision:
     """When it is known to wait no longer, in seconds since the epoch."""
 
 
+class Agenda:
+    """Where every attempt of a run stands, kept up to date as the run goes on.
+
+    What an attempt may do depends on itself, on those that it needs, and on what holds for the whole run;
+    only where one of these changed is it judged anew (`follow`). So an event of one attempt of 10,000 costs
+    about as much as one of ten. It decides nothing that `decide` would not, which is made of it.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._begin()
+
+    def follow(self, state: RunState) -> None:
+        """Take in how the run stands now."""
+        before, self._state = self._state, state
+        if state.plan is not before.plan:
+            self._begin()
+            return
+        if any(getattr(state, name) is not getattr(before, name) for name in _OF_THE_RUN):
+            self._judge(range(len(self._decisions)))
+            return
+        self._judge(self._concerned(before))
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing lives and nothing will be started any more."""
+        return self._open == 0
+
+    def due(self, jobs: int) -> list[Decision]:
+        """What is to be done now: what can never start, to be ended, and what is to be started.
+
+        Args:
+            jobs: How many attempts may live at once.
+        """
+        failing = [self._decisions[place] for place in sorted(self._failing)]
+        return failing + list(takewhile(_starts, _allot(self._state, self._ready_ones(), jobs)))
+
+    def all(self, jobs: int) -> list[Decision]:
+        """Where every attempt stands, in plan order, as `decide`."""
+        allotted = {one.key: one for one in _allot(self._state, self._ready_ones(), jobs)}
+        return [allotted.get(one.key, one) for one in self._decisions]
+
+    def _begin(self) -> None:
+        plan = self._state.plan
+        self._places = {planned.key: place for place, planned in enumerate(plan.attempts)}
+        self._followers: dict[AttemptKey, list[int]] = {}
+        for place, planned in enumerate(plan.attempts):
+            for key in _needed(planned):
+                self._followers.setdefault(key, []).append(place)
+        self._decisions: list[Decision] = [Decision(planned.key, "final") for planned in plan.attempts]
+        self._ready: list[tuple[int, int]] = []  # (rank, place), sorted
+        self._failing: set[int] = set()
+        self._held: set[AttemptKey] = set()
+        self._open = 0
+        self._judge(range(len(plan.attempts)))
+
+    def _ready_ones(self) -> Iterator[Decision]:
+        """Those that could start, in the order in which free places go to them."""
+        return (self._decisions[place] for _, place in self._ready)
+
+    def _concerned(self, before: RunState) -> Iterator[int]:
+        """The places of the attempts for which something changed in another attempt, or in a budget."""
+        for key in self._state.attempts.changed_since(before.attempts):
+            yield from (self._places[key], *self._followers.get(key, ())) if key in self._places else ()
+        for whose, name in self._state.spent - before.spent:
+            if whose != "task":
+                yield from range(len(self._decisions))
+            yield from (self._places[key] for key in self._state.attempts.firsts_of(name))
+
+    def _judge(self, places: Iterable[int]) -> None:
+        """Judge these anew, and what needs them where that changes something for it."""
+        waiting = sorted(set(places))
+        queued = set(waiting)
+        while waiting:  # what an attempt needs stands before it, so that each is judged once
+            place = heappop(waiting)
+            planned = self._state.plan.attempts[place]
+            was_held = planned.key in self._held
+            self._settle(place, _decide_one(self._state, planned, self._held))
+            if was_held != (planned.key in self._held):
+                for follower in self._followers.get(planned.key, ()):
+                    if follower > place and follower not in queued:
+                        queued.add(follower)
+                        heappush(waiting, follower)
+
+    def _settle(self, place: int, decision: Decision) -> None:
+        """Put a decision in the place of the one before."""
+        before, self._decisions[place] = self._decisions[place], decision
+        entry = (RANKS[self._state.plan.task(decision.key.task).priority], place)
+        if before.standing == "start":
+            del self._ready[bisect_left(self._ready, entry)]
+        if decision.standing == "start":
+            insort(self._ready, entry)
+        self._failing.discard(place)
+        if decision.standing == "fail":
+            self._failing.add(place)
+        (self._held.add if decision.standing == "held" else self._held.discard)(decision.key.first)
+        self._open += (decision.standing not in _CLOSED) - (before.standing not in _CLOSED)
+
+
 def decide(state: RunState, jobs: int) -> list[Decision]:
     """Where every attempt of a run stands, in plan order; free places go to the higher priority first.
 
@@ -40,26 +147,12 @@ def decide(state: RunState, jobs: int) -> list[Decision]:
         state: The run.
         jobs: How many attempts may live at once.
     """
-    alive = sum(1 for attempt in state.attempts.values() if attempt.phase not in {"queued", "final"})
-    decisions: list[Decision] = []
-    held: set[AttemptKey] = set()
-    for planned in state.plan.attempts:  # what an attempt needs stands before it
-        decision = _decide_one(state, planned, state.tries(planned.key)[-1], held)
-        if decision.standing == "held":
-            held.add(planned.key)
-        decisions.append(decision)
-    ready = [decision.key for decision in decisions if decision.standing == "start"]
-    ready.sort(key=lambda key: RANKS[state.plan.task(key.task).priority])
-    crowded = set(ready[max(0, jobs - alive) :])
-    return [
-        Decision(one.key, "wait", "for a free place (--jobs)") if one.key in crowded else one
-        for one in decisions
-    ]
+    return Agenda(state).all(jobs)
 
 
 def finished(state: RunState) -> bool:
     """Whether nothing lives and nothing will be started any more."""
-    return all(decision.standing in {"final", "held"} for decision in decide(state, jobs=0))
+    return Agenda(state).finished
 
 
 def images_of(plan: Plan) -> list[tuple[int, str | None]]:
@@ -70,9 +163,26 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
     return list(dict.fromkeys(needs))
 
 
-def _decide_one(
-    state: RunState, planned: PlannedAttempt, attempt: AttemptState, held: set[AttemptKey]
-) -> Decision:
+def _allot(state: RunState, ready: Iterable[Decision], jobs: int) -> Iterator[Decision]:
+    """Which of those that could start do, in the order in which places go to them; why the rest waits."""
+    free = jobs - len(state.attempts.living)
+    for place, one in enumerate(ready):
+        yield one if place < free else Decision(one.key, "wait", "for a free place (--jobs)")
+
+
+def _starts(decision: Decision) -> bool:
+    return decision.standing == "start"
+
+
+def _needed(planned: PlannedAttempt) -> Iterable[AttemptKey]:
+    """The attempts that say something about this one: where one of them changes, it is judged anew."""
+    texts = (text for group in (*planned.after, planned.start) for text in group)
+    return dict.fromkeys(AttemptKey.parse(text) for text in texts)
+
+
+def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> Decision:
+    """Where an attempt stands, free places aside. It reads of `state` what `Agenda` watches, and no clock."""
+    attempt = state.tries(planned.key)[-1]
     key = attempt.key
     if attempt.phase != "queued":
         return Decision(key, "final" if attempt.phase == "final" else "busy")

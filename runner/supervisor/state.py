@@ -10,6 +10,7 @@ from runner.errors import CorralError, UsageError
 from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
@@ -70,7 +71,7 @@ class RunState:
     jobs: int
     started: float
     weaker: tuple[str, ...] = ()
-    attempts: dict[AttemptKey, AttemptState] = field(default_factory=dict)
+    attempts: Attempts[AttemptState] = field(default_factory=Attempts)
     images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     earlier_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     """Those that an earlier process prepared; what it began goes on with them."""
@@ -85,6 +86,8 @@ class RunState:
     """Which profiles wait for a window of their provider's."""
     heeded: int = 0
     """The number of the last order that was heeded."""
+    spent: frozenset[tuple[Spent, str]] = frozenset()
+    """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
     ended: float | None = None
     exit_code: int | None = None
 
@@ -92,14 +95,9 @@ class RunState:
         """The planned attempt that a try belongs to."""
         return next(p for p in self.plan.attempts if p.key == key.first)
 
-    def tries(self, key: AttemptKey) -> list[AttemptState]:
+    def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
-        tries = []
-        following = key.first
-        while following in self.attempts:
-            tries.append(self.attempts[following])
-            following = following.retried()
-        return tries
+        return self.attempts.tries(key)
 
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
@@ -108,13 +106,9 @@ class RunState:
 
     def spent_for(self, key: AttemptKey) -> Spent | None:
         """Whose budget, if any, leaves an attempt that asks a model nothing to spend, as another one saw."""
-        if not self.plan.profile(key.profile).asks_a_model:
+        if not self.spent or not self.plan.profile(key.profile).asks_a_model:
             return None
-        for other in self.attempts.values():
-            shared = {"task": other.key.task == key.task, "profile": other.key.profile == key.profile}
-            if shared.get(other.spent, other.spent in {"run", "day"}):
-                return other.spent
-        return None
+        return next((whose for whose, name in _budgets(key) if (whose, name) in self.spent), None)
 
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
@@ -122,7 +116,12 @@ class RunState:
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it."""
-        return any(self.serves(attempt) for key, attempt in self.attempts.items() if key.task == task)
+        return any(self.serves(attempt) for attempt in self.attempts.of_task(task))
+
+
+def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
+    """The budgets that an attempt shares with others."""
+    return (("task", key.task), ("profile", key.profile), ("run", ""), ("day", ""))
 
 
 SHOWN = 8
@@ -178,7 +177,7 @@ def begin(run: str, event: e.Event) -> RunState:
     """The state after the first event of a run."""
     if not isinstance(event, e.RunStarted):
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
-    attempts = {planned.key: AttemptState(planned.key) for planned in event.plan.attempts}
+    attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
         run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
     )
@@ -232,11 +231,14 @@ def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
-    before = state.attempts.get(key, AttemptState(key))
-    changed = {key: _after(before, event)}
+    after = _after(state.attempts.get(key) or AttemptState(key), event)
+    changed = [after]
     if isinstance(event, e.AttemptFinal) and event.again:
-        changed[key.retried()] = AttemptState(key.retried())
-    return replace(state, attempts={**state.attempts, **changed})
+        changed.append(AttemptState(key.retried()))
+    spent = state.spent
+    if after.spent:
+        spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
+    return replace(state, attempts=state.attempts.updated(*changed), spent=spent)
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:

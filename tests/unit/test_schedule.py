@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.night import exit_code, still_ahead
-from runner.supervisor.schedule import decide, finished
+from runner.supervisor.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import PlannedAttempt
 from tests.unit.makers import BASE, after, life, make_plan, started
@@ -153,10 +153,15 @@ def test_every_attempt_ends_once_or_is_held(
     """Whatever the verdicts: no more live than there are places, needs are kept, and it comes to an end."""
     state = started(make_plan(*attempts), jobs)
     living: list[AttemptKey] = []
+    agenda = Agenda(state)
     for _ in range(200):
         state = after(state, data.draw(st.sampled_from([e.WindowsChanged(at=1), shut("p"), shut("p")])))
         if not living:  # whatever it waited for, a window opens at last
             state = after(state, e.WindowsChanged(at=1))
+        agenda.follow(state)
+        assert agenda.all(jobs) == decide(state, jobs), "what it remembers is what it would decide anew"
+        assert [d for d in agenda.all(jobs) if d.standing in {"start", "fail"}] == agenda.due(jobs)
+        assert agenda.finished == finished(state)
         for decision in decide(state, jobs):
             if decision.standing == "start":
                 assert state.shut_for(decision.key.profile) is None

@@ -18,6 +18,7 @@ from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.state import RunState, begin
+from runner.supervisor.tries import Attempts
 from tests.unit.test_selfcheck import CAPTURED
 
 ATTACKS = ("host-execution", "tree-policy", "memory", "output", "credentials")
@@ -54,13 +55,11 @@ def ended(stakes: Stakes) -> RunState:
     closed.git(stakes.repo, "fast-import", "--quiet", stdin=stream.encode())
     commit = closed.git(stakes.repo, "rev-parse", "work").decode().strip()
     state = begin(RUN, e.RunStarted(at=1, plan=make_plan(stakes), jobs=1))
-    attempts = {
-        key: replace(
-            attempt, base=stakes.base, commit=commit, ended="oom" if key.task == "memory" else "exited"
-        )
+    attempts = (
+        replace(attempt, base=stakes.base, commit=commit, ended="oom" if key.task == "memory" else "exited")
         for key, attempt in state.attempts.items()
-    }
-    return replace(state, attempts=attempts)
+    )
+    return replace(state, attempts=Attempts(attempts))
 
 
 def broken(stakes: Stakes, state: RunState | None = None) -> dict[str, tuple[str, ...]]:
@@ -94,7 +93,7 @@ def test_a_marker_on_the_host_is_an_execution(stakes: Stakes) -> None:
 
 def test_work_that_a_filter_changed_is_seen(stakes: Stakes) -> None:
     state = ended(stakes)
-    same = {key: replace(attempt, commit=stakes.base) for key, attempt in state.attempts.items()}
+    same = Attempts(replace(attempt, commit=stakes.base) for attempt in state.attempts.values())
     changed = broken(stakes, replace(state, attempts=same))
     assert changed == {"host-execution": ("a filter of the box changed what came home",)}
 
@@ -108,7 +107,7 @@ def test_a_bomb_in_the_repository_is_seen(stakes: Stakes) -> None:
 
 def test_a_box_that_outlived_its_memory_is_seen(stakes: Stakes) -> None:
     state = ended(stakes)
-    outlived = {key: replace(attempt, ended="exited") for key, attempt in state.attempts.items()}
+    outlived = Attempts(replace(attempt, ended="exited") for attempt in state.attempts.values())
     assert list(broken(stakes, replace(state, attempts=outlived))) == ["memory"]
 
 
