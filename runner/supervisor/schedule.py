@@ -11,8 +11,10 @@ from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
+from runner.supervisor import routing
 from runner.supervisor.deadline import at
 from runner.supervisor.state import RunState
+from runner.tasks.leases import Leases
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
@@ -21,22 +23,27 @@ NOT_BEFORE_END = "the run's end came before it started"
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in {"attempts", "spent"})
+_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in {"attempts", "spent", "width"})
 """What is known of a run and concerns all of its attempts."""
 
-Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
+Standing = Literal["start", "wait", "fail", "skip", "held", "busy", "final"]
 _CLOSED = {"final", "held"}
+_ENDING = {"fail", "skip"}
+
+CROWDED = "for a free place (--jobs)"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Where an attempt stands: to be started now, waiting (why), unable to start (why), held, or done."""
+    """Where an attempt stands: to start now, waiting (why), unable to, not wanted (why), held, or done."""
 
     key: AttemptKey
     standing: Standing
     why: str = ""
     base: str | None = None
-    """The commit it starts from, if it is to be started."""
+    """The commit it starts from, if it is to be started, or would start from, if it is not wanted."""
+    passes: bool = False
+    """Of one that is not wanted: whether what needs it goes on without it."""
     until: float | None = None
     """When it is known to wait no longer, in seconds since the epoch."""
 
@@ -70,13 +77,15 @@ class Agenda:
         return self._open == 0
 
     def due(self, jobs: int) -> list[Decision]:
-        """What is to be done now: what can never start, to be ended, and what is to be started.
+        """What is to be done now: what can't start or is not wanted, to be ended, and what is to be started.
 
         Args:
             jobs: How many attempts may live at once.
         """
-        failing = [self._decisions[place] for place in sorted(self._failing)]
-        return failing + list(takewhile(_starts, _allot(self._state, self._ready_ones(), jobs)))
+        ending = [self._decisions[place] for place in sorted(self._ending)]
+        allotted = _allot(self._state, self._ready_ones(), jobs)
+        given = takewhile(lambda one: one.why != CROWDED, allotted)  # behind those nothing is looked at
+        return ending + [one for one in given if one.standing == "start"]
 
     def all(self, jobs: int) -> list[Decision]:
         """Where every attempt stands, in plan order, as `decide`."""
@@ -92,7 +101,7 @@ class Agenda:
                 self._followers.setdefault(key, []).append(place)
         self._decisions: list[Decision] = [Decision(planned.key, "final") for planned in plan.attempts]
         self._ready: list[tuple[int, int]] = []  # (rank, place), sorted
-        self._failing: set[int] = set()
+        self._ending: set[int] = set()
         self._held: set[AttemptKey] = set()
         self._open = 0
         self._judge(range(len(plan.attempts)))
@@ -133,9 +142,7 @@ class Agenda:
             del self._ready[bisect_left(self._ready, entry)]
         if decision.standing == "start":
             insort(self._ready, entry)
-        self._failing.discard(place)
-        if decision.standing == "fail":
-            self._failing.add(place)
+        (self._ending.add if decision.standing in _ENDING else self._ending.discard)(place)
         (self._held.add if decision.standing == "held" else self._held.discard)(decision.key.first)
         self._open += (decision.standing not in _CLOSED) - (before.standing not in _CLOSED)
 
@@ -164,19 +171,37 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
 
 
 def _allot(state: RunState, ready: Iterable[Decision], jobs: int) -> Iterator[Decision]:
-    """Which of those that could start do, in the order in which places go to them; why the rest waits."""
-    free = jobs - len(state.attempts.living)
-    for place, one in enumerate(ready):
-        yield one if place < free else Decision(one.key, "wait", "for a free place (--jobs)")
+    """Which of those that could start do, in the order in which places go to them; why the rest waits.
+
+    A place goes to the first whose `paths` nobody else works on.
+    """
+    bearable = min(jobs, state.width) if state.plan.mode == "adaptive" else jobs
+    free = bearable - len(state.attempts.living)
+    leases = Leases()
+    for key in state.attempts.living:
+        leases.take(*_paths(state, key), key.task)
+    for one in ready:
+        taken = leases.conflict(*_paths(state, one.key), one.key.task) if free > 0 else None
+        if free <= 0:
+            yield Decision(one.key, "wait", CROWDED)
+        elif taken is not None:
+            yield Decision(one.key, "wait", f"for {taken[0]}, on which {taken[1]} works")
+        else:
+            free -= 1
+            leases.take(*_paths(state, one.key), one.key.task)
+            yield one
 
 
-def _starts(decision: Decision) -> bool:
-    return decision.standing == "start"
+def _paths(state: RunState, key: AttemptKey) -> tuple[str, tuple[str, ...]]:
+    """The repository that an attempt works on, and the paths in it that are its task's alone."""
+    task = state.plan.task(key.task)
+    return state.plan.sources[task.source].git_dir, task.paths
 
 
 def _needed(planned: PlannedAttempt) -> Iterable[AttemptKey]:
     """The attempts that say something about this one: where one of them changes, it is judged anew."""
-    texts = (text for group in (*planned.after, planned.start) for text in group)
+    groups = (*planned.after, planned.start, planned.settled, planned.previous)
+    texts = (text for group in groups for text in group)
     return dict.fromkeys(AttemptKey.parse(text) for text in texts)
 
 
@@ -186,6 +211,9 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
     key = attempt.key
     if attempt.phase != "queued":
         return Decision(key, "final" if attempt.phase == "final" else "busy")
+    stopping = state.draining or state.over
+    if not stopping and (before := routing.earlier(state, planned, held)) is not None:
+        return Decision(key, "wait", f"for {before}, which comes before it")
     if why := _never(state, key):
         return Decision(key, "held", why)
     needs = _needs(state, planned, held)
@@ -193,16 +221,34 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
     if needs.open:
         return Decision(key, "wait", f"for {needs.open}")
+    route = routing.route(state, planned, held, needs.base)
+    if route.failed or route.open:
+        failed = f"it asks about {route.failed}, which was not done"
+        return Decision(
+            key, "held" if route.failed else "wait", failed if route.failed else f"for {route.open}"
+        )
+    if route.skip:
+        return Decision(key, "skip", route.skip, base=route.base, passes=route.passes)
+    return _prepared(state, key, route.base)
+
+
+def _prepared(state: RunState, key: AttemptKey, base: str | None) -> Decision:
+    """Where an attempt stands that may start as far as others are concerned."""
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
     if image not in state.images:
         return Decision(key, "wait", "for its image")
+    if state.plan.task(key.task).for_each is not None:
+        why = state.not_expanded.get(key.task)
+        return (
+            Decision(key, "wait", "for its items (`for_each`)") if why is None else Decision(key, "fail", why)
+        )
     if (shut := state.shut_for(key.profile)) is not None:
         return Decision(
             key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
         )
-    return Decision(key, "start", base=needs.base)
+    return Decision(key, "start", base=base)
 
 
 def _never(state: RunState, key: AttemptKey) -> str:
@@ -231,7 +277,7 @@ def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _
         found = _first_served(state, group, held)
         if found.failed or found.open:
             return found
-    if not planned.start:
+    if not planned.start or planned.start[0] in planned.settled:
         return _Needs(base=state.plan.sources[state.plan.task(planned.task).source].base)
     return _first_served(state, planned.start, held)
 
@@ -246,4 +292,4 @@ def _first_served(state: RunState, candidates: tuple[str, ...], held: set[Attemp
             return _Needs(base=winner.commit or winner.base)
         if tries[-1].phase != "final" and key not in held:
             return _Needs(open=text)
-    return _Needs(failed=AttemptKey.parse(candidates[0]).task)
+    return _Needs(failed=AttemptKey.parse(candidates[0]).task if candidates else "a task without items")

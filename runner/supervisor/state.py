@@ -13,7 +13,9 @@ from runner.supervisor import events as e
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
+from runner.tasks.fanout import expand, waiting
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
+from runner.tasks.when import SKIPPED
 
 Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
 
@@ -60,6 +62,8 @@ class AttemptState:
     replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
+    passes: bool = False
+    """Of one that was skipped: whether what needs it goes on from its `base`."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,16 @@ class RunState:
     """The number of the last order that was heeded."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
+    not_expanded: dict[str, str] = field(default_factory=dict)
+    """Tasks of which this process could not find out the items, and why."""
+    width: int = 1
+    """How many attempts an adaptive run bears at once, by what came of those before."""
     ended: float | None = None
     exit_code: int | None = None
 
     def planned(self, key: AttemptKey) -> PlannedAttempt:
         """The planned attempt that a try belongs to."""
-        return next(p for p in self.plan.attempts if p.key == key.first)
+        return self.plan.attempt(str(key.first))
 
     def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
@@ -101,6 +109,8 @@ class RunState:
 
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
+        if attempt.verdict == SKIPPED:
+            return attempt.passes
         may_be_empty = self.plan.task(attempt.key.task).may_be_empty
         return attempt.verdict is not None and served(attempt.verdict, may_be_empty=may_be_empty)
 
@@ -115,8 +125,10 @@ class RunState:
         return next((shut for shut in self.shut if shut.profile == profile), None)
 
     def task_served(self, task: str) -> bool:
-        """Whether some attempt of the task served it."""
-        return any(self.serves(attempt) for attempt in self.attempts.of_task(task))
+        """Whether some attempt of the task served it, or it was not wanted."""
+        return any(
+            self.serves(attempt) or attempt.verdict == SKIPPED for attempt in self.attempts.of_task(task)
+        )
 
 
 def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
@@ -201,6 +213,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 ended=None,
                 exit_code=None,
                 broken_images={},
+                not_expanded={},
                 images={},
                 earlier_images={**state.earlier_images, **state.images},
             )
@@ -221,12 +234,35 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.OrderHeeded():
             return _ordered(state, event)
         case _:
-            return state
+            return _task_event(state, event)
 
 
 def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
     """The state after an order: what it leads to, other events tell."""
     return replace(state, heeded=event.seq)
+
+
+def _task_event(state: RunState, event: e.Event) -> RunState:
+    """The state once a task's items are known, or can't be; told twice, they change nothing."""
+    if isinstance(event, e.TaskNotExpanded):
+        return replace(state, not_expanded={**state.not_expanded, event.task: event.reason})
+    if not isinstance(event, e.TaskExpanded):
+        return state
+    if event.task not in {task.id for task in waiting(state.plan)}:
+        return state
+    plan = expand(state.plan, event.task, event.items)
+    known = (state.tries(planned.key) or (AttemptState(planned.key),) for planned in plan.attempts)
+    return replace(state, plan=plan, attempts=Attempts(attempt for tries in known for attempt in tries))
+
+
+def _width(state: RunState, attempt: AttemptState) -> int:
+    """How many attempts an adaptive run bears: one more for each that served, half for each that did not.
+
+    So TCP finds out how much a path bears (additive increase, multiplicative decrease: RFC 5681).
+    """
+    if state.plan.mode != "adaptive" or attempt.phase != "final" or attempt.verdict in {"cancelled", SKIPPED}:
+        return state.width
+    return min(state.width + 1, state.jobs) if state.serves(attempt) else max(1, state.width // 2)
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
@@ -238,7 +274,8 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     spent = state.spent
     if after.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
-    return replace(state, attempts=state.attempts.updated(*changed), spent=spent)
+    width = _width(state, after) if isinstance(event, e.AttemptFinal) else state.width
+    return replace(state, attempts=state.attempts.updated(*changed), spent=spent, width=width)
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
@@ -277,6 +314,18 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 reason=before.reason or event.reason,
                 again=event.again,
                 finished=event.at,
+            )
+        case e.AttemptSkipped():
+            return AttemptState(
+                before.key,
+                "final",
+                base=event.base,
+                finished=event.at,
+                work="none",
+                check="not-run",
+                verdict=SKIPPED,
+                reason=event.reason,
+                passes=event.passes,
             )
         case _:
             return before

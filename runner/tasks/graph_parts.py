@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from runner.tasks import items, when
 from runner.tasks.fields import Command, Distinct, RefusedError, TreePath
+from runner.tasks.items import MOST, ItemError, plain
 from runner.tasks.part import Part
 from runner.tasks.plan import Mode as Mode  # noqa: PLC0414 - found here with its neighbours
 from runner.tasks.plan import Passing as Passing  # noqa: PLC0414 - as above
 from runner.tasks.source import shown
+from runner.tasks.when import WhenError, parse
 
 FanIn = Literal["all", "any"]
 Outside = Literal["flag", "refuse"]
@@ -19,8 +20,8 @@ Outside = Literal["flag", "refuse"]
 
 def _item(text: str) -> str:
     try:
-        return items.plain(text)
-    except items.ItemError as error:
+        return plain(text)
+    except ItemError as error:
         raise RefusedError(str(error), "write each item as one line of plain text") from error
 
 
@@ -41,8 +42,8 @@ def _glob(text: str) -> str:
 
 def _expression(text: str) -> str:
     try:
-        when.parse(text)
-    except when.WhenError as error:
+        parse(text)
+    except WhenError as error:
         raise RefusedError(str(error), error.cure) from error
     return text
 
@@ -79,7 +80,7 @@ class ForEachPart(Part):
         json_schema_extra={"oneOf": [{"required": [key]} for key in ("items", "files", "command")]}
     )
 
-    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=items.MOST), Distinct] | None = None
+    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=MOST), Distinct] | None = None
     """The items themselves; `for_each: [one, other]` says the same."""
     files: Globs | None = None
     """Patterns of files of the base commit, like `src/**/*.py`; one that begins with `!` leaves files out."""

@@ -334,12 +334,20 @@ class Plan(Value):
         return {task.id: task for task in self.tasks}
 
     @cached_property
+    def _attempts(self) -> dict[str, PlannedAttempt]:
+        return {str(planned.key): planned for planned in self.attempts}
+
+    @cached_property
     def _profiles(self) -> dict[str, Profile]:
         return {profile.name: profile for profile in self.profiles}
 
     def task(self, task_id: str) -> Task:
         """The task of that id."""
         return self._tasks[task_id]
+
+    def attempt(self, name: str) -> PlannedAttempt:
+        """The attempt of that name, at its first try."""
+        return self._attempts[name]
 
     def profile(self, name: str) -> Profile:
         """The profile of that name."""

@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal
 
-SKIPPED = "skipped"
+SKIPPED: Literal["skipped"] = "skipped"
 
 WORDS: dict[str, tuple[str, ...]] = {
     "verdict": (
@@ -53,7 +53,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 _TOKEN = re.compile(
-    r"\s*(?:(?P<name>[A-Za-z0-9_][A-Za-z0-9._-]*)|(?P<text>'[^']*'|\"[^\"]*\")|(?P<sign>==|!=|<=|>=|<|>|[(),]))"
+    r"\s*(?:(?P<name>[A-Za-z0-9_][A-Za-z0-9._-]*)|(?P<text>'[^']*'|\"[^\"]*\")|(?P<sign>==|!=|<=|>=|[<>=(),]))"
 )
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 _KEYWORDS = frozenset({"and", "or", "not", "in"})
