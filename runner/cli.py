@@ -13,7 +13,7 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import host, looking, planning, running
+from runner.commands import attending, host, looking, planning, running
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -35,6 +35,9 @@ app.command()(planning.plan)
 app.command()(running.run)
 app.command()(running.resume)
 app.command()(running.replay)
+app.command()(attending.attach)
+app.command()(attending.wait)
+app.command()(attending.stop)
 app.command()(looking.status)
 app.command("logs")(looking.show_logs)
 app.command()(looking.show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Annotated
@@ -24,14 +24,16 @@ from runner.commands.words import (
     UntilOption,
     err,
     out,
-    print_row,
+    print_json,
+    watcher,
 )
 from runner.errors import UsageError
 from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
-from runner.supervisor import access, prepare, replaying
+from runner.supervisor import access, detached, prepare, replaying
+from runner.supervisor import events as e
 from runner.supervisor.deadline import end_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.lease import OwnedError
@@ -40,17 +42,21 @@ from runner.supervisor.night import Night
 from runner.supervisor.records import find_run, run_names
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
-from runner.views import live, report
+from runner.views import report
 
 
 def run(
     file: FileArgument,
+    *,
     jobs: JobsOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
     until: UntilOption = None,
     lasts: ForOption = None,
     record: Annotated[
         bool, typer.Option("--record", help="Record what agents and models say, for `corral replay`.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return at once; the run outlives the terminal.")
     ] = False,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
@@ -68,9 +74,11 @@ def run(
         err.print(Text(words, "yellow"), soft_wrap=True)
     while True:
         try:
-            code = _work(
-                made, settings, expected, accepted, as_json, partial(Night.start, plan=made, until=end)
-            )
+            if detach:
+                code = _detach(made, settings, expected, end, accept_weaker or (), as_json)
+            else:
+                begin = partial(Night.start, plan=made, until=end)
+                code = _work(made, settings, expected, accepted, as_json, begin)
         except OwnedError:
             if name is not None:
                 raise
@@ -126,6 +134,30 @@ def replay(
     raise typer.Exit(replaying.exit_code(find_run(settings, made.run), code))
 
 
+def _detach(
+    made: Plan,
+    settings: Settings,
+    expected: Forecast,
+    until: float | None,
+    accepted: Sequence[str],
+    as_json: bool,
+) -> int:
+    """Begin a run, and leave it to a supervisor of its own; returns the exit code."""
+    expected.require_sound()
+    options = ["--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
+    started = e.RunStarted(at=time.time(), plan=made, jobs=expected.jobs, weaker=expected.weaker, until=until)
+    detached.write_down(settings, started)
+    keeper = detached.start(settings.home, made.run, options, configuration.environment())
+    detached.wait_until_taken_up(settings.home, made.run, keeper)
+    if as_json:
+        print_json({"run": made.run, "log": str(detached.log_file(settings.home, made.run))})
+        return 0
+    out.print(
+        f"run {made.run} goes on without you: `corral attach` shows it, `corral stop` ends it", soft_wrap=True
+    )
+    return 0
+
+
 def _work(
     made: Plan,
     settings: Settings,
@@ -136,30 +168,24 @@ def _work(
 ) -> int:
     """Do a run while showing it; returns the exit code."""
     expected.require_sound()
-    watcher = _watcher(as_json)
+    shows = watcher(as_json)
     environment = configuration.environment()
     with (
         Interruptions(heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as interruptions,
-        watcher,
+        shows,
         means(
             made,
             settings,
             environment,
             jobs=expected.jobs,
             weaker=expected.weaker,
-            on_line=interruptions.before(watcher.building),
+            on_line=interruptions.before(shows.building),
         ) as has,
     ):
-        night = Night(quick.require(has, made.run, accepted), watcher)
+        night = Night(quick.require(has, made.run, accepted), shows)
         interruptions.hand_to(night)
         state = do(night)
     if not as_json:
         with suppress(OSError):  # whoever looked may have left
             out.print(Group(Text(), report.terminal(state), report.next_steps(state)))
     return state.exit_code or 0
-
-
-def _watcher(as_json: bool) -> live.Watcher:
-    if as_json:
-        return live.JsonLines(print_row)
-    return live.LiveTable(out) if out.is_terminal else live.PlainLines(out)

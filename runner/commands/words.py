@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from runner.views import live
 from runner.views.inert import InertConsole, cell
 
 WIDE = 240
@@ -35,6 +36,13 @@ AcceptOption = Annotated[
     list[str] | None,
     typer.Option("--accept-weaker", metavar="NAME", help="Go on although this promise is broken here."),
 ]
+
+
+def watcher(as_json: bool) -> live.Watcher:
+    """What shows a run: for programs, on a terminal, or in a file."""
+    if as_json:
+        return live.JsonLines(print_row)
+    return live.LiveTable(out) if out.is_terminal else live.PlainLines(out)
 
 
 def build_line(text: str) -> None:

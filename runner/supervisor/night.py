@@ -14,10 +14,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
@@ -25,18 +25,21 @@ from runner.errors import CorralError, ImageError, UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor import orders
+from runner.supervisor import expanding, handing, orders
+from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
+from runner.supervisor.attempt.passing import with_passed
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
+from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
 from runner.supervisor.schedule import Agenda, Decision, images_of
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
-from runner.supervisor.verdict import RUN_OVER
+from runner.supervisor.signboard import Signboard
+from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan, Profile, Source
 
@@ -87,6 +90,7 @@ class Night:
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
+        self._board: Signboard | None = None
         self._state: RunState
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
@@ -112,9 +116,7 @@ class Night:
         started = e.RunStarted(
             at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
         )
-        if plan.run in self._means.journal.runs():
-            raise UsageError(f"there is a run called {plan.run!r}", cure="give another name")
-        row = self._means.journal.append(plan.run, started, self._means.lease.token)
+        row = enter(self._means.journal, self._means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -148,6 +150,7 @@ class Night:
         if self._state.until is not None:
             self._end = steady() + self._state.until - time.time()
         threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
                 self._loop(lookout)
@@ -157,6 +160,7 @@ class Night:
         except BaseException:
             self._stop_everything()
             raise
+        self._board.clear()
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
@@ -168,6 +172,7 @@ class Night:
             self._heed_orders()
             self._heed_the_end()
             self._heed_windows(lookout)
+            self._heed_items()
             agenda.follow(self._state)
             for decision in agenda.due(self._means.jobs):
                 self._carry_out(decision)
@@ -220,19 +225,38 @@ class Night:
         if shut != self._state.shut:
             self._note(e.WindowsChanged(at=time.time(), shut=shut))
 
+    def _heed_items(self) -> None:
+        """Find out the items of a task that a command tells, of one task after the other."""
+        key = None if any(k.profile == ITEMS for k in self._threads) else expanding.due(self._state)
+        if key is not None:
+            self._thread(replace(key, profile=ITEMS), self._expand, key)
+
     def _carry_out(self, decision: Decision) -> None:
         if decision.standing == "start" and decision.base is not None:
             self._begin(decision.key, decision.base)
         elif decision.standing == "fail":
             for event in _never_started(str(decision.key), decision.why):
                 self._note(event)
+        elif decision.standing == "skip" and decision.base is not None:
+            self._note(
+                e.AttemptSkipped(
+                    at=time.time(),
+                    attempt=str(decision.key),
+                    reason=decision.why,
+                    base=decision.base,
+                    passes=decision.passes,
+                )
+            )
 
     def _begin(self, key: AttemptKey, base: str) -> None:
         self._note(e.AttemptStarted(at=time.time(), attempt=str(key), box=self._box(key), base=base))
         self._launch(key, base, ())
 
     def _launch(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
-        thread = threading.Thread(target=self._attempt, args=(key, base, told), name=str(key), daemon=True)
+        self._thread(key, self._attempt, key, base, told)
+
+    def _thread(self, key: AttemptKey, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name=str(key), daemon=True)
         self._threads[key] = thread
         thread.start()
 
@@ -248,7 +272,9 @@ class Night:
         return self._means.journal.append(self._state.name, event, self._means.lease.token)
 
     def _show(self, row: Row) -> None:
-        """Tell the watcher; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        """Tell who watches; one that can't be told any more (its pipe is closed) doesn't end the night."""
+        if self._board is not None:
+            self._board.take(row.event)
         try:
             self._watcher(row, self._state)
         except (OSError, SystemExit):
@@ -275,6 +301,17 @@ class Night:
         except Exception as error:
             self._bug = _report(self._means.rooms.home, self._state.name, error)
             self._give_up(key, f"a bug in Corral; the report is {self._bug}")
+
+    def _expand(self, key: AttemptKey) -> None:
+        plan, rooms, box = self._state.plan, self._means.rooms, self._box(replace(key, profile=ITEMS))
+        try:
+            spec = self._spec(key, plan.sources[plan.task(key.task).source].base)
+            event = expanding.outcome(spec, box, rooms, self._orders, plan)
+        except Exception as error:
+            self._bug = _report(rooms.home, self._state.name, error)
+            event = expanding.unknown(key.task, f"a bug in Corral; the report is {self._bug}")
+        if event is not None:
+            self._tell(event)
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
         """End an attempt that can't go on; its workspace is left for `reap`, which saves it."""
@@ -310,12 +347,13 @@ class Night:
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
         task, profile = plan.task(key.task), plan.profile(key.profile)
+        passed = handing.passed(self._state, key, self._means.rooms.home)
         source = plan.sources[task.source]
         return AttemptSpec(
             run=plan.run,
             key=key,
             box=self._box(key),
-            task=task,
+            task=with_passed(task, passed),
             profile=profile,
             source=source,
             base=base,
@@ -334,6 +372,7 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            passed=passed,
         )
 
     @cached_property
@@ -358,40 +397,21 @@ class Night:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)
 
 
+def enter(journal: Journal, lease: Lease, started: e.RunStarted) -> Row:
+    """Write down that a run begins.
+
+    Raises:
+        UsageError: There is one of that name.
+        HostError: The journal can't be written.
+    """
+    run = started.plan.run
+    if run in journal.runs():
+        raise UsageError(f"there is a run called {run!r}", cure="give another name")
+    return journal.append(run, started, lease.token)
+
+
 def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
-
-
-def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
-    """The run's exit code, interruption by a signal aside; the highest of what applies."""
-    if bug:
-        return 5
-    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
-    if not unserved:
-        return 0
-    ours = any(
-        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
-    )
-    if ours:
-        return 3
-    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
-    return 4 if given_up else 1
-
-
-def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
-    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
-    if attempt.spent or attempt.ended == "limited":
-        return True
-    if attempt.verdict is None:
-        shut = state.shut_for(key.profile)
-        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
-    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
-
-
-def still_ahead(state: RunState, now: float) -> float | None:
-    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
-    passed = state.until is not None and state.until <= now
-    return None if passed and state.ended is not None else state.until
 
 
 def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:

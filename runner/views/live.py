@@ -130,7 +130,20 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _limits(event, state)
+            return _graph(event) or _limits(event, state)
+
+
+def _graph(event: e.Event) -> Text | None:
+    """What becomes of the run's graph of tasks, in words."""
+    match event:
+        case e.AttemptSkipped():
+            return Text(f"{event.attempt}  ") + Text("skipped", "dim") + cell(f"  {event.reason}", "dim")
+        case e.TaskExpanded():
+            return Text(f"{event.task}  done for {wording.many(len(event.items), 'item')}")
+        case e.TaskNotExpanded():
+            return Text(f"{event.task}  ") + cell(event.reason, "red")
+        case _:
+            return None
 
 
 def _limits(event: e.Event, state: RunState) -> Text | None:
@@ -322,7 +335,7 @@ def _row(
     state: RunState, attempt: AttemptState, signs: e.Signs | None, decision: Decision | None, now: float
 ) -> tuple[Text, ...]:
     limits = state.plan.task(attempt.key.task).limits
-    name = Text(str(attempt.key))
+    name = Text(str(attempt.key)) + wording.item(state.plan.task(attempt.key.task))
     if attempt.phase == "final":
         doing = attempt.reason or wording.diff_stat(attempt)
         verdict = Text(attempt.verdict or "", wording.colour(attempt.verdict))

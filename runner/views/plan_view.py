@@ -9,7 +9,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from runner.supervisor.host.forecast import Forecast
-from runner.tasks.plan import AllowedHost, CommandSettings, Hosted, ImageSpec, Limits, Plan, Profile
+from runner.tasks.plan import (
+    AllowedHost,
+    CommandSettings,
+    Hosted,
+    ImageSpec,
+    Limits,
+    Plan,
+    PlannedAttempt,
+    Profile,
+)
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
@@ -37,6 +46,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
         yield from _layers(forecast.images.get(index))
     yield Text()
     yield _attempt_table(plan)
+    yield from _mode(plan)
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
     yield from _limits(plan)
@@ -64,13 +74,36 @@ def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
 
 
 def _attempt_table(plan: Plan) -> Fitting:
-    rows = []
-    for planned in plan.attempts:
-        start = "base" if not planned.start else " or ".join(planned.start)
-        after = [" or ".join(group) for group in planned.after if group != planned.start]
-        begins = start + (f" after {', '.join(after)}" if after else "")
-        rows.append((Text(str(planned.key)), Text(begins)))
+    rows = [
+        (Text(str(one.key)) + wording.item(plan.task(one.task)), Text(_begins(plan, one)))
+        for one in plan.attempts
+    ]
     return Fitting((Column("attempt"), Column("starts from", prose=True)), rows)
+
+
+def _begins(plan: Plan, planned: PlannedAttempt) -> str:
+    """Where an attempt starts, after what, and whether it does."""
+    task = plan.task(planned.task)
+    start = "base" if not planned.start else " or ".join(planned.start)
+    if planned.checkpoint and planned.previous:
+        start = "the last work that served"
+    after = [" or ".join(group) for group in planned.after if group != planned.start]
+    after += [name for name in planned.settled if name not in {*planned.start, *sum(planned.after, ())}]
+    words = start + (f" after {', '.join(after)}" if after else "")
+    if task.for_each is not None:
+        words += f"; for each line of `{task.for_each.command}`"
+    return words + (f"; when {task.when}" if task.when else "")
+
+
+def _mode(plan: Plan) -> Iterator[Text]:
+    if plan.mode == "sequential":
+        yield Text("mode: sequential, one task after another")
+    if plan.mode == "adaptive":
+        yield Text("mode: adaptive, one at first, more while attempts serve")
+    for task in plan.tasks:
+        if task.paths:
+            refused = ", what lies outside is refused" if task.refuse_outside else ""
+            yield Text(f"paths of {task.id}: ", "dim") + cell(f"{', '.join(task.paths)}{refused}")
 
 
 def _limits(plan: Plan) -> Iterator[Text]:

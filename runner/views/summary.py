@@ -47,6 +47,7 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "task": attempt.key.task,
         "profile": attempt.key.profile,
         "n": attempt.key.n,
+        "item": state.plan.task(attempt.key.task).item,
         "try": attempt.key.try_,
         "phase": attempt.phase,
         "verdict": attempt.verdict,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
 from runner.supervisor.state import AttemptState
-from runner.tasks.plan import Caps
+from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
+from runner.views.inert import cell
 
 COLOURS = {
     "accepted": "green",
@@ -14,8 +17,11 @@ COLOURS = {
     "refused": "red",
     "infrastructure": "magenta",
     "cancelled": "yellow",
+    "skipped": "dim",
 }
 UNKNOWN = "?"
+LONGEST_ITEM = 32
+"""Signs that are shown of an item."""
 SCRIPTED = (
     "A script played the model here: tokens and cost come from its transcripts; no service was asked or paid."
 )
@@ -53,6 +59,14 @@ def many(count: int, one: str, more: str | None = None) -> str:
 def tokens(count: int | None) -> str:
     """A number of tokens; unknown is said."""
     return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")
+
+
+def item(task: Task) -> Text:
+    """The item that a task is done for, as it stands behind its name; nothing where there is none."""
+    if task.item is None:
+        return Text("")
+    shown = task.item if len(task.item) <= LONGEST_ITEM else f"{task.item[: LONGEST_ITEM - 1]}…"
+    return Text("  ") + cell(shown, "dim")
 
 
 def usd(amount: float | None) -> str:

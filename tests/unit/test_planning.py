@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
-from runner.tasks import planning
+from runner.tasks import fanout
 from runner.tasks.plan import CommandSettings, ImageSpec, Limits, Plan
 from runner.tasks.planning import RepoFacts, Unusable, Wanted, make_plan, wanted_repos
 from runner.tasks.starter import starter
@@ -327,7 +327,7 @@ def test_any_graph_is_planned_soundly(text: str) -> None:
 def test_the_largest_plan_is_made_in_time() -> None:
     chain = [
         {"id": f"t{n}", "prompt": "p", "needs": [f"t{n - 1}"] if n else []}
-        for n in range(planning.MOST_ATTEMPTS // 4)
+        for n in range(fanout.MOST_ATTEMPTS // 4)
     ]
     plan = planned(f"{PROFILES}tasks: {json.dumps(chain)}\ncompare: {{agents: [p1, p2], repeats: 2}}\n")
-    assert len(plan.attempts) == planning.MOST_ATTEMPTS
+    assert len(plan.attempts) == fanout.MOST_ATTEMPTS

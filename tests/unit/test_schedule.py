@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.night import exit_code, still_ahead
+from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import PlannedAttempt

@@ -17,6 +17,7 @@ from runner.sandbox.disks import Disks
 from runner.sandbox.engine import Engine
 from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
+from runner.supervisor.attempt.passing import Passed
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
@@ -42,6 +43,8 @@ class AttemptSpec:
     accesses: tuple[Access, ...]
     account: Account
     include: dict[str, bytes]
+    passed: tuple[Passed, ...] = ()
+    """What its agent gets of the tasks before its own, by `task.passes`."""
 
     @property
     def has_grant(self) -> bool:

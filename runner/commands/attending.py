@@ -1,0 +1,95 @@
+"""Commands that attend to a run that another process works on."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from runner import settings as configuration
+from runner.commands.words import JsonOption, LinesOption, RunArgument, err, out, print_json, watcher
+from runner.errors import UsageError
+from runner.settings import Settings
+from runner.supervisor import detached
+from runner.supervisor.lease import is_over
+from runner.supervisor.orders import Drain, Order, Stop
+from runner.supervisor.records import find_run, journal
+from runner.supervisor.state import RunState
+from runner.views import report
+
+
+def attach(name: RunArgument = "latest", as_json: LinesOption = False) -> None:
+    """Watch a run that another process works on. Ctrl-C leaves it alone."""
+    settings = configuration.load()
+    run = find_run(settings, name).name
+    state: RunState | None = None
+    shows = watcher(as_json)
+    try:
+        with shows:
+            for row, state in detached.follow(settings.home, run):
+                shows(row, state)
+    except KeyboardInterrupt:
+        err.print(f"the run goes on: `corral attach {run}` shows it, `corral stop {run}` ends it")
+        return
+    if state is not None and not as_json:
+        with suppress(OSError):
+            out.print(Group(Text(), report.terminal(state), report.next_steps(state)))
+    raise typer.Exit(0 if state is None else state.exit_code or 0)
+
+
+def wait(name: RunArgument = "latest", as_json: JsonOption = False) -> None:
+    """Wait until a run has ended, and end with its exit code."""
+    settings = configuration.load()
+    run = find_run(settings, name).name
+    code = 0
+    for _, state in detached.follow(settings.home, run):
+        code = state.exit_code or 0
+    if as_json:
+        print_json({"run": run, "exit_code": code})
+    raise typer.Exit(code)
+
+
+def stop(
+    name: RunArgument = "latest",
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Let what runs come to its end; start nothing new.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a run that another process works on: what runs is ended, and its work brought home."""
+    settings = configuration.load()
+    state = living(settings, name)
+    seq = give(settings, state.name, Drain() if drain else Stop())
+    if as_json:
+        print_json({"run": state.name, "order": "drain" if drain else "stop", "seq": seq})
+        return
+    words = "starts nothing new; what runs comes to its end" if drain else "stops what runs"
+    out.print(f"the run {state.name} {words}: `corral wait {state.name}` waits for its end", soft_wrap=True)
+
+
+# -- parts
+
+
+def living(settings: Settings, name: str) -> RunState:
+    """The run that a person means, if a process works on it.
+
+    Raises:
+        UsageError: None fits, or nobody works on it.
+    """
+    state = find_run(settings, name)
+    run = state.name
+    if is_over(settings.home, run):
+        if state.ended is not None:
+            raise UsageError(f"the run {run} has ended", cure=f"`corral report {run}` shows it")
+        raise UsageError(f"nobody works on the run {run}", cure=f"`corral resume {run}` goes on with it")
+    return state
+
+
+def give(settings: Settings, run: str, order: Order) -> int:
+    """Give an order to a run; returns its number."""
+    with journal(settings) as book:
+        return book.order(run, order, time.time())

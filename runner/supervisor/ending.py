@@ -1,0 +1,41 @@
+"""What a run ends with, and when it must. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runner.names import AttemptKey
+from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.verdict import RUN_OVER
+
+
+def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
+    """The run's exit code, interruption by a signal aside; the highest of what applies."""
+    if bug:
+        return 5
+    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
+    if not unserved:
+        return 0
+    ours = any(
+        a.verdict == "infrastructure" and not a.again for k, a in state.attempts.items() if k.task in unserved
+    )
+    if ours:
+        return 3
+    given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
+    return 4 if given_up else 1
+
+
+def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
+    """Whether an attempt did not serve for a budget, a provider's window, or the run's end."""
+    if attempt.spent or attempt.ended == "limited":
+        return True
+    if attempt.verdict is None:
+        shut = state.shut_for(key.profile)
+        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
+    return attempt.ended == "timeout" and attempt.reason == RUN_OVER
+
+
+def still_ahead(state: RunState, now: float) -> float | None:
+    """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
+    passed = state.until is not None and state.until <= now
+    return None if passed and state.ended is not None else state.until

@@ -1,0 +1,104 @@
+"""A run that nobody watches goes on, is seen from elsewhere, obeys, and survives its supervisor's death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.supervisor.lease import is_over
+from tests.support import Corral, write_tasks
+
+
+def supervisors(home: Path, run: str) -> dict[str, int]:
+    """The processes of a detached run: its keeper and its supervisor."""
+    found = {}
+    for process in psutil.process_iter(["pid", "cmdline", "environ"]):
+        words = process.info["cmdline"] or []
+        if (process.info["environ"] or {}).get("CORRAL_HOME") == str(home) and run in words:
+            found["keeper" if "runner.supervisor.keeper" in words else "supervisor"] = process.info["pid"]
+    return found
+
+
+@pytest.fixture
+def detached(corral: Corral) -> Iterator[Corral]:
+    """The command; runs that were left alone are ended with the test, and none of their processes stays."""
+    yield corral
+    for run in ("night", "other"):
+        for pid in supervisors(corral.home, run).values():
+            os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + 60
+        while supervisors(corral.home, run) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert supervisors(corral.home, run) == {}
+    corral("reap", "--yes")
+
+
+def begin(corral: Corral, repo: Path, tasks: dict[str, object]) -> None:
+    done = corral("run", write_tasks(repo.parent / "t.yaml", repo, tasks), "--name", "night", "--detach")
+    assert done.code == 0, done.err
+    assert "goes on without you" in done.out
+
+
+def until(condition: object, what: str) -> None:
+    end = time.monotonic() + 90
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+def test_it_goes_on_is_watched_and_waited_for(detached: Corral, repo: Path) -> None:
+    begin(detached, repo, {"a": {"sh": "sleep 4; date > made", "check": "test -s made"}, "b": "false"})
+    assert not is_over(detached.home, "night")
+    seen = detached("attach", "--json")
+    kinds = [event["kind"] for event in seen.events]
+    assert (kinds[0], kinds[-2:]) == ("run.started", ["run.ended", "run.summary"])
+    assert seen.code == 1
+    assert {row["task"]: row["verdict"] for row in seen.summary["attempts"]} == {
+        "a": "accepted",
+        "b": "agent-error",
+    }
+    waited = detached("wait", "night", "--json")
+    assert (waited.code, waited.json) == (1, {"run": "night", "exit_code": 1})
+    until(lambda: not supervisors(detached.home, "night"), "its processes end with it")
+    assert not (detached.home / "runs" / "night" / "signs.json").exists()
+
+
+def test_a_killed_supervisor_is_started_again_and_repeats_nothing(detached: Corral, repo: Path) -> None:
+    begin(detached, repo, {"a": "echo once >> made; echo begun; sleep 12", "b": "echo once > made"})
+    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    first = supervisors(detached.home, "night")
+    os.kill(first["supervisor"], signal.SIGKILL)
+    done = detached("wait")
+    if done.code == 3:  # nobody worked on it for a moment
+        until(lambda: not is_over(detached.home, "night"), "it is taken up again")
+        done = detached("wait")
+    assert done.code == 0, done.err
+    rows = detached("report", "--json").json["attempts"]
+    assert [(row["task"], row["try"], row["verdict"]) for row in rows] == [("a", 1, "done"), ("b", 1, "done")]
+    assert detached("logs", "a").out.count("begun") == 1
+
+
+def test_it_stops_when_it_is_told_to_and_its_work_comes_home(detached: Corral, repo: Path) -> None:
+    begin(detached, repo, {"a": "echo work > made; echo begun; sleep 600"})
+    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    assert "stops what runs" in detached("stop").out
+    assert detached("wait").code == 1
+    (row,) = detached("report", "--json").json["attempts"]
+    assert (row["verdict"], row["work"], row["files"]) == ("cancelled", "gathered", 1)
+    refused = detached("stop")
+    assert (refused.code, "has ended" in refused.err) == (2, True)
+
+
+def test_what_can_t_begin_is_said_at_once(detached: Corral, repo: Path) -> None:
+    done = detached(
+        "run", write_tasks(repo.parent / "t.yaml", repo, {"a": "true"}, runtime="none-such"), "--detach"
+    )
+    assert done.code == 3
+    assert "none-such" in done.err
+    assert detached("status", "--all", "--json").json == []
