@@ -149,8 +149,8 @@ def _checkpoint(state: RunState, planned: PlannedAttempt) -> str:
         other = state.plan.sources[state.plan.task(first.task).source]
         if (other.git_dir, other.base) == (source.git_dir, source.base):
             one = chosen(state, map(AttemptKey.parse, before))
-            if one is not None and state.serves(one):
-                return one.commit or one.base or source.base
+            if one is not None and one.commit is not None and state.serves(one):
+                return one.commit
             if one is not None and one.base is not None and first.checkpoint:
                 return one.base  # it started from the last work that served before it
         before = first.previous

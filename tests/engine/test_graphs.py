@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner import names
 from runner.sandbox.engine import Engine
 from tests.engine.living import living
 from tests.support import Corral, Done, git, make_repo, write_tasks
@@ -267,7 +268,7 @@ def test_a_command_that_tells_no_items_fails_its_task_alone(corral: Corral, repo
 
 
 GO = "/tmp/go"  # noqa: S108 - in the box
-WAITS = f"echo begun; while ! test -e {GO}; do sleep 0.1; done"
+WAITS = f"echo begun >&2; while ! test -e {GO}; do sleep 0.1; done"
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
@@ -289,7 +290,7 @@ def test_finding_out_items_is_begun_anew_after_a_crash_and_a_stop(
         live.until("image.ready")
         with Engine(corral.environment) as engine:
             box = _items_box(engine, corral)
-            assert any(b"begun" in (out or b"") for out, _ in engine.follow(box))
+            assert any(b"begun" in (said or b"") for _, said in engine.follow(box))
         if how == "kill":
             live.kill()
         else:
@@ -313,8 +314,6 @@ def test_finding_out_items_is_begun_anew_after_a_crash_and_a_stop(
 
 def _items_box(engine: Engine, corral: Corral, other_than: str = "") -> str:
     """The box in which the items are found out, once it runs."""
-    from runner import names  # noqa: PLC0415
-
     while True:
         for box in engine.find(names.label_filters(names.home_id(str(corral.home)))):
             mine = "+items" in box.labels.get(names.LABEL_ATTEMPT, "")
