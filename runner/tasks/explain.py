@@ -32,6 +32,7 @@ _EXAMPLES = {
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",
     "network": "write it like `network: {allow: [docs.example.org]}`",
     "prices": "write it like `prices: {my-model: {input: 0.5, output: 2}}`",
+    "for_each": "write it like `for_each: [one, other]`, or `for_each: {files: 'src/**/*.py'}`",
     "upstream": "write `service`, `script:PATH` for transcripts to play, or `replay:PATH` for recordings",
 }
 

@@ -165,7 +165,7 @@ def live(run: Life, data: st.DataObject) -> None:
         assert sorted(map(str, (d.key for d in todo))) == sorted(
             str(d.key) for d in decisions if d.standing in {"start", "skip", "fail"}
         )
-        standing = {decision.key: decision.standing for decision in decisions}
+        standing: dict[AttemptKey, str] = {decision.key: decision.standing for decision in decisions}
         for decision in todo:
             if decision.standing == "start":
                 run.start(decision, standing)
@@ -262,7 +262,7 @@ def test_what_was_rejected_can_be_gone_on_from_and_what_brought_nothing_home_is_
 
 
 def test_nobody_is_asked_about_what_was_never_done() -> None:
-    tasks = [{"id": "root"}, {"id": "fix", "needs": ["root"]}, {**FIX[1]}]
+    tasks: list[dict[str, object]] = [{"id": "root"}, {"id": "fix", "needs": ["root"]}, {**FIX[1]}]
     state = after(started(plan_of(file_of(tasks))), *life("root/p/1", "rejected"))
     assert standing(state) == {"root": "final", "fix": "held", "repair": "held"}
 
@@ -300,7 +300,7 @@ def test_compared_attempts_of_a_task_share_its_paths_and_other_repositories_have
 
 
 def test_results_are_of_what_counts_once_each() -> None:
-    tasks = [
+    tasks: list[dict[str, object]] = [
         {"id": "fix", "for_each": ["x", "y"]},
         {"id": "look"},
         {

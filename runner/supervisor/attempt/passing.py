@@ -140,7 +140,7 @@ def _diffs(folder: Path, passed: Sequence[Passed], lines: dict[str, str]) -> Non
             whole = handing.write_diff(one.git_dir, file, one.base, one.commit, min(LARGEST_DIFF, room))
         except GitError:
             file.unlink(missing_ok=True)
-            lines[one.name] += "  (no diff: its commits are not there any more)"
+            lines[one.name] += "  (no diff: its commits are gone)"
             continue
         file.chmod(0o644)
         room -= file.stat().st_size
@@ -164,7 +164,7 @@ def _bundle(file: Path, start: Start, passed: Sequence[Passed], lines: dict[str,
         lacking = "" if whole else "together they are too large"
     except GitError:
         file.unlink(missing_ok=True)
-        lacking = "commits are not there any more"
+        lacking = "commits are gone"
     if lacking:
         lines |= {name: f"{lines[name]}  (no branch: {lacking})" for name in heads}
     else:
