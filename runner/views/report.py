@@ -66,6 +66,7 @@ def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
 
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
+    yield "item", state.plan.task(one.key.task).item or ""
     yield "model", summary.played_words(state, one.key.profile)
     yield "replay", wording.followed(one)
     yield "stands at", _verdict(state, one) if one.verdict is None else ""
@@ -156,7 +157,7 @@ def headline(state: RunState) -> Text:
 def _attempts(state: RunState) -> Fitting:
     rows = [
         (
-            Text(str(attempt.key)),
+            Text(str(attempt.key)) + wording.item(state.plan.task(attempt.key.task)),
             Text(_verdict(state, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
@@ -240,7 +241,9 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),
         [
             (
-                markdown(str(a.key)),
+                " ".join(
+                    filter(None, (markdown(str(a.key)), markdown(state.plan.task(a.key.task).item or "")))
+                ),
                 _verdict(state, a),
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",

@@ -10,6 +10,7 @@ from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
 from runner.supervisor.journal import Row
 from runner.supervisor.state import AttemptState, RunState
+from runner.tasks.when import SKIPPED
 from runner.views import wording
 
 Json = dict[str, JsonValue]
@@ -130,7 +131,7 @@ def scored(state: RunState) -> list[Scored]:
         if not state.plan.task(planned.task).compared:
             continue
         attempt = state.tries(planned.key)[-1]
-        if attempt.verdict is not None:
+        if attempt.verdict not in {None, SKIPPED}:
             rows.append(
                 Scored(
                     task=attempt.key.task,
