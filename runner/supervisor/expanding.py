@@ -11,7 +11,7 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt.expansion import NoItemsError, StoppedError, find_items, items_spec
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.state import RunState
-from runner.tasks.fanout import FanOutError, expand, waiting
+from runner.tasks.fanout import FanOutError, expand
 from runner.tasks.plan import Plan
 
 TRIES = 2
@@ -22,7 +22,7 @@ def due(state: RunState) -> AttemptKey | None:
     """An attempt of the first task whose items can be found out now; None if there is none."""
     if state.draining or state.over:
         return None
-    tasks = {task.id: task for task in waiting(state.plan) if task.id not in state.not_expanded}
+    tasks = {task.id: task for task in state.plan.waiting if task.id not in state.not_expanded}
     for planned in state.plan.attempts if tasks else ():
         image = catalog.layer(state.plan.profile(planned.profile).settings)
         if planned.task not in tasks or (tasks[planned.task].source, image) not in state.images:

@@ -67,6 +67,7 @@ def route(state: RunState, planned: PlannedAttempt, held: Held, base: str | None
     if expression is None:
         return Route(base=base)
     facts = _Facts(state, [key for key in settled if _called(state, key) in asked])
+    base = base or state.plan.sources[task.source].base
     return Route(skip=_why_not(expression, facts.fact), base=base, passes=facts.all_served())
 
 

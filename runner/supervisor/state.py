@@ -13,7 +13,7 @@ from runner.supervisor import events as e
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
-from runner.tasks.fanout import expand, waiting
+from runner.tasks.fanout import expand
 from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
 from runner.tasks.when import SKIPPED
 
@@ -248,7 +248,7 @@ def _task_event(state: RunState, event: e.Event) -> RunState:
         return replace(state, not_expanded={**state.not_expanded, event.task: event.reason})
     if not isinstance(event, e.TaskExpanded):
         return state
-    if event.task not in {task.id for task in waiting(state.plan)}:
+    if event.task not in {task.id for task in state.plan.waiting}:
         return state
     plan = expand(state.plan, event.task, event.items)
     known = (state.tries(planned.key) or (AttemptState(planned.key),) for planned in plan.attempts)

@@ -64,11 +64,6 @@ def expand(plan: Plan, task: str, items: Sequence[str]) -> Plan:
     return Plan(**{name: getattr(plan, name) for name in Plan.model_fields} | changed)
 
 
-def waiting(plan: Plan) -> tuple[Task, ...]:
-    """The tasks whose items only a command can tell."""
-    return tuple(task for task in plan.tasks if task.for_each is not None)
-
-
 def ordered(
     attempts: Sequence[PlannedAttempt], tasks: Sequence[Task], compared: Sequence[str]
 ) -> tuple[PlannedAttempt, ...]:

@@ -334,6 +334,11 @@ class Plan(Value):
         return {task.id: task for task in self.tasks}
 
     @cached_property
+    def waiting(self) -> tuple[Task, ...]:
+        """The tasks whose items are not known yet."""
+        return tuple(task for task in self.tasks if task.for_each is not None)
+
+    @cached_property
     def _attempts(self) -> dict[str, PlannedAttempt]:
         return {str(planned.key): planned for planned in self.attempts}
 

@@ -13,7 +13,8 @@ from runner.sandbox.engine import Engine
 from tests.engine.living import living
 from tests.support import Corral, Done, git, make_repo, write_tasks
 
-PARTS = {"parts/a": "a\n", "parts/b": "b\n", "parts/c d": "c\n", "other": "x\n"}
+EVIL = "$(touch pwned); touch pwned"
+PARTS = {f"parts/{name}": f"{name}\n" for name in ("a", "b", "c d", EVIL)} | {"other": "x\n"}
 
 
 def files_of(row: dict[str, Any]) -> list[str]:
@@ -33,7 +34,7 @@ in=/run/corral/in/passed
 cat $in/index > index
 grep -q "$in/index" "$CORRAL_PROMPT_FILE"
 ! touch $in/mine
-cat $in/summary/fix.1+do-fix+1.txt > summary
+cat $in/summary/fix.2+do-fix+1.txt > summary
 cat $in/diff/*.patch > patches
 for name in $(cut -d ' ' -f 1 $in/index); do
     git fetch -q $in/branches.bundle $name
@@ -67,30 +68,36 @@ def test_each_line_that_the_command_prints_is_an_item(fanned: Done) -> None:
     assert fanned.code == 0, fanned.err
     rows = [row for row in fanned.summary["attempts"] if row["task"] != "join"]
     assert [(row["task"], row["item"], row["verdict"]) for row in rows] == [
-        ("fix.1", "a", "accepted"),
-        ("fix.2", "b", "accepted"),
-        ("fix.3", "c d", "accepted"),
+        ("fix.1", EVIL, "accepted"),
+        ("fix.2", "a", "accepted"),
+        ("fix.3", "b", "accepted"),
+        ("fix.4", "c d", "accepted"),
     ]
-    assert rows[2]["branch"].endswith("/fix.3/do-fix/1")
-    assert content(rows[2], "said c d") == "Look at c d, {not this}."
+    assert rows[3]["branch"].endswith("/fix.4/do-fix/1")
+    assert content(rows[3], "said c d") == "Look at c d, {not this}."
+    assert content(rows[0], f"said {EVIL}") == f"Look at {EVIL}, {{not this}}."
+    assert not any("pwned" in name.split("/") for row in rows for name in files_of(row)), "an item is data"
     assert "left-behind" not in files_of(rows[0]), "the command's box is not the agents'"
     [expanded] = [event for event in fanned.events if event["kind"] == "task.expanded"]
-    assert expanded["items"] == ["a", "b", "c d"]
+    assert expanded["items"] == [EVIL, "a", "b", "c d"]
 
 
 def test_what_needs_them_gets_their_results_as_files(fanned: Done) -> None:
     join = fanned.attempt("join")
     assert join["verdict"] == "done", join
-    assert {"said a", "said b", "said c d"} <= set(files_of(join)), "their commits could be merged"
+    assert {"said a", "said b", "said c d", f"said {EVIL}"} <= set(files_of(join)), (
+        "their commits could be merged"
+    )
     assert content(join, "index").splitlines() == [
-        "fix.1/do-fix/1  accepted  for a",
-        "fix.2/do-fix/1  accepted  for b",
-        "fix.3/do-fix/1  accepted  for c d",
+        f"fix.1/do-fix/1  accepted  for {EVIL}",
+        "fix.2/do-fix/1  accepted  for a",
+        "fix.3/do-fix/1  accepted  for b",
+        "fix.4/do-fix/1  accepted  for c d",
     ]
     summary = content(join, "summary")
     for words in ("verdict: accepted", "check: passed", "said a | 1 +", "printed last:\nI fixed a"):
         assert words in summary
-    assert content(join, "patches").count("diff --git") == 3
+    assert content(join, "patches").count("diff --git") == 4
     assert join["flags"] == [], "merged commits came home whole"
 
 

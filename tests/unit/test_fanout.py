@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runner.names import branch, is_id
 from runner.tasks import fanout, items
-from runner.tasks.fanout import FanOutError, expand, waiting
+from runner.tasks.fanout import FanOutError, expand
 from runner.tasks.plan import Plan
 from tests.unit.test_planning import PROFILES, order, planned
 
@@ -29,7 +29,7 @@ def test_each_item_is_a_task_and_the_item_is_in_its_prompt_alone() -> None:
         ("fix.2", "fix", "b c", "fix b c in {this}"),
     ]
     assert {task.check for task in plan.tasks} == {CHECK}
-    assert waiting(plan) == ()
+    assert plan.waiting == ()
 
 
 def test_profiles_stay_side_by_side_for_each_item() -> None:

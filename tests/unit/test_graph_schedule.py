@@ -19,7 +19,7 @@ from runner.supervisor.routing import results
 from runner.supervisor.schedule import Agenda, Decision, decide, finished
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.tasks.advice import advice
-from runner.tasks.fanout import expand, waiting
+from runner.tasks.fanout import expand
 from runner.tasks.leases import overlap
 from runner.tasks.plan import Plan
 from runner.tasks.planning import RepoFacts, make_plan, wanted_repos
@@ -39,7 +39,7 @@ def plan_of(text: str) -> Plan:
         wanted: RepoFacts("/x", f"{wanted[0]}/.git", BASE, "HEAD") for wanted in wanted_repos(file, FILE)
     }
     plan = make_plan(file, FILE, "r", facts)
-    for task in waiting(plan):
+    for task in plan.waiting:
         if task.for_each is not None and task.for_each.items:
             plan = expand(plan, task.id, task.for_each.items)
     return plan
