@@ -3,7 +3,7 @@
     python -m demo
 
 Ends with 0 if every attempt ended as `EXPECTED` says. The run itself ends with 1, since two tasks stay
-unserved on purpose.
+unserved on purpose. Where an earlier demo was killed in its middle, that one is taken up again.
 """
 
 from __future__ import annotations
@@ -37,11 +37,19 @@ def main() -> int:
     """Run the demo; returns its exit code."""
     print("Preparing real packages with known bugs:", flush=True)
     prepare()
-    print(f"\nRunning {NIGHT} (images are built the first time):\n", flush=True)
-    code = subprocess.run([*CORRAL, "run", "--record", str(NIGHT)], check=False).returncode
+    run = unfinished()
+    if run is None:
+        print(f"\nRunning {NIGHT} (images are built the first time):\n", flush=True)
+        code = subprocess.run([*CORRAL, "run", "--record", str(NIGHT)], check=False).returncode
+    else:
+        print(
+            f"\nAn earlier demo was killed; its run goes on where it was:\n\n$ corral resume {run}",
+            flush=True,
+        )
+        code = subprocess.run([*CORRAL, "resume", run], check=False).returncode
     if code not in {0, 1}:
         return code
-    differing = differences(found())
+    differing = differences(found(run or "latest"))
     for line in differing:
         print(f"not as expected: {line}")
     if not differing:
@@ -49,9 +57,16 @@ def main() -> int:
     return 1 if differing else 0
 
 
-def found() -> dict[str, str]:
-    """Each attempt of the latest run with its verdict."""
-    answer = subprocess.run([*CORRAL, "report", "--json"], check=True, capture_output=True).stdout
+def unfinished() -> str | None:
+    """The latest run of the demo's own, if it did not come to its end."""
+    answer = subprocess.run([*CORRAL, "status", "--all", "--json"], check=True, capture_output=True).stdout
+    ours = [row for row in json.loads(answer) if row["file"] == str(NIGHT)]
+    return str(ours[-1]["run"]) if ours and ours[-1]["ended"] is None else None
+
+
+def found(run: str) -> dict[str, str]:
+    """Each attempt of a run with its verdict."""
+    answer = subprocess.run([*CORRAL, "report", run, "--json"], check=True, capture_output=True).stdout
     rows: list[dict[str, Any]] = json.loads(answer)["attempts"]
     return {f"{row['task']}/{row['profile']}": str(row["verdict"]) for row in rows}
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import attending, host, looking, planning, running
+from runner.commands import attending, host, looking, planning, running, topping
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -38,7 +38,10 @@ app.command()(running.replay)
 app.command()(attending.attach)
 app.command()(attending.wait)
 app.command()(attending.stop)
+app.command()(attending.pause)
+app.command()(attending.unpause)
 app.command()(looking.status)
+app.command()(topping.top)
 app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)

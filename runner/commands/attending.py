@@ -16,10 +16,14 @@ from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import detached
 from runner.supervisor.lease import is_over
-from runner.supervisor.orders import Drain, Order, Stop
+from runner.supervisor.orders import Drain, Order, Pause, Stop, Unpause
 from runner.supervisor.records import find_run, journal
-from runner.supervisor.state import RunState
+from runner.supervisor.state import RunState, find_attempt
 from runner.views import report
+
+AttemptsOption = Annotated[
+    list[str] | None, typer.Option("--attempt", help="TASK[/PROFILE[/N[.TRY]]]; the whole run by default.")
+]
 
 
 def attach(name: RunArgument = "latest", as_json: LinesOption = False) -> None:
@@ -69,6 +73,31 @@ def stop(
         return
     words = "starts nothing new; what runs comes to its end" if drain else "stops what runs"
     out.print(f"the run {state.name} {words}: `corral wait {state.name}` waits for its end", soft_wrap=True)
+
+
+def pause(name: RunArgument = "latest", attempt: AttemptsOption = None, as_json: JsonOption = False) -> None:
+    """Freeze a run, or some of its attempts: they keep their memory, and the time does not count."""
+    _freeze(name, attempt or [], as_json, pausing=True)
+
+
+def unpause(
+    name: RunArgument = "latest", attempt: AttemptsOption = None, as_json: JsonOption = False
+) -> None:
+    """Let a paused run, or attempt, go on."""
+    _freeze(name, attempt or [], as_json, pausing=False)
+
+
+def _freeze(name: str, attempts: list[str], as_json: bool, *, pausing: bool) -> None:
+    settings = configuration.load()
+    state = living(settings, name)
+    keys = tuple(str(find_attempt(state, text).key) for text in attempts)
+    seq = give(settings, state.name, (Pause if pausing else Unpause)(attempts=keys))
+    if as_json:
+        print_json({"run": state.name, "order": "pause" if pausing else "unpause", "seq": seq})
+        return
+    what = ", ".join(keys) or f"the run {state.name}"
+    words = f"{what} stands still until `corral unpause`" if pausing else f"{what} goes on"
+    out.print(words, soft_wrap=True)
 
 
 # -- parts

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,14 +26,20 @@ from runner.commands.words import (
 )
 from runner.errors import UsageError
 from runner.git import worktree
+from runner.names import AttemptKey
 from runner.sandbox.output import READY
+from runner.settings import Settings
+from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.lease import is_over
 from runner.supervisor.records import all_runs, find_run
 from runner.supervisor.state import find_attempt
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import holds, live, report, summary
+from runner.views import holds, live, measured, report, summary
 from runner.views.inert import block, cell
+
+LOOK = 0.5
+"""Seconds between two looks at a file that grows."""
 
 
 def status(
@@ -70,6 +78,9 @@ def show_logs(
     raw: Annotated[
         bool, typer.Option("--raw", help="As it was printed, for programs: it may steer a terminal.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on as it prints more, until the attempt has ended.")
+    ] = False,
     as_json: LinesOption = False,
 ) -> None:
     """Print what an attempt's agent, or its check, printed."""
@@ -77,23 +88,62 @@ def show_logs(
     state = find_run(settings, name)
     found = find_attempt(state, attempt)
     file = log_file(settings.home, state.name, found.key, "check.log" if check else "log")
+    if raw and as_json:
+        raise UsageError("--raw and --json exclude each other", cure="give one of them")
+    goes_on = partial(_goes_on, settings, state.name, found.key) if follow else None
+    while goes_on is not None and not file.exists() and goes_on():
+        time.sleep(LOOK)
     if not file.exists():
         what = "check output" if check else "output"
         raise UsageError(f"{found.key} has no {what}", cure=f"`corral show {found.key}` says why")
-    if raw and as_json:
-        raise UsageError("--raw and --json exclude each other", cure="give one of them")
     settings_of = None if check else state.plan.profile(found.key.profile).settings
-    with file.open("rb") as lines:
-        if raw:
-            shutil.copyfileobj(lines, sys.stdout.buffer)
-            return
-        for line in lines:
-            text = readable(settings_of, line.rstrip(b"\n"))
-            if as_json and line.rstrip(b"\n") != READY:
-                row = {"attempt": str(found.key), "line": line.decode(errors="replace").rstrip("\n")}
-                print_row({"kind": "log.line", "schema": 1, **row, "said": text})
-            elif text is not None and not as_json:
-                out.print(Text(block(text)), soft_wrap=True)
+    with suppress(KeyboardInterrupt):
+        for line in lines(file, goes_on):
+            _print_line(found.key, settings_of, line, raw=raw, as_json=as_json)
+
+
+def _print_line(
+    key: AttemptKey, settings: AgentSettings | None, line: bytes, *, raw: bool, as_json: bool
+) -> None:
+    if raw:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+        return
+    text = readable(settings, line.rstrip(b"\n"))
+    if as_json and line.rstrip(b"\n") != READY:
+        row = {"attempt": str(key), "line": line.decode(errors="replace").rstrip("\n")}
+        print_row({"kind": "log.line", "schema": 1, **row, "said": text})
+    elif text is not None and not as_json:
+        out.print(Text(block(text)), soft_wrap=True)
+
+
+def _goes_on(settings: Settings, run: str, key: AttemptKey) -> bool:
+    """Whether an attempt may print more."""
+    attempt = find_run(settings, run).attempts.get(key)
+    return attempt is not None and attempt.phase != "final" and not is_over(settings.home, run)
+
+
+def lines(file: Path, goes_on: Callable[[], bool] | None = None) -> Iterator[bytes]:
+    """The lines of a file, each with its end.
+
+    Args:
+        file: The file.
+        goes_on: Whether more may come: it is waited for, and half a line is kept until the rest is there.
+    """
+    with file.open("rb") as opened:
+        half = b""
+        while True:
+            more = goes_on is not None and goes_on()  # asked before the file: what came last is in it
+            for line in opened:
+                half += line
+                if half.endswith(b"\n"):
+                    yield half
+                    half = b""
+            if not more:
+                break
+            time.sleep(LOOK)
+        if half:
+            yield half
 
 
 def show(
@@ -105,10 +155,12 @@ def show(
     settings = configuration.load()
     state = find_run(settings, name)
     found = find_attempt(state, attempt)
+    record = metering.look(metering.usage_file(settings.home, state.name, found.key))
     if as_json:
-        print_json(summary.attempt_row(state, found))
+        print_json({**summary.attempt_row(state, found), "course": measured.course_row(record)})
     else:
-        out.print(report.attempt(state, found, log_file(settings.home, state.name, found.key, "log")))
+        log = log_file(settings.home, state.name, found.key, "log")
+        out.print(report.attempt(state, found, log, record))
 
 
 def diff(

@@ -28,6 +28,7 @@ from runner.commands.words import (
     watcher,
 )
 from runner.errors import UsageError
+from runner.gateway.grants import Service
 from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
@@ -147,15 +148,29 @@ def _detach(
     options = ["--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
     started = e.RunStarted(at=time.time(), plan=made, jobs=expected.jobs, weaker=expected.weaker, until=until)
     detached.write_down(settings, started)
-    keeper = detached.start(settings.home, made.run, options, configuration.environment())
+    start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
+    keeper = detached.start(settings.home, made.run, options, start)
     detached.wait_until_taken_up(settings.home, made.run, keeper)
     if as_json:
-        print_json({"run": made.run, "log": str(detached.log_file(settings.home, made.run))})
+        log = str(detached.log_file(settings.home, made.run))
+        print_json({"run": made.run, "log": log, "comes_back": not start.note})
         return 0
-    out.print(
-        f"run {made.run} goes on without you: `corral attach` shows it, `corral stop` ends it", soft_wrap=True
-    )
+    words = "`corral attach` shows it, `corral stop` ends it"
+    out.print(f"run {made.run} goes on without you: {words}", soft_wrap=True)
+    if start.note:
+        later = f"after a reboot, `corral resume` goes on with it ({start.note})"
+        out.print(Text(later, "dim"), soft_wrap=True)
     return 0
+
+
+def _needs_variables(made: Plan, settings: Settings) -> bool:
+    """Whether some attempt is answered by a service whose credential stands in a variable alone."""
+    accesses = (
+        access_
+        for planned in made.attempts
+        for access_ in access.accesses_for(made.profile(planned.profile), planned.key, settings)
+    )
+    return any(isinstance(one, Service) and one.secret.get_secret_value() for one in accesses)
 
 
 def _work(
@@ -185,6 +200,7 @@ def _work(
         night = Night(quick.require(has, made.run, accepted), shows)
         interruptions.hand_to(night)
         state = do(night)
+    detached.forget(settings.home, state.name, environment)
     if not as_json:
         with suppress(OSError):  # whoever looked may have left
             out.print(Group(Text(), report.terminal(state), report.next_steps(state)))

@@ -43,6 +43,9 @@ WATCHED = (
 )
 """What is weaker where disks are watched."""
 
+BLOCK = 512
+"""Bytes in which the kernel tells the room that a file takes (`st_blocks`, stat(2))."""
+
 SMALLEST = 4 * MIB
 """A disk below this size could not even hold the files that every box gets."""
 
@@ -85,6 +88,9 @@ class Disks(Protocol):
 
     def room(self, box: str, place: Place) -> Room | None:
         """What is left, or None where that is not known."""
+
+    def used(self, box: str, place: Place) -> int | None:
+        """Bytes that the files take, or None where that is not known. It is quick."""
 
     def flush(self, box: str, place: Place) -> None:
         """Write everything down.
@@ -182,6 +188,23 @@ class LimitedDisks(Standing):
             return None
         return Room(int(free), int(files))
 
+    def used(self, box: str, place: Place) -> int | None:
+        """What is used of the file system; where this process may not look at it, of the file it lies in.
+
+        That file keeps the room that it once took. One whose room was taken at once tells nothing.
+        """
+        mounted = self.seen(box) / place
+        if _is_mounted(mounted):
+            with contextlib.suppress(OSError):
+                here = os.statvfs(mounted)
+                return (here.f_blocks - here.f_bfree) * here.f_frsize
+        try:
+            file = (self._post.home / "w" / box / f"{place}.ext4").stat()
+        except OSError:
+            return None
+        taken = file.st_blocks * BLOCK
+        return taken if taken < file.st_size else None
+
     def flush(self, box: str, place: Place) -> None:
         """Write everything through to the host's disk."""
         self.do("flush", box, place)
@@ -230,13 +253,21 @@ SHARED_FOLDER = {"type": "tmpfs", "device": "tmpfs", "o": "size=4m,mode=755,shar
 
 def _room(mounted: Path) -> Room | None:
     """What is left below a mount; None where it is not one here, or root's alone to look at."""
+    if not _is_mounted(mounted):
+        return None
     try:
-        if mounted.stat().st_dev == mounted.parent.stat().st_dev:
-            return None
         here = os.statvfs(mounted)
     except OSError:
         return None
     return Room(here.f_bavail * here.f_frsize, here.f_favail)
+
+
+def _is_mounted(place: Path) -> bool:
+    """Whether a file system of its own is seen there; not where it is root's alone to look at."""
+    try:
+        return place.stat().st_dev != place.parent.stat().st_dev
+    except OSError:
+        return False
 
 
 class WatchedDirectories:
@@ -247,6 +278,7 @@ class WatchedDirectories:
     def __init__(self, steward: Steward, home: Path) -> None:
         self._steward = steward
         self._home = home
+        self._used: dict[str, tuple[int, int]] = {}
 
     def seen(self, box: str) -> Path:
         """Where the host sees it, too."""
@@ -263,11 +295,17 @@ class WatchedDirectories:
     def exceeds(self, box: str, place: Place, size: int) -> bool:
         """Looked up file by file; what can't be counted in time is too much."""
         used = self._steward.used(box, place)
+        if used is not None:
+            self._used[box] = used
         return used is None or used[0] > size or used[1] > files_of(size)
 
     def room(self, box: str, place: Place) -> Room | None:  # noqa: ARG002 - the host's room is not the box's
         """Not known."""
         return None
+
+    def used(self, box: str, place: Place) -> int | None:  # noqa: ARG002 - one place at a time is watched
+        """What it was when that was last looked at for its limit."""
+        return self._used[box][0] if box in self._used else None
 
     def flush(self, box: str, place: Place) -> None:
         """The host's own file system answers for what is written."""
@@ -278,4 +316,5 @@ class WatchedDirectories:
 
     def free(self, box: str) -> None:
         """Remove every file."""
+        self._used.pop(box, None)
         self._steward.empty(box)

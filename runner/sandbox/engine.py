@@ -139,6 +139,12 @@ class Engine:
         states = (self.inspect(row["Id"]) for row in rows)
         return [state for state in states if state is not None]
 
+    def running(self, filters: list[str]) -> dict[str, str]:
+        """The state, in a word, of each container that runs and carries every one of these labels."""
+        with _asking("list containers"):
+            rows = self._api.containers(filters={"label": filters})
+        return {str(row["Id"]): str(row.get("State") or "running") for row in rows}
+
     def kill(self, container: str, signal: str = "SIGKILL") -> None:
         """Send a signal to the main process; a container that isn't running is left as it is."""
         self._unless_gone(lambda: self._api.kill(container, signal), "kill a container", also=(409,))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import runner
@@ -14,6 +16,7 @@ from runner.errors import HostError
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor import signboard
+from runner.supervisor.host import units
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lease import is_over, owned
 from runner.supervisor.means import make_home
@@ -30,6 +33,33 @@ STARTS_WITHIN = 60.0
 
 Keeper = subprocess.Popen[bytes]
 """The process that keeps a supervisor alive (`runner.supervisor.keeper`)."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Under what a supervisor is started: the user's systemd, or a keeper of ours."""
+
+    environment: Mapping[str, str]
+    manager: units.Manager | None = None
+    note: str = ""
+    """Why it will not come back by itself after a reboot; empty if it will."""
+
+    @classmethod
+    def best(cls, environment: Mapping[str, str], *, needs_variables: bool) -> Start:
+        """The best that this host has.
+
+        Args:
+            environment: That of the process.
+            needs_variables: Whether it needs a credential that stands in a variable alone: no unit holds one.
+        """
+        manager = units.manager(Path.home(), environment)
+        if manager is None:
+            return cls(environment, None, "no user's systemd answers here")
+        if needs_variables:
+            return cls(environment, None, "its credential stands in a variable alone, which no unit may hold")
+        user = getpass.getuser()
+        lingers = units.lingers(user)
+        return cls(environment, manager, "" if lingers else f"`loginctl enable-linger {user}` is not set")
 
 
 class NobodyWorksError(HostError):
@@ -54,23 +84,37 @@ def write_down(settings: Settings, started: e.RunStarted) -> None:
         enter(book, lease, started)
 
 
-def start(home: Path, run: str, options: Sequence[str], environment: Mapping[str, str]) -> Keeper:
-    """Start a supervisor for a run that stands in the journal, without a terminal; returns its keeper.
+def start(home: Path, run: str, options: Sequence[str], start_in: Start) -> Keeper | None:
+    """Start a supervisor for a run that stands in the journal, without a terminal.
+
+    Args:
+        home: The state directory.
+        run: The run.
+        options: Of `corral resume`.
+        start_in: Under what it is started.
+
+    Returns:
+        Its keeper; None where that is systemd.
 
     Raises:
-        HostError: No process can be started.
+        HostError: It can't be started.
     """
     log = log_file(home, run)
     log.parent.mkdir(parents=True, exist_ok=True)
-    supervisor = [sys.executable, "-P", "-m", "runner", "resume", run, *options]
-    keeper = [sys.executable, "-P", "-m", "runner.supervisor.keeper", str(log), *supervisor]
     package = Path(runner.__file__).parent.parent
+    environment = {**start_in.environment, "CORRAL_HOME": str(home), "PYTHONPATH": str(package)}
+    supervisor = [sys.executable, "-P", "-m", "runner", "resume", run, *options]
+    if start_in.manager is not None:
+        text = units.unit(run, supervisor, log, environment)
+        start_in.manager.start(units.unit_name(home, run), text)
+        return None
+    keeper = [sys.executable, "-P", "-m", "runner.supervisor.keeper", str(log), *supervisor]
     try:
         with log.open("ab") as output:
             return subprocess.Popen(
                 keeper,
                 cwd="/",
-                env={**environment, "PYTHONPATH": str(package)},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -80,7 +124,14 @@ def start(home: Path, run: str, options: Sequence[str], environment: Mapping[str
         raise HostError(f"no supervisor can be started: {error.strerror}") from error
 
 
-def wait_until_taken_up(home: Path, run: str, keeper: Keeper) -> None:
+def forget(home: Path, run: str, environment: Mapping[str, str]) -> None:
+    """A run has come to its end: systemd, if it was started there, does not start it again."""
+    manager = units.manager(Path.home(), environment)
+    if manager is not None:
+        manager.forget(units.unit_name(home, run))
+
+
+def wait_until_taken_up(home: Path, run: str, keeper: Keeper | None) -> None:
     """Wait until a process works on a run, or has done so.
 
     Raises:
@@ -88,7 +139,7 @@ def wait_until_taken_up(home: Path, run: str, keeper: Keeper) -> None:
     """
     until = time.monotonic() + STARTS_WITHIN
     while is_over(home, run) and time.monotonic() < until:
-        if keeper.poll() is not None and not _ended(home, run):
+        if keeper is not None and keeper.poll() is not None and not _ended(home, run):
             raise HostError(
                 f"the supervisor of the run {run} could not begin\n{_tail(log_file(home, run))}".rstrip(),
                 cure=f"`corral resume {run}` when that is mended",

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from runner.gateway.grants import Replayed
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.orders import Order
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Plan, Spent, Value
@@ -94,6 +95,18 @@ class OrderHeeded(Happened):
     """Why it could not be done; empty if it was."""
 
 
+class RunPaused(Happened):
+    """A person asked that nothing new be started for now; `attempt.frozen` tells of what lives."""
+
+    kind: Literal["run.paused"] = "run.paused"
+
+
+class RunUnpaused(Happened):
+    """A person asked that the run go on."""
+
+    kind: Literal["run.unpaused"] = "run.unpaused"
+
+
 class RunOver(Happened):
     """The end came that was set for the run: nothing more is started, and what runs comes home."""
 
@@ -172,6 +185,21 @@ class AttemptHeld(OfAttempt):
     """Bytes of its output until now."""
 
 
+class AttemptFrozen(OfAttempt):
+    """Its agent was frozen: it keeps its memory and gets no CPU. That is no working time."""
+
+    kind: Literal["attempt.frozen"] = "attempt.frozen"
+    why: Words
+    by: Literal["pressure", "person"] = "pressure"
+    """Whether the host had hardly any memory left, or a person asked for it."""
+
+
+class AttemptThawed(OfAttempt):
+    """Its agent goes on after it was frozen."""
+
+    kind: Literal["attempt.thawed"] = "attempt.thawed"
+
+
 class AttemptEnded(OfAttempt):
     """What became of the agent, measured on the host's side. Unknown figures are None."""
 
@@ -185,6 +213,8 @@ class AttemptEnded(OfAttempt):
     """Seconds in which the gateway held it, or in which it waited to go on; they are no working time."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
+    """What its boxes used in all, by the record of its meter; None where there is no record."""
     requests: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -302,12 +332,16 @@ Event = Annotated[
     | Draining
     | Stopping
     | OrderHeeded
+    | RunPaused
+    | RunUnpaused
     | RunOver
     | WindowsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted
     | AttemptHeld
+    | AttemptFrozen
+    | AttemptThawed
     | AttemptEnded
     | AttemptGathered
     | AttemptChecked

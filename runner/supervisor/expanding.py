@@ -20,7 +20,7 @@ TRIES = 2
 
 def due(state: RunState) -> AttemptKey | None:
     """An attempt of the first task whose items can be found out now; None if there is none."""
-    if state.draining or state.over:
+    if state.draining or state.over or state.paused:
         return None
     tasks = {task.id: task for task in state.plan.waiting if task.id not in state.not_expanded}
     for planned in state.plan.attempts if tasks else ():

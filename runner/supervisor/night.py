@@ -17,15 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
-from runner.errors import CorralError, ImageError, UsageError
+from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor import expanding, handing, orders
+from runner.supervisor import expanding, handing, imaging, orders
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
@@ -33,31 +32,19 @@ from runner.supervisor.attempt.passing import with_passed
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.deadline import steady
 from runner.supervisor.ending import exit_code, still_ahead
+from runner.supervisor.imaging import ImageMaker
 from runner.supervisor.journal import Journal, LeaseLostError, Row
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
-from runner.supervisor.schedule import Agenda, Decision, images_of
+from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
-from runner.tasks.plan import Plan, Profile, Source
+from runner.tasks.plan import Plan, Profile
 
 TICK = 0.2
 PATIENCE = 120.0
-
-
-class ImageMaker(Protocol):
-    """What prepares images."""
-
-    def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:
-        """The id of the image for a source and an agent CLI, built where it isn't there.
-
-        Raises:
-            HostError: It could not be prepared.
-            UsageError: The repository asks for what can't be done.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -139,6 +126,8 @@ class Night:
             e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
         )
         for attempt in list(self._state.attempts.values()):
+            if attempt.frozen is not None and attempt.frozen.by == "person":
+                self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
                 self._launch(attempt.key, attempt.base, told)
@@ -149,7 +138,8 @@ class Night:
     def _live(self) -> RunState:
         if self._state.until is not None:
             self._end = steady() + self._state.until - time.time()
-        threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        images = (self._state.plan, self._means.images, self._tell, self._bug_in)
+        threading.Thread(target=imaging.prepare, args=images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
@@ -212,7 +202,32 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Pause() | orders.Unpause():
+                return self._pause(order)
         return ""
+
+    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
+        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
+        pausing = isinstance(order, orders.Pause)
+        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
+        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
+        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
+        if order.attempts and not chosen:
+            return "none of them lives"
+        if not order.attempts and pausing != self._state.paused:
+            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
+        for attempt in chosen:
+            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+            if pausing and not frozen:
+                self._freeze(attempt.key)
+            elif frozen and not pausing:
+                self._orders.frozen.discard(str(attempt.key))
+                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
+        return ""
+
+    def _freeze(self, key: AttemptKey) -> None:
+        self._orders.frozen.add(str(key))
+        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
     def _heed_the_end(self) -> None:
         if self._end is not None and steady() >= self._end and not self._state.over:
@@ -289,7 +304,9 @@ class Night:
         if isinstance(event, e.PASSING):
             return
         while not noted.wait(TICK):
-            if self._deaf.is_set() and not isinstance(event, e.BoxStarted):  # a box that runs is to be ended
+            if self._deaf.is_set():
+                if isinstance(event, e.BoxStarted) and self._orders.stop.is_set():
+                    return  # a box that runs is to be ended, which its watch does
                 sys.exit()  # ends this thread alone
 
     def _attempt(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
@@ -299,8 +316,7 @@ class Night:
         except FAULTS as fault:
             self._give_up(key, str(fault))
         except Exception as error:
-            self._bug = _report(self._means.rooms.home, self._state.name, error)
-            self._give_up(key, f"a bug in Corral; the report is {self._bug}")
+            self._give_up(key, self._bug_in(error))
 
     def _expand(self, key: AttemptKey) -> None:
         plan, rooms, box = self._state.plan, self._means.rooms, self._box(replace(key, profile=ITEMS))
@@ -308,10 +324,14 @@ class Night:
             spec = self._spec(key, plan.sources[plan.task(key.task).source].base)
             event = expanding.outcome(spec, box, rooms, self._orders, plan)
         except Exception as error:
-            self._bug = _report(rooms.home, self._state.name, error)
-            event = expanding.unknown(key.task, f"a bug in Corral; the report is {self._bug}")
+            event = expanding.unknown(key.task, self._bug_in(error))
         if event is not None:
             self._tell(event)
+
+    def _bug_in(self, error: Exception) -> str:
+        """Report a bug; returns where that is to be found, in words."""
+        self._bug = _report(self._means.rooms.home, self._state.name, error)
+        return f"a bug in Corral; the report is {self._bug}"
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
         """End an attempt that can't go on; its workspace is left for `reap`, which saves it."""
@@ -327,22 +347,6 @@ class Night:
             known = isinstance(event, e.AttemptGathered) and self._state.attempts[key].work is not None
             if not known:
                 self._tell(event)
-
-    def _prepare_images(self) -> None:
-        for source, cli in images_of(self._state.plan):
-
-            def show(line: str, source: int = source, cli: str | None = cli) -> None:
-                self._tell(e.ImageLine(at=time.time(), source=source, cli=cli, line=line))
-
-            try:
-                image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
-                self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
-            except FAULTS as fault:
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_image_words(fault)))
-            except Exception as error:
-                self._bug = _report(self._means.rooms.home, self._state.name, error)
-                reason = f"a bug in Corral; the report is {self._bug}"
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
@@ -426,13 +430,6 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
 
 def _is_of(event: e.Event, key: AttemptKey) -> bool:
     return isinstance(event, e.OfAttempt) and event.attempt == str(key)
-
-
-def _image_words(fault: Exception) -> str:
-    words = fault.message if isinstance(fault, CorralError) else str(fault)
-    if isinstance(fault, ImageError):
-        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
-    return words
 
 
 def _report(home: Path, run: str, error: Exception) -> str:

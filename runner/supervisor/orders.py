@@ -25,5 +25,19 @@ class Stop(Value):
     kind: Literal["stop"] = "stop"
 
 
-Order = Annotated[Drain | Stop, Field(discriminator="kind")]
+class Pause(Value):
+    """Freeze these attempts, or, where none is named, all that lives, and start nothing until unpaused."""
+
+    kind: Literal["pause"] = "pause"
+    attempts: tuple[str, ...] = ()
+
+
+class Unpause(Value):
+    """Let these go on that were paused, or the whole run."""
+
+    kind: Literal["unpause"] = "unpause"
+    attempts: tuple[str, ...] = ()
+
+
+Order = Annotated[Drain | Stop | Pause | Unpause, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

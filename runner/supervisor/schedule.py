@@ -18,6 +18,7 @@ from runner.tasks.leases import Leases
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
+PAUSED = "until the run goes on (`corral unpause`)"
 NOT_BEFORE_END = "the run's end came before it started"
 
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
@@ -248,6 +249,8 @@ def _prepared(state: RunState, key: AttemptKey, base: str | None) -> Decision:
         return Decision(
             key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
         )
+    if state.paused:
+        return Decision(key, "wait", PAUSED)
     return Decision(key, "start", base=base)
 
 

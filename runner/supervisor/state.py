@@ -10,6 +10,7 @@ from runner.errors import CorralError, UsageError
 from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
@@ -36,6 +37,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    frozen: e.AttemptFrozen | None = None
+    """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
     ended: Ended | None = None
     work: Work | None = None
@@ -55,6 +58,7 @@ class AttemptState:
     check_seconds: float | None = None
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    used: Used | None = None
     requests: int | None = None
     tokens: int | None = None
     usd: float | None = None
@@ -88,6 +92,8 @@ class RunState:
     """Whether that has come."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    paused: bool = False
+    """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
@@ -231,15 +237,17 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, shut=event.shut)
         case e.RunEnded():
             return replace(state, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded():
+        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
             return _task_event(state, event)
 
 
-def _ordered(state: RunState, event: e.OrderHeeded) -> RunState:
-    """The state after an order: what it leads to, other events tell."""
-    return replace(state, heeded=event.seq)
+def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+    """The state after an order of another process, or what it led to."""
+    if isinstance(event, e.OrderHeeded):
+        return replace(state, heeded=event.seq)
+    return replace(state, paused=isinstance(event, e.RunPaused))
 
 
 def _task_event(state: RunState, event: e.Event) -> RunState:
@@ -293,7 +301,9 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held="",
             )
         case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why)
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+        case e.AttemptFrozen() | e.AttemptThawed():
+            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -337,6 +347,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        frozen=None,
         ended=event.ended,
         reason=event.reason,
         exit_code=event.exit_code,
@@ -344,6 +355,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         held_s=event.held_s,
         peak_memory=event.peak_memory,
         cpu_seconds=event.cpu_seconds,
+        used=event.used,
         requests=event.requests,
         tokens=sum(known) if known else None,
         usd=event.usd,

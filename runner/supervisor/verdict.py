@@ -58,10 +58,11 @@ Verdict = Literal[
     "done",
     "skipped",
 ]
-Stop = Literal["timeout", "stalled", "disk", "cancelled", "over"]
-"""Why Corral itself ended a box; `over`: the run's end came."""
+Stop = Literal["timeout", "stalled", "disk", "cancelled", "over", "pressure"]
+"""Why Corral itself ended a box; `over`: the run's end came; `pressure`: the host had no memory left."""
 
 RUN_OVER = "the run's end came"
+GIVEN_UP = "the host had no memory left: it was ended so that the others could go on"
 
 LAYOUT_FAILED = 113
 """Exit code of the first program in a box when the workspace could not be laid out."""
@@ -122,6 +123,8 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
 
 def _stopped(why: Stop, window: str) -> tuple[Ended, str]:
     """What became of an agent whose box Corral ended."""
+    if why == "pressure":
+        return "infrastructure", GIVEN_UP
     if why != "over":
         return why, ""
     return ("limited", f"{RUN_OVER} while it waited: {window}") if window else ("timeout", RUN_OVER)

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
+from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import summary, wording
+from runner.views import measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -51,13 +52,15 @@ def text_markdown(state: RunState) -> str:
     return "\n".join(_markdown_lines(state)) + "\n"
 
 
-def attempt(state: RunState, one: AttemptState, log: Path) -> RenderableType:
-    """All that is known of one attempt."""
+def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None = None) -> RenderableType:
+    """All that is known of one attempt; `record` is what its meter noted, if it did."""
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     for name, value in _facts(state, one):
         if value:
             table.add_row(Text(name, "dim"), cell(value))
     task = state.plan.task(one.key.task)
+    for name, value in measured.told(one, task.limits, record):
+        table.add_row(Text(name, "dim"), cell(value))
     table.add_row(Text("check", "dim"), cell(task.check or "none"))
     table.add_row(Text("output", "dim"), cell(log))
     prompt = (Text(), Text("prompt", "dim"), Text(block(task.prompt, 4000))) if task.prompt else ()
@@ -85,8 +88,6 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "held for", wording.duration(one.held_s) if one.held_s else ""
     yield "boxes", str(one.boxes) if one.boxes > 1 else ""
     yield "check took", wording.duration(one.check_seconds) if one.check_seconds is not None else ""
-    yield "peak memory", wording.size(one.peak_memory) if one.peak_memory is not None else ""
-    yield "cpu", wording.duration(one.cpu_seconds) if one.cpu_seconds is not None else ""
     yield "tokens", wording.tokens(one.tokens) if one.tokens is not None else ""
     yield "cost", wording.usd(one.usd) if one.tokens is not None else ""
     yield "overshot by", wording.caps(one.overshot)

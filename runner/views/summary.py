@@ -27,6 +27,9 @@ def summary(state: RunState, held: Mapping[str, Held] | None = None) -> Json:
         "kind": "run.summary",
         "schema": 1,
         "run": state.name,
+        "file": state.plan.file,
+        "started": state.started,
+        "ended": state.ended,
         "exit_code": state.exit_code,
         "scripted": bool(scripted(state)),
         "notes": list(state.plan.notes),
@@ -76,6 +79,7 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "check_seconds": attempt.check_seconds,
         "peak_memory": attempt.peak_memory,
         "cpu_seconds": attempt.cpu_seconds,
+        "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
         "flags": list(attempt.flags),
     }
 

@@ -51,6 +51,11 @@ def size(count: int | None) -> str:
     return UNKNOWN if count is None else format_size(count)
 
 
+def count(number: int | None) -> str:
+    """How many there are; unknown is said."""
+    return UNKNOWN if number is None else str(number)
+
+
 def many(count: int, one: str, more: str | None = None) -> str:
     """So many of something, in words."""
     return f"{count} {one if count == 1 else more or one + 's'}"

@@ -9,6 +9,7 @@ import pytest
 
 from runner.sandbox import binaries
 from runner.sandbox.images import host_platform
+from tests.engine.conftest import corral, prepared  # noqa: F401 - the same fixtures serve here
 
 NPM_ONLY = ("codex",)
 """Agent CLIs that are published for npm alone; tests whose names or parameters hold one need it."""

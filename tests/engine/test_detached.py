@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runner.supervisor.journal import Journal
 from runner.supervisor.lease import is_over
 from tests.support import Corral, write_tasks
 
@@ -93,6 +94,29 @@ def test_it_stops_when_it_is_told_to_and_its_work_comes_home(detached: Corral, r
     assert (row["verdict"], row["work"], row["files"]) == ("cancelled", "gathered", 1)
     refused = detached("stop")
     assert (refused.code, "has ended" in refused.err) == (2, True)
+
+
+def test_it_stands_still_while_it_is_paused(detached: Corral, repo: Path) -> None:
+    count = "echo begun; i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i >> made; sleep 0.1; done"
+    begin(detached, repo, {"a": count, "b": {"sh": "date > made", "needs": ["a"]}})
+    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    assert detached("pause").code == 0
+    until(lambda: "attempt.frozen" in kinds(detached), "it is frozen")
+    paused = detached("status", "--json").json
+    time.sleep(6)
+    assert kinds(detached).count("attempt.final") == 0
+    assert paused["attempts"][0]["verdict"] is None
+    assert detached("unpause").code == 0
+    assert detached("wait").code == 0
+    rows = {row["task"]: row for row in detached("report", "--json").json["attempts"]}
+    assert {row["verdict"] for row in rows.values()} == {"done"}
+    assert rows["a"]["held_s"] > 5
+
+
+def kinds(corral: Corral) -> list[str]:
+    """The kinds of all events of the run, as its journal has them."""
+    with Journal(corral.home / "journal.db") as journal:
+        return [row.event.kind for row in journal.events("night")]
 
 
 def test_what_can_t_begin_is_said_at_once(detached: Corral, repo: Path) -> None:

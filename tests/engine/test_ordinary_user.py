@@ -243,6 +243,16 @@ def test_nothing_that_the_boxes_wrote_is_left(night: Night) -> None:
         assert engine.find(names.label_filters(names.home_id(str(state)))) == []
 
 
+def test_what_boxes_used_is_known_without_rights(night: Night) -> None:
+    used = night.done.attempt("timeout")["used"]
+    assert used["cpu_seconds"] > 0
+    assert used["peak_working_set"] > 0
+    assert used["most_pids"] >= 1
+    assert 0 < used["disk_used"] < 10 * 2**30
+    shown = night.user.corral("top", "--once")
+    assert (shown.code, "no box lives" in shown.out) == (0, True), shown.err
+
+
 def test_kept_files_are_the_users_own(night: Night) -> None:
     kept = night.done.attempt("salvaged")["kept"]
     listed = night.user.do("tar", "-tzf", kept)

@@ -29,6 +29,7 @@ COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]

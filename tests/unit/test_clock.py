@@ -17,8 +17,9 @@ from runner.errors import UsageError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Held, Usage
 from runner.sandbox.engine import BoxState, Engine
+from runner.supervisor import events as e
 from runner.supervisor.attempt.clock import Earlier, WorkClock
-from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.attempt.spec import Known, Orders
 from runner.supervisor.attempt.watch import Watch
 from runner.supervisor.deadline import at, countdown, end_of_run
 from runner.tasks.plan import Limits
@@ -42,6 +43,34 @@ def test_a_clock_that_is_read_often_knows_what_was_worked(
         assert clock.worked(now) >= before - 1e-6
         before = clock.worked(now)
     assert clock.held_in_all(now) == pytest.approx(7 + held)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0.1, 100)), min_size=1, max_size=20))
+def test_frozen_time_is_no_work_and_counts_once(stretches: list[tuple[bool, bool, float]]) -> None:
+    """Held, frozen, both or neither, in any order: work is what is neither, and the rest is told as held."""
+    clock, now, held, worked = WorkClock(5, frozen=3), 5.0, 0.0, 0.0
+    for is_held, frozen, seconds in stretches:
+        clock = clock.read(now, Usage(held_s=held, held=WINDOW if is_held else None))
+        clock = clock.frost(now, frozen=frozen)
+        now, held = now + seconds, held + (seconds if is_held else 0)
+        worked += 0 if is_held or frozen else seconds
+    began_earlier = 3  # seconds frozen before: they lie before what is looked at
+    assert clock.worked(now) == pytest.approx(max(0, worked - began_earlier))
+    assert clock.held_in_all(now) == pytest.approx(now - 5 - worked + began_earlier)
+
+
+def test_what_was_frozen_before_a_crash_is_known_after_it() -> None:
+    key = {"attempt": "t/p/1"}
+    told = (
+        e.AttemptStarted(at=0, box="b", base="c", **key),
+        e.BoxStarted(at=1, container="x", **key),
+        e.AttemptFrozen(at=10, why="memory", **key),
+        e.AttemptThawed(at=15, **key),
+        e.AttemptFrozen(at=20, why="memory", **key),
+    )
+    assert Known.of(told).frozen(now=27) == 12
+    held = e.AttemptHeld(at=30, container="x", why="a limit", seconds=9, held_s=20, **key)
+    assert Known.of((*told, held)).frozen(now=99) == 0, "its box is gone, and the figures hold what it was"
 
 
 def test_without_a_gateway_all_time_is_work() -> None:

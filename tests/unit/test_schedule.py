@@ -75,6 +75,13 @@ def test_infrastructure_is_tried_again_and_the_dependent_waits_for_it() -> None:
     assert standing(state) == ["final", "start"]
 
 
+def test_a_paused_run_starts_nothing_and_is_not_at_its_end() -> None:
+    state = after(started(make_plan(A, B)), e.RunPaused(at=1))
+    assert standing(state) == ["wait", "wait"]
+    assert not finished(state)
+    assert standing(after(state, e.RunUnpaused(at=2))) == ["start", "start"]
+
+
 @pytest.mark.parametrize("signal", [e.Draining(at=1), e.Stopping(at=1)])
 def test_nothing_starts_once_a_person_interrupted(signal: e.Event) -> None:
     state = after(started(make_plan(A, B)), signal)

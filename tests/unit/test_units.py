@@ -1,164 +1,121 @@
-"""Sizes, durations and counts as people write them."""
+"""The unit of a detached run: what stands in it, that systemd takes it, and that nothing is left of it.
+
+No systemd runs where these tests run: `systemctl` is imitated by a script that notes what it is asked.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.tasks.units import (
-    GIB,
-    KIB,
-    MIB,
-    TIB,
-    format_duration,
-    format_size,
-    parse_count,
-    parse_duration,
-    parse_size,
-)
+from runner.errors import HostError
+from runner.supervisor.host import units
 
-anything = st.text() | st.integers() | st.floats() | st.booleans() | st.none() | st.lists(st.integers())
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("512m", 512 * MIB),
-        ("512M", 512 * MIB),
-        ("512MB", 512 * MIB),
-        ("512MiB", 512 * MIB),
-        ("4GiB", 4 * GIB),
-        ("4 g", 4 * GIB),
-        ("1.5GiB", 3 * GIB // 2),
-        ("2t", 2 * TIB),
-        ("7k", 7 * KIB),
-        ("17B", 17),
-        ("17", 17),
-        (17, 17),
-        (0, 0),
-    ],
-)
-def test_sizes_are_binary(text: object, size: int) -> None:
-    assert parse_size(text) == size
+HOME, LOG = Path("/home/me/.local/state/corral"), Path("/home/me/100% mine/log")
+COMMAND = ["/usr/bin/env", "-m", 'a "b" $HOME %h \\', "resume", "night"]
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "CORRAL_HOME": str(HOME),
+    "DOCKER_HOST": "unix:///run/user/1000/docker.sock",
+    "ANTHROPIC_API_KEY": "sk-ant-canary",
+    "AWS_SECRET": "canary",
+    "HTTPS_PROXY": "http://me:canary@proxy:3128",
+    "no_proxy": "localhost",
+    "CORRAL_ODD": "two\nlines",
+}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "",
-        "GiB",
-        "-1",
-        "4 GiBs",
-        "4GiG",
-        "5i",
-        "5iB",
-        "1,5G",
-        "1.5",
-        1.5,
-        "1e9",
-        True,
-        None,
-        [],
-        -3,
-        "٣G",
-        10**20,
-    ],
-)
-def test_what_is_no_size_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueError, match="write it like 512MiB"):
-        parse_size(wrong)
+def test_it_holds_what_is_needed_and_no_secret() -> None:
+    text = units.unit("night", COMMAND, LOG, ENVIRONMENT)
+    assert "canary" not in text
+    assert "two" not in text
+    assert 'Environment="CORRAL_HOME=/home/me/.local/state/corral"' in text
+    assert 'Environment="no_proxy=localhost"' in text
+    assert 'ExecStart="/usr/bin/env" "-m" "a \\"b\\" $$HOME %%h \\\\" "resume" "night"' in text
+    assert "append:/home/me/100%% mine/log" in text
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90s", 90),
-        ("90 sec", 90),
-        ("5m", 300),
-        ("45min", 2700),
-        ("45 minutes", 2700),
-        ("1h30min", 5400),
-        ("1h 30 min", 5400),
-        ("2d", 172800),
-        ("1 day 2 hours", 93600),
-        ("0.5s", 0.5),
-    ],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_takes_it(tmp_path: Path) -> None:
+    text = units.unit("night", COMMAND, LOG, ENVIRONMENT)
+    assert complaints(tmp_path, text) == []
+    assert len(complaints(tmp_path, text.replace("Restart=on-abnormal", "Restart=when-it-rains"))) == 1
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "h", "1h1h", "45MIN", "-5s", "1:30", "5 fortnights", True, None, "5s!", "٣s"]
-)
-def test_what_is_no_duration_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueError, match="write it like 90s"):
-        parse_duration(wrong)
+def complaints(folder: Path, text: str) -> list[str]:
+    """What systemd says is wrong with a unit."""
+    file = folder / units.unit_name(HOME, "night")
+    file.write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", "--man=no", file],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
+    )
+    return done.stderr.splitlines()
 
 
-@pytest.mark.parametrize("bare", [45, "45", 4.5])
-def test_a_duration_needs_its_unit(bare: object) -> None:
-    with pytest.raises(ValueError, match=rf"has no unit: write {bare}s, {bare}min or {bare}h"):
-        parse_duration(bare)
+@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=30))
+def test_a_word_stays_one_word(text: str) -> None:
+    line = units.unit("r", ["x", text], LOG, {})
+    (start,) = (one for one in line.split("\n") if one.startswith("ExecStart="))
+    word = start.removeprefix('ExecStart="x" ')
+    assert (word[0], word[-1]) == ('"', '"')
+    inside = word[1:-1]
+    plain, rest = "", inside
+    while rest:
+        pair = rest[:2]
+        if pair in {"\\\\", '\\"', "$$", "%%"}:
+            plain, rest = plain + pair[1], rest[2:]
+        else:
+            assert rest[0] not in '"\\$%'
+            plain, rest = plain + rest[0], rest[1:]
+    assert plain == text
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [("40M", 40_000_000), ("250k", 250_000), ("1.5G", 1_500_000_000), (7, 7), ("2B", 2 * 10**9)],
-)
-def test_counts_are_decimal(text: object, count: int) -> None:
-    assert parse_count(text) == count
+@pytest.fixture
+def imitated(tmp_path: Path) -> dict[str, str]:
+    """An environment with an imitated `systemctl`."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "systemctl"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ntest ! -e {tmp_path}/broken || exit 1\n')
+    script.chmod(0o755)
+    (tmp_path / "run" / "systemd").mkdir(parents=True)
+    (tmp_path / "run" / "systemd" / "private").touch()
+    return {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "XDG_RUNTIME_DIR": str(tmp_path / "run")}
 
 
-@pytest.mark.parametrize("wrong", ["", "M", "1.5", "-1", True, None, "1.0000001k", 1.5])
-def test_what_is_no_count_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueError, match="is not a count"):
-        parse_count(wrong)
+def test_it_is_started_and_leaves_nothing(tmp_path: Path, imitated: dict[str, str]) -> None:
+    found = units.manager(tmp_path, imitated)
+    assert found is not None
+    found.start("u.service", "[Service]\n")
+    file = tmp_path / ".config" / "systemd" / "user" / "u.service"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("[Service]\n", 0o600)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["--user show-environment", "--user daemon-reload", "--user enable --now u.service"]
+    found.forget("u.service")
+    assert list(file.parent.iterdir()) == []
 
 
-@given(anything)
-def test_parsers_raise_nothing_but_value_errors(value: object) -> None:
-    for parse in (parse_size, parse_duration, parse_count):
-        with suppress(ValueError):
-            assert parse(value) >= 0
+def test_what_it_refuses_is_said(tmp_path: Path, imitated: dict[str, str]) -> None:
+    found = units.manager(tmp_path, imitated)
+    assert found is not None
+    (tmp_path / "broken").touch()
+    with pytest.raises(HostError, match="daemon-reload"):
+        found.start("u.service", "")
+    assert list((tmp_path / ".config" / "systemd" / "user").iterdir()) == []
+    assert units.manager(tmp_path, imitated) is None
+    assert units.manager(tmp_path, {}) is None
 
 
-@given(st.integers(0, 1023), st.sampled_from([1, KIB, MIB, GIB, TIB]))
-def test_whole_sizes_come_back_exactly(number: int, unit: int) -> None:
-    assert parse_size(format_size(number * unit)) == number * unit
-
-
-@given(st.integers(0, 2**52))
-def test_sizes_come_back_to_three_digits(size: int) -> None:
-    text = format_size(size)
-    assert abs(parse_size(text) - size) <= size * 0.005
-    assert len(text) <= 7
-
-
-@given(st.integers(0, 10**9))
-def test_durations_come_back(seconds: int) -> None:
-    assert parse_duration(format_duration(seconds)) == seconds
-
-
-@given(st.floats(0, 1e9))
-def test_durations_come_back_to_the_shown_digit(seconds: float) -> None:
-    assert abs(parse_duration(format_duration(seconds)) - seconds) <= (0.051 if seconds < 60 else 0.5)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (4.21, "4.2s"), (59.97, "1min"), (60, "1min"), (5400, "1h30min"), (90061, "1d1h1min1s")],
-)
-def test_durations_for_people(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0B"), (1536, "1.5KiB"), (512 * MIB, "512MiB"), (10 * GIB, "10GiB"), (1_234_567, "1.18MiB")],
-)
-def test_sizes_for_people(size: int, text: str) -> None:
-    assert format_size(size) == text
+def test_who_lingers(tmp_path: Path) -> None:
+    assert not units.lingers("me", tmp_path)
+    (tmp_path / "me").touch()
+    assert units.lingers("me", tmp_path)

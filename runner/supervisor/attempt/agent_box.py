@@ -16,6 +16,7 @@ from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
 from runner.supervisor.attempt import passing
+from runner.supervisor.attempt.metering import Meter, usage_file
 from runner.supervisor.attempt.resuming import GO_ON, earlier
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
@@ -168,6 +169,13 @@ class AgentBox:
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
+            meter=Meter(
+                usage_file(rooms.home, spec.run, spec.key),
+                container,
+                lambda: rooms.disks.used(spec.box, "agent"),
+            ),
+            attempt=str(spec.key),
+            frozen=known.frozen(time.time()),
         )
 
     def is_full(self) -> bool:

@@ -26,6 +26,7 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.check import Checked, run_check
 from runner.supervisor.attempt.living import Living
+from runner.supervisor.attempt.metering import used_by
 from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
@@ -281,7 +282,8 @@ class _Life:
     def _end_event(
         self, ended: Ended, seen: Watched, reason: str = "", flags: tuple[str, ...] = ()
     ) -> e.AttemptEnded:
-        return ended_event(self._spec, time.time(), ended, seen, reason, flags)
+        used = used_by(self._rooms.home, self._spec.run, self._spec.key)
+        return ended_event(self._spec, time.time(), ended, seen, reason, flags, used)
 
 
 def _words(fault: Exception) -> str:

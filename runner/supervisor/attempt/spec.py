@@ -61,15 +61,19 @@ class AttemptSpec:
 
 @dataclass(frozen=True)
 class Orders:
-    """What ends attempts from outside; each is given once, and for good.
+    """What ends attempts from outside, each once and for good; and what freezes them for a while.
 
     Attributes:
         stop: A person wants what runs ended; its work still comes home.
         over: The run's end came (`--until`, `--for`): nothing more is started, and boxes end.
+        frozen: The names of the attempts whose agents are to be frozen for as long as they stand here.
+        given_up: The names of the attempts that are ended for the host's sake, which has no memory left.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
+    frozen: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
 
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
@@ -116,6 +120,10 @@ class Known:
     """Each time that its agent died of a limit."""
     began_again: float | None = None
     """When the container was started in which it went on after the last of these, if that was noted."""
+    frozen_s: float = 0.0
+    """Seconds for which its present box was frozen, until it last went on."""
+    frozen_at: float | None = None
+    """Since when it is frozen."""
 
     @classmethod
     def of(cls, told: tuple[e.Event, ...]) -> Known:
@@ -131,8 +139,14 @@ class Known:
             case e.BoxStarted():
                 again = event.at if self.held else None
                 return replace(self, running=True, began_again=self.began_again or again)
+            case e.AttemptFrozen() | e.AttemptThawed():
+                return replace(
+                    self,
+                    frozen_s=self.frozen(event.at),
+                    frozen_at=event.at if isinstance(event, e.AttemptFrozen) else None,
+                )
             case e.AttemptHeld():
-                return replace(self, held=(*self.held, event), began_again=None)
+                return replace(self, held=(*self.held, event), began_again=None, frozen_s=0.0, frozen_at=None)
             case e.AttemptEnded():
                 return replace(self, ended=event)
             case e.AttemptGathered():
@@ -141,6 +155,10 @@ class Known:
                 return replace(self, checked=event)
             case _:
                 return self
+
+    def frozen(self, now: float) -> float:
+        """For how many seconds its present box was frozen until now."""
+        return self.frozen_s + (0.0 if self.frozen_at is None else max(0.0, now - self.frozen_at))
 
 
 def box_spec(

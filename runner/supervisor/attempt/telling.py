@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.supervisor import events as e
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.attempt.spec import AttemptSpec
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.verdict import Ended
@@ -17,6 +18,7 @@ def ended_event(
     seen: Watched,
     reason: str = "",
     flags: tuple[str, ...] = (),
+    used: Used | None = None,
 ) -> e.AttemptEnded:
     """The end of an attempt's agent, with all that was measured."""
     model = seen.model if spec.accesses else None
@@ -31,6 +33,7 @@ def ended_event(
         held_s=seen.held_s,
         peak_memory=seen.measured.peak_memory,
         cpu_seconds=seen.measured.cpu_seconds,
+        used=used,
         requests=model.requests if model else None,
         input_tokens=told.input if told else None,
         output_tokens=told.output if told else None,

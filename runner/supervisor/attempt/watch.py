@@ -18,6 +18,8 @@ from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
+from runner.supervisor.attempt.freezing import Frost
+from runner.supervisor.attempt.metering import Meter
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Limits
@@ -72,6 +74,9 @@ class Watch:
         exceeds: Whether its files take more than its limit, where only looking bounds them.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        meter: What keeps the record of what it uses.
+        attempt: The attempt's name, by which orders may name it.
+        frozen: Seconds for which the box was frozen before.
     """
 
     engine: Engine
@@ -85,6 +90,9 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    meter: Meter | None = None
+    attempt: str = ""
+    frozen: float = 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -98,17 +106,22 @@ class Watch:
         state = self.engine.inspect(self.container)
         group = usage.find_group(state.pid) if state and state.pid else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier)
+        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
+        frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         last_sign = ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
             _Scales(self.exceeds) as scales,
+            self.meter or contextlib.nullcontext(),
         ):
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
                 last_sign = max(last_sign, output.last_piece)
                 now = time.monotonic()
+                if frost.heed():
+                    last_sign = now
+                clock = clock.frost(now, frozen=frost.frozen)
                 if now - ticked >= TICK:
                     if self._measure(seen, group, now - ticked):
                         last_sign = now
@@ -148,6 +161,8 @@ class Watch:
     def _must_end(self, worked: float, silence: float, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
+        if self.attempt in self.orders.given_up:
+            return "pressure"
         if heavy:
             return "disk"
         if self.orders.over.is_set():
@@ -160,12 +175,12 @@ class Watch:
         """Read what the box uses; returns whether that is a sign of life."""
         before = seen.measured
         if group is not None:
-            seen.measured = _later(before, usage.read(group))
+            seen.measured = usage.read(group).after(before)
         else:
             statistics = self.engine.usage(self.container)
-            seen.measured = (
-                before if statistics is None else _later(before, usage.from_statistics(statistics))
-            )
+            seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
+        if self.meter is not None:
+            self.meter.note(seen.measured)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
         return self._asks(seen) or (seen.cores or 0.0) > BUSY_CORES
@@ -240,13 +255,3 @@ def _lived(state: BoxState | None) -> tuple[float, float] | None:
 
 def _age(state: BoxState | None) -> float:
     return 0.0 if state is None or state.started is None else max(0.0, time.time() - state.started)
-
-
-def _later(before: usage.Usage, now: usage.Usage) -> usage.Usage:
-    """The new reading; what it lacks because the box just ended is kept from the one before."""
-    peaks = [peak for peak in (before.peak_memory, now.peak_memory) if peak is not None]
-    return usage.Usage(
-        cpu_seconds=before.cpu_seconds if now.cpu_seconds is None else now.cpu_seconds,
-        memory=before.memory if now.memory is None else now.memory,
-        peak_memory=max(peaks) if peaks else None,
-    )

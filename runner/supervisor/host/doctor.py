@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import pwd
@@ -21,6 +22,7 @@ from runner.sandbox.facts import check_runtime
 from runner.settings import Settings
 from runner.supervisor import reap
 from runner.supervisor.host import machine as host
+from runner.supervisor.host import units
 from runner.tasks.units import format_size
 
 Level = Literal["ok", "weaker", "broken"]
@@ -59,6 +61,7 @@ def examine(
         _kernel(),
         _credentials(settings),
         _certificates(settings),
+        _detached(environment),
     ]
 
 
@@ -252,6 +255,19 @@ def _credentials(settings: Settings) -> Finding:
     unused = settings.unused_variables
     note = f"; {' and '.join(unused)} not used, since {settings.config} lists accounts" if unused else ""
     return Finding("credentials", "ok", "; ".join(words) + note)
+
+
+def _detached(environment: Mapping[str, str]) -> Finding:
+    """What `corral run --detach` rests on here, and whether such runs come back after a reboot."""
+    name = "detached runs"
+    if units.manager(Path.home(), environment) is None:
+        found = "under a process of Corral's own (no user's systemd answers here)"
+        return Finding(name, "ok", f"{found}; after a reboot, `corral resume` goes on with them")
+    user = getpass.getuser()
+    if units.lingers(user):
+        return Finding(name, "ok", "under your systemd; they come back after a reboot (you linger)")
+    found = "under your systemd; they come back after a reboot once you log in"
+    return Finding(name, "ok", found, f"`loginctl enable-linger {user}`, and they come back without you")
 
 
 def _source(account: ProviderAccount) -> str:

@@ -1,0 +1,216 @@
+"""Nights over the FAKE engine: the real supervisor, `drive`, git, journal and leases; no container.
+
+Each night has a `Place`: a repository, a state directory and the fake engine's daemon. Supervisors come and
+go in it (`supervisor`), and one of them can be made to die after any of its writes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from runner.errors import HostError
+from runner.names import AttemptKey
+from runner.sandbox.disks import WatchedDirectories
+from runner.sandbox.standing import Post
+from runner.sandbox.steward import Steward
+from runner.supervisor.attempt.spec import Rooms
+from runner.supervisor.events import Event
+from runner.supervisor.journal import Journal, Row
+from runner.supervisor.lease import owned
+from runner.supervisor.night import Means, Night
+from runner.supervisor.state import RunState, fold
+from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
+from tests.contract.fake_engine import FakeEngine
+from tests.contract.fake_host import FakeHost, Work
+from tests.support import IDENTITY, git, make_repo
+
+RUN = "fake"
+IMAGE = "sha256:fake"
+
+
+class Killed(BaseException):
+    """The supervisor was killed, as far as this process can be."""
+
+
+class FakeImages:
+    """Prepares images: they are there."""
+
+    def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:  # noqa: ARG002
+        """See `imaging.ImageMaker`."""
+        return IMAGE
+
+
+class MortalJournal(Journal):
+    """The real journal, until its owner dies, or its disk is full, at the write of that number.
+
+    Attributes:
+        dies: Called at that write, before or after it is done; whatever it raises comes out of `append`.
+    """
+
+    def __init__(self, file: Path, at: int | None, dies: Callable[[], None], *, after: bool) -> None:
+        super().__init__(file)
+        self.appends = 0
+        self._at, self._dies, self._after = at, dies, after
+
+    def append(self, run: str, event: Event, token: int | None = None) -> Row:
+        """See `Journal`."""
+        self.appends += 1
+        if self._at is None or self.appends < self._at:
+            return super().append(run, event, token)
+        if self._after and self.appends == self._at:
+            super().append(run, event, token)
+        self._dies()
+        raise AssertionError("what dies raises")
+
+
+@dataclass
+class Place:
+    """Where a night takes place."""
+
+    folder: Path
+    host: FakeHost = field(default_factory=FakeHost)
+
+    def __post_init__(self) -> None:
+        self.repo = make_repo(self.folder / "repo")
+        self.base = git(self.repo, "rev-parse", "HEAD")
+        scratch = self.folder / "scratch"
+        self.host.work = cache(lambda base: make_work(self.repo, base, scratch))
+
+    @property
+    def home(self) -> Path:
+        """The state directory."""
+        return self.folder / "home"
+
+    @property
+    def file(self) -> Path:
+        """The journal."""
+        return self.home / "journal.db"
+
+    def plan(self, *attempts: PlannedAttempt, commands: dict[str, str], check: str | None = None) -> Plan:
+        """A plan of these attempts; each profile runs words that the fake engine knows."""
+        return Plan(
+            run=RUN,
+            file="/nonexistent/corral.yaml",
+            sources=(
+                Source(
+                    repo=str(self.repo), git_dir=str(self.repo / ".git"), base=self.base, base_name="HEAD"
+                ),
+            ),
+            profiles=tuple(
+                Profile(name=name, settings=CommandSettings(run=("sh", "-c", words)), hash=name)
+                for name, words in commands.items()
+            ),
+            tasks=tuple(Task(id=name, check=check) for name in dict.fromkeys(a.task for a in attempts)),
+            attempts=attempts,
+        )
+
+    @contextmanager
+    def supervisor(
+        self,
+        jobs: int,
+        watcher: Callable[[Row, RunState], None] = lambda row, state: None,  # noqa: ARG005
+        *,
+        dies_at: int | None = None,
+        after: bool = True,
+        full: bool = False,
+    ) -> Iterator[Night]:
+        """A supervisor.
+
+        Args:
+            jobs: How many attempts live at once.
+            watcher: Told of every event.
+            dies_at: At which write of its journal it dies.
+            after: Whether that write is done.
+            full: Instead of dying it finds that the journal can't be written from then on.
+        """
+        engine = FakeEngine(self.host)
+
+        def die() -> None:
+            if full:
+                raise HostError("the journal can't be written: no room, as it was told")
+            engine.cut()
+            raise Killed
+
+        post = Post(engine, IMAGE, self.home, RUN)
+        self.home.mkdir(exist_ok=True)
+        with (
+            MortalJournal(self.file, dies_at, die, after=after) as journal,
+            owned(journal, self.home, RUN) as lease,
+        ):
+            steward = Steward(post)
+            rooms = Rooms(
+                engine=engine,
+                steward=steward,
+                disks=WatchedDirectories(steward, self.home),
+                steward_image=IMAGE,
+                gateway=None,
+                home=self.home,
+                uid=os.getuid(),
+                owner=os.getuid(),
+            )
+            try:
+                yield Night(
+                    Means(
+                        rooms=rooms,
+                        journal=journal,
+                        lease=lease,
+                        images=FakeImages(),
+                        accesses=lambda profile, key: (),  # noqa: ARG005
+                        jobs=jobs,
+                    ),
+                    watcher,
+                )
+            finally:
+                engine.cut()
+
+    def rows(self) -> list[Row]:
+        """What the journal holds."""
+        with Journal(self.file) as journal:
+            return list(journal.events(RUN))
+
+    def folded(self) -> RunState:
+        """The state as a process finds it that has nothing but the journal."""
+        return fold((row.run, row.event) for row in self.rows())
+
+    def branches(self) -> dict[AttemptKey, str]:
+        """The branch of each attempt, with its commit."""
+        prefix = f"refs/heads/corral/{RUN}/"
+        told = git(self.repo, "for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
+        return {
+            AttemptKey.parse(name.removeprefix(prefix)): oid for name, oid in (line.split() for line in told)
+        }
+
+    def leftovers(self) -> list[str]:
+        """What should not be there once everything has ended."""
+        boxes = [f"box {box.name}" for box in FakeEngine(self.host).find([])]
+        files = [str(path) for name in "wqs" for path in (self.home / name).glob("*")]
+        entries = [str(path) for path in (self.repo / ".git" / "worktrees").glob("*")]
+        return boxes + files + entries
+
+
+def make_work(repo: Path, base: str, scratch: Path) -> Work:
+    """A commit on `base` that adds a file, as a thin pack; the repository itself is only read."""
+    scratch.mkdir(exist_ok=True)
+    environment = {
+        **os.environ,
+        **IDENTITY,
+        "GIT_OBJECT_DIRECTORY": str(scratch),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(repo / ".git" / "objects"),
+    }
+
+    def ask(*words: str, stdin: bytes = b"") -> bytes:
+        command = ["git", "-C", str(repo), *words]
+        return subprocess.run(command, input=stdin, env=environment, check=True, capture_output=True).stdout
+
+    blob = ask("hash-object", "-w", "--stdin", stdin=f"made on {base}\n".encode()).strip()
+    listing = ask("ls-tree", base) + b"100644 blob " + blob + f"\tmade-{base[:8]}\n".encode()
+    tree = ask("mktree", stdin=listing).decode().strip()
+    tip = ask("commit-tree", tree, "-p", base, "-m", "work").decode().strip()
+    pack = ask("pack-objects", "-q", "--revs", "--thin", "--stdout", stdin=f"{tip}\n^{base}\n".encode())
+    return Work(tip, pack)
