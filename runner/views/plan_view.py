@@ -18,6 +18,7 @@ from runner.tasks.plan import (
     Plan,
     PlannedAttempt,
     Profile,
+    Task,
 )
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
@@ -100,27 +101,36 @@ def _mode(plan: Plan) -> Iterator[Text]:
         yield Text("mode: sequential, one task after another")
     if plan.mode == "adaptive":
         yield Text("mode: adaptive, one at first, more while attempts serve")
+    for name, tasks in _together(plan).items():
+        if tasks[0].paths:
+            one_each = "" if len({task.paths for task in tasks}) == 1 else " and so on, by item"
+            refused = "; what lies outside is refused" if tasks[0].refuse_outside else ""
+            yield Text(f"paths of {name}: ", "dim") + cell(f"{', '.join(tasks[0].paths)}{one_each}{refused}")
+
+
+def _together(plan: Plan) -> dict[str, list[Task]]:
+    """Tasks by what the task file calls them: those of items together."""
+    found: dict[str, list[Task]] = {}
     for task in plan.tasks:
-        if task.paths:
-            refused = ", what lies outside is refused" if task.refuse_outside else ""
-            yield Text(f"paths of {task.id}: ", "dim") + cell(f"{', '.join(task.paths)}{refused}")
+        found.setdefault(task.of or task.id, []).append(task)
+    return found
 
 
 def _limits(plan: Plan) -> Iterator[Text]:
     """Limits, once where they are the same for all."""
     by_limits: dict[Limits, list[str]] = {}
-    for task in plan.tasks:
-        by_limits.setdefault(task.limits, []).append(task.id)
+    for name, (task, *_) in _together(plan).items():
+        by_limits.setdefault(task.limits, []).append(name)
     for limits, tasks in by_limits.items():
         whose = "each attempt" if len(by_limits) == 1 else ", ".join(tasks)
         yield Text(f"limits of {whose}: ", "dim") + Text(limits_words(limits))
 
 
 def _checks(plan: Plan) -> Iterator[Text]:
-    for task in plan.tasks:
+    for name, (task, *_) in _together(plan).items():
         protected = f" (with {', '.join(task.protect)} as in the base)" if task.protect else ""
         command = task.check or "none: it ends as `done`"
-        yield Text(f"check of {task.id}: ", "dim") + cell(command + protected)
+        yield Text(f"check of {name}: ", "dim") + cell(command + protected)
 
 
 def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
@@ -133,9 +143,9 @@ def _ways_out(plan: Plan) -> Iterator[Text]:
     """What else may leave, once where it is the same for all."""
     by_hosts: dict[tuple[AllowedHost, ...], list[str]] = {}
     by_hosted: dict[tuple[Hosted, ...], list[str]] = {}
-    for task in plan.tasks:
-        by_hosts.setdefault(task.network, []).append(task.id)
-        by_hosted.setdefault(task.hosted, []).append(task.id)
+    for name, (task, *_) in _together(plan).items():
+        by_hosts.setdefault(task.network, []).append(name)
+        by_hosted.setdefault(task.hosted, []).append(name)
     for hosts, tasks in by_hosts.items():
         if hosts:
             words = ", ".join(f"{host} ({' and '.join(map(str, host.ports))})" for host in hosts)
