@@ -137,7 +137,7 @@ def _graph(event: e.Event) -> Text | None:
     """What becomes of the run's graph of tasks, in words."""
     match event:
         case e.AttemptSkipped():
-            return Text(f"{event.attempt}  ") + Text("skipped", "dim") + cell(f"  {event.reason}", "dim")
+            return Text(f"{event.attempt}  ") + Text("skipped  ", "dim") + cell(event.reason, "dim")
         case e.TaskExpanded():
             return Text(f"{event.task}  done for {wording.many(len(event.items), 'item')}")
         case e.TaskNotExpanded():
@@ -335,7 +335,7 @@ def _row(
     state: RunState, attempt: AttemptState, signs: e.Signs | None, decision: Decision | None, now: float
 ) -> tuple[Text, ...]:
     limits = state.plan.task(attempt.key.task).limits
-    name = Text(str(attempt.key)) + wording.item(state.plan.task(attempt.key.task))
+    name = wording.named(attempt.key, state.plan.task(attempt.key.task))
     if attempt.phase == "final":
         doing = attempt.reason or wording.diff_stat(attempt)
         verdict = Text(attempt.verdict or "", wording.colour(attempt.verdict))

@@ -75,10 +75,7 @@ def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
 
 
 def _attempt_table(plan: Plan) -> Fitting:
-    rows = [
-        (Text(str(one.key)) + wording.item(plan.task(one.task)), Text(_begins(plan, one)))
-        for one in plan.attempts
-    ]
+    rows = [(wording.named(one.key, plan.task(one.task)), Text(_begins(plan, one))) for one in plan.attempts]
     return Fitting((Column("attempt"), Column("starts from", prose=True)), rows)
 
 

@@ -158,7 +158,7 @@ def headline(state: RunState) -> Text:
 def _attempts(state: RunState) -> Fitting:
     rows = [
         (
-            Text(str(attempt.key)) + wording.item(state.plan.task(attempt.key.task)),
+            wording.named(attempt.key, state.plan.task(attempt.key.task)),
             Text(_verdict(state, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from runner.names import AttemptKey
 from runner.supervisor.state import AttemptState
 from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
@@ -20,8 +21,10 @@ COLOURS = {
     "skipped": "dim",
 }
 UNKNOWN = "?"
-LONGEST_ITEM = 32
-"""Signs that are shown of an item."""
+NAMED = 48
+"""Signs of an attempt's name and its item together; a name alone may be longer."""
+SHORTEST_ITEM = 6
+"""Signs of an item that say something."""
 SCRIPTED = (
     "A script played the model here: tokens and cost come from its transcripts; no service was asked or paid."
 )
@@ -66,12 +69,14 @@ def tokens(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")
 
 
-def item(task: Task) -> Text:
-    """The item that a task is done for, as it stands behind its name; nothing where there is none."""
-    if task.item is None:
-        return Text("")
-    shown = task.item if len(task.item) <= LONGEST_ITEM else f"{task.item[: LONGEST_ITEM - 1]}…"
-    return Text("  ") + cell(shown, "dim")
+def named(key: AttemptKey, task: Task) -> Text:
+    """An attempt's name, with as much of its item behind it as a narrow screen bears."""
+    name = Text(str(key))
+    room = NAMED - len(name) - 2
+    if task.item is None or room < SHORTEST_ITEM:
+        return name
+    item = task.item if len(task.item) <= room else f"…{task.item[1 - room :]}"  # of a path its end
+    return name.append("  ").append_text(cell(item, "dim"))
 
 
 def usd(amount: float | None) -> str:
