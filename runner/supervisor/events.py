@@ -292,6 +292,8 @@ class TaskNotExpanded(Happened):
     kind: Literal["task.not-expanded"] = "task.not-expanded"
     task: str
     reason: Words
+    tries: int = 1
+    """Up to which try of them that holds."""
 
 
 class Signs(OfAttempt):

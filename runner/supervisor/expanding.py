@@ -19,16 +19,17 @@ TRIES = 2
 
 
 def due(state: RunState) -> AttemptKey | None:
-    """An attempt of the first task whose items can be found out now; None if there is none."""
+    """A try of the first task whose items can be found out now; None if there is none."""
     if state.draining or state.over or state.paused:
         return None
-    tasks = {task.id: task for task in state.plan.waiting if task.id not in state.not_expanded}
+    tasks = {task.id: task for task in state.plan.waiting}
     for planned in state.plan.attempts if tasks else ():
         image = catalog.layer(state.plan.profile(planned.profile).settings)
         if planned.task not in tasks or (tasks[planned.task].source, image) not in state.images:
             continue
-        if state.tries(planned.key)[-1].phase == "queued":
-            return planned.key
+        last = state.tries(planned.key)[-1]
+        if last.phase == "queued" and state.no_items(last.key) is None:
+            return last.key
     return None
 
 
@@ -50,15 +51,15 @@ def outcome(spec: AttemptSpec, box: str, rooms: Rooms, orders: Orders, plan: Pla
         except StoppedError:
             return None
         except (NoItemsError, FanOutError) as refused:
-            return unknown(task, str(refused))
+            return unknown(spec.key, str(refused))
         except (CorralError, OSError) as fault:
             if number == TRIES:
-                return unknown(task, str(fault))
+                return unknown(spec.key, str(fault))
         else:
             return e.TaskExpanded(at=time.time(), task=task, items=items)
     return None
 
 
-def unknown(task: str, why: str) -> e.TaskNotExpanded:
-    """What is told of a task whose items nobody knows."""
-    return e.TaskNotExpanded(at=time.time(), task=task, reason=why)
+def unknown(key: AttemptKey, why: str) -> e.TaskNotExpanded:
+    """What is told of a task whose items nobody knows, by the try for which they were asked."""
+    return e.TaskNotExpanded(at=time.time(), task=key.task, reason=why, tries=key.try_)

@@ -324,7 +324,7 @@ class Night:
             spec = self._spec(key, plan.sources[plan.task(key.task).source].base)
             event = expanding.outcome(spec, box, rooms, self._orders, plan)
         except Exception as error:
-            event = expanding.unknown(key.task, self._bug_in(error))
+            event = expanding.unknown(key, self._bug_in(error))
         if event is not None:
             self._tell(event)
 

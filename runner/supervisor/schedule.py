@@ -241,7 +241,7 @@ def _prepared(state: RunState, key: AttemptKey, base: str | None) -> Decision:
     if image not in state.images:
         return Decision(key, "wait", "for its image")
     if state.plan.task(key.task).for_each is not None:
-        why = state.not_expanded.get(key.task)
+        why = state.no_items(key)
         return (
             Decision(key, "wait", "for its items (`for_each`)") if why is None else Decision(key, "fail", why)
         )
@@ -295,4 +295,4 @@ def _first_served(state: RunState, candidates: tuple[str, ...], held: set[Attemp
             return _Needs(base=winner.commit or winner.base)
         if tries[-1].phase != "final" and key not in held:
             return _Needs(open=text)
-    return _Needs(failed=AttemptKey.parse(candidates[0]).task if candidates else "a task without items")
+    return _Needs(failed=AttemptKey.parse(candidates[0]).task)

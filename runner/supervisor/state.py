@@ -98,8 +98,8 @@ class RunState:
     """The number of the last order that was heeded."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
-    not_expanded: dict[str, str] = field(default_factory=dict)
-    """Tasks of which this process could not find out the items, and why."""
+    not_expanded: dict[str, e.TaskNotExpanded] = field(default_factory=dict)
+    """Tasks of which this process could not find out the items."""
     width: int = 1
     """How many attempts an adaptive run bears at once, by what came of those before."""
     ended: float | None = None
@@ -129,6 +129,11 @@ class RunState:
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
         return next((shut for shut in self.shut if shut.profile == profile), None)
+
+    def no_items(self, key: AttemptKey) -> str | None:
+        """Why nobody knows the items for which this try would be begun; None if they may be found out."""
+        told = self.not_expanded.get(key.task)
+        return told.reason if told is not None and told.tries >= key.try_ else None
 
     def task_served(self, task: str) -> bool:
         """Whether some attempt of the task served it, or it was not wanted."""
@@ -253,7 +258,7 @@ def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused
 def _task_event(state: RunState, event: e.Event) -> RunState:
     """The state once a task's items are known, or can't be; told twice, they change nothing."""
     if isinstance(event, e.TaskNotExpanded):
-        return replace(state, not_expanded={**state.not_expanded, event.task: event.reason})
+        return replace(state, not_expanded={**state.not_expanded, event.task: event})
     if not isinstance(event, e.TaskExpanded):
         return state
     if event.task not in {task.id for task in state.plan.waiting}:

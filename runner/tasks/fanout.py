@@ -132,7 +132,7 @@ def _after_items(
             continue
         groups = [tuple(_named(name, number) for name in group) for number in range(1, count + 1)]
         everything = tuple(chain.from_iterable(groups))
-        after += [everything] if own.any_item else groups
+        after += ([everything] if everything else []) if own.any_item else groups
         settled += everything if own.any_item else ()
     previous = tuple(
         chain.from_iterable(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.errors import TaskFileError
 from runner.names import branch, is_id
 from runner.tasks import fanout, items
 from runner.tasks.fanout import FanOutError, expand
@@ -53,6 +54,7 @@ def test_or_for_one_of_them_once_all_have_ended() -> None:
     join = expand(plan, "fix", ("x", "y")).attempt("join/p1/1")
     assert join.after == (("fix.1/p1/1", "fix.2/p1/1"),)
     assert join.settled == ("fix.1/p1/1", "fix.2/p1/1")
+    assert expand(plan, "fix", ()).attempt("join/p1/1").after == (), "of nothing nobody waits for one"
 
 
 def test_lineages_are_kept() -> None:
@@ -156,3 +158,9 @@ def test_there_are_not_too_many() -> None:
         items.from_lines(str(number).encode() for number in range(10_001))
     with pytest.raises(items.ItemError, match="MiB"):
         items.from_lines(f"{number:05}{'x' * 1000}".encode() for number in range(5000))
+
+
+def test_braces_without_quotes_are_explained() -> None:
+    with pytest.raises(TaskFileError) as caught:
+        plan_of("  - {id: fix, prompt: p, for_each: [x], paths: [{item}]}\n")
+    assert caught.value.problems[0].cure == "put it into quotes: '{item}'"

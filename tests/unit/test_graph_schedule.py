@@ -337,6 +337,8 @@ def test_items_that_nobody_knows_fail_their_task_until_it_is_resumed() -> None:
     failed = after(started(plan), e.TaskNotExpanded(at=2, task="fix", reason="exit 3"))
     assert [(d.standing, d.why) for d in decide(failed, 1)] == [("fail", "exit 3")]
     assert due(failed) is None
+    again = after(failed, *life("fix/p/1", "infrastructure", again=True))
+    assert due(again) == AttemptKey("fix", "p", 1, 2), "who tries it again asks again"
     resumed = after(failed, e.RunResumed(at=3, jobs=1), e.ImageReady(at=3, source=0, cli=None, image="i"))
     assert due(resumed) is not None
 
