@@ -13,7 +13,7 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import attending, host, looking, planning, running, topping
+from runner.commands import attending, host, looking, planning, running, shelling, topping
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -46,6 +46,7 @@ app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
+app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(host.reap)
 app.add_typer(host.image_app, name="image")

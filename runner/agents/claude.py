@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from runner.agents.actions import Actions
 from runner.agents.launch import GATEWAY_NAME, PLACEHOLDER_KEY, SOCKET, Launch, environment, session_of
 from runner.agents.lines import indented, json_object
 from runner.tasks.plan import ClaudeSettings
@@ -61,11 +62,18 @@ def launch(settings: ClaudeSettings, prompt: str, session: str, *, resume: bool 
     )
 
 
+QUESTIONS = frozenset({"AskUserQuestion"})
+"""Tools that only a person can answer; it is told not to use them (`--disallowedTools`)."""
+
+
 class Reader:
     """Follows Claude Code's stream of JSON lines."""
 
+    tells = True
+
     def __init__(self) -> None:
         self.session: str | None = None
+        self.actions = Actions()
         self._result: dict[str, Any] | None = None
 
     def feed(self, line: bytes) -> str | None:
@@ -74,15 +82,31 @@ class Reader:
         kind = event.get("type")
         if kind == "result":
             self._result = event
+            self.actions.finished()
             return "finished"
-        if kind == "assistant":
-            return _doing(event)
+        if kind in {"assistant", "user"}:
+            self._follow(event)
+            return _doing(event) if kind == "assistant" else None
         if kind == "system" and event.get("subtype") == "init":
             self.session = self.session or session_of(event.get("session_id"))
             return None
         if kind == "system" and event.get("subtype") == "api_retry":
             return f"waiting for the model (try {event.get('attempt')}, status {event.get('error_status')})"
         return None
+
+    def _follow(self, event: dict[str, Any]) -> None:
+        """Note what it does: which tools it calls, and what they answer."""
+        for block in _content(event):
+            match block.get("type"):
+                case "tool_use":
+                    asked = [block.get("name"), block.get("input")]
+                    question = block.get("name") in QUESTIONS
+                    words = _question(block) if question else _block(block) or ""
+                    self.actions.begun(str(block.get("id")), words[:200], asked, question=question)
+                case "tool_result":
+                    self.actions.ended(str(block.get("tool_use_id")), block.get("content"))
+                case "text":
+                    self.actions.said()
 
     def error(self) -> str | None:
         """See `launch.Reader`; an agent that never reported a result did not finish."""
@@ -130,6 +154,15 @@ def _content(event: dict[str, Any]) -> list[dict[str, Any]]:
     message = event.get("message")
     blocks = message.get("content") if isinstance(message, dict) else None
     return [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+
+
+def _question(block: dict[str, Any]) -> str:
+    """What a person is asked, if it can be made out."""
+    values = block.get("input")
+    asked = values.get("questions") if isinstance(values, dict) else None
+    first = asked[0] if isinstance(asked, list) and asked else None
+    words = first.get("question") if isinstance(first, dict) else None
+    return words if isinstance(words, str) and words else str(block.get("name"))
 
 
 def _doing(event: dict[str, Any]) -> str | None:

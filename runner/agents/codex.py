@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from runner.agents.actions import Actions
 from runner.agents.launch import FORWARD_PORT, PLACEHOLDER_KEY, Launch, environment, session_of
 from runner.agents.lines import indented, json_object
 from runner.tasks.plan import CodexSettings
@@ -78,11 +79,20 @@ def _configuration(settings: CodexSettings) -> Iterator[tuple[str, str]]:
         yield "model_verbosity", settings.verbosity
 
 
+_CALLS = frozenset({"command_execution", "mcp_tool_call"})
+_ASKED = ("type", "command", "server", "tool", "arguments")
+_ANSWERED = ("aggregated_output", "exit_code", "result", "error")
+"""What an item of these kinds says of what is asked for, and of what came of it."""
+
+
 class Reader:
     """Follows Codex's stream of JSON lines."""
 
+    tells = True
+
     def __init__(self) -> None:
         self.session: str | None = None
+        self.actions = Actions()
         self._completed = False
         self._failure = ""
 
@@ -98,6 +108,7 @@ class Reader:
                 return None
             case "turn.completed":
                 self._completed = True
+                self.actions.finished()
                 return "finished"
             case "turn.failed":
                 self._completed, self._failure = False, _message(event.get("error"))
@@ -106,9 +117,24 @@ class Reader:
                 self._failure = _message(event)
                 return f"waiting for the model ({self._failure[:150]})"
             case "item.started" | "item.updated" | "item.completed":
+                self._follow(_item(event), str(event.get("type")))
                 return _said(_item(event))[:200] or None
             case _:
                 return None
+
+    def _follow(self, item: dict[str, Any], kind: str) -> None:
+        """Note what it does: commands and tools, from their start to their end.
+
+        It tells which files a change touches, and not how: no two changes are known to be the same.
+        """
+        key, words = str(item.get("id")), _said(item)[:200]
+        if item.get("type") not in _CALLS:
+            changes = item.get("type") == "file_change" and kind == "item.completed"
+            (self.actions.changed if changes else self.actions.said)()
+        elif kind == "item.started":
+            self.actions.begun(key, words, [item.get(part) for part in _ASKED])
+        elif kind == "item.completed":
+            self.actions.ended(key, [item.get(part) for part in _ANSWERED])
 
     def error(self) -> str | None:
         """See `launch.Reader`; an agent whose last turn was not completed did not finish."""

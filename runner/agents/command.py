@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.agents.actions import Actions
 from runner.agents.launch import FORWARD_PORT, PLACEHOLDER_KEY, SOCKET, Launch, environment
 from runner.tasks.plan import CommandSettings
 
@@ -27,6 +28,10 @@ class Reader:
     """Shows the last line that the command printed. A command has no session to go on with."""
 
     session: str | None = None
+    tells = False
+
+    def __init__(self) -> None:
+        self.actions = Actions()
 
     def feed(self, line: bytes) -> str | None:
         """See `launch.Reader`."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from runner.agents.actions import Actions
+
 PROMPT_FILE = "/run/corral/in/prompt"
 SOCKET = "/run/gw/gw.sock"
 FORWARD_PORT = 8484
@@ -52,9 +54,16 @@ class Reader(Protocol):
 
     `session` is the id under which the agent's conversation can be taken up again in another box with the
     same HOME (`catalog.launch`, `resume`); None while the agent has told none, and for one that has none.
+    `actions` are those that it told of; `tells` says whether its CLI tells any, beginning with its start.
     """
 
     session: str | None
+    actions: Actions
+
+    @property
+    def tells(self) -> bool:
+        """Whether the agent's CLI tells what it does, from its first moment on."""
+        ...
 
     def feed(self, line: bytes) -> str | None:
         """Take one line of standard output; returns what the agent is doing now, if the line says."""

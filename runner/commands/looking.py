@@ -29,6 +29,7 @@ from runner.git import worktree
 from runner.names import AttemptKey
 from runner.sandbox.output import READY
 from runner.settings import Settings
+from runner.supervisor import signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.lease import is_over
@@ -58,13 +59,16 @@ def status(
         return
     state = find_run(settings, name)
     grants = grants_of(settings.home, state)
+    left = state.ended is None and is_over(settings.home, state.name)
+    board = [] if left else signboard.read(settings.home, state.name)
+    signs = {one.attempt: one for one in board}
     if as_json:
         held = {one.account.attempt: one.usage.held for one in grants if one.usage.held is not None}
-        print_json(summary.summary(state, held))
+        print_json(summary.summary(state, held, signs))
     else:
         now = time.time()
-        out.print(live.draw(state, holds.now_held(grants, state.name, now), "", now))
-        if state.ended is None and is_over(settings.home, state.name):
+        out.print(live.draw(state, holds.now_held(grants, state.name, now) | signs, "", now))
+        if left:
             words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
             out.print(Text(words, "yellow"), soft_wrap=True)
 

@@ -45,6 +45,8 @@ from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.views import report
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def run(
     file: FileArgument,
@@ -91,9 +93,11 @@ def run(
 
 def resume(
     name: RunArgument = "latest",
+    *,
     jobs: JobsOption = None,
     until: UntilOption = None,
     lasts: ForOption = None,
+    kept: Annotated[bool, typer.Option("--kept", hidden=True)] = False,
     accept_weaker: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -107,9 +111,9 @@ def resume(
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
-    raise typer.Exit(
-        _work(state.plan, settings, expected, accepted, as_json, lambda night: night.resume(state.name, end))
-    )
+    go_on = partial(Night.resume, run=state.name, until=end)
+    heeds = leave_at_once() if kept else heeded(*ENDS)
+    raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, go_on, heeds))
 
 
 def replay(
@@ -145,7 +149,7 @@ def _detach(
 ) -> int:
     """Begin a run, and leave it to a supervisor of its own; returns the exit code."""
     expected.require_sound()
-    options = ["--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
+    options = ["--kept", "--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
     started = e.RunStarted(at=time.time(), plan=made, jobs=expected.jobs, weaker=expected.weaker, until=until)
     detached.write_down(settings, started)
     start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
@@ -173,6 +177,17 @@ def _needs_variables(made: Plan, settings: Settings) -> bool:
     return any(isinstance(one, Service) and one.secret.get_secret_value() for one in accesses)
 
 
+def leave_at_once() -> list[int]:
+    """Let a signal end this process as a crash would; returns that none is heeded.
+
+    Whoever ends the supervisor of a detached run is the machine that goes down: boxes live as long as they
+    can, and the run is taken up again later. `corral stop` is how a person ends it.
+    """
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+    return []
+
+
 def _work(
     made: Plan,
     settings: Settings,
@@ -180,13 +195,14 @@ def _work(
     accepted: frozenset[str],
     as_json: bool,
     do: Callable[[Night], RunState],
+    heeds: Sequence[int] | None = None,
 ) -> int:
-    """Do a run while showing it; returns the exit code."""
+    """Do a run while showing it; returns the exit code. `heeds` are the signals that end it."""
     expected.require_sound()
     shows = watcher(as_json)
     environment = configuration.environment()
     with (
-        Interruptions(heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as interruptions,
+        Interruptions(heeded(*ENDS) if heeds is None else heeds) as interruptions,
         shows,
         means(
             made,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from runner.sandbox import seccomp
 
-Role = Literal["agent", "gather", "check", "steward", "mounter", "probe"]
+Role = Literal["agent", "gather", "check", "steward", "mounter", "probe", "shell"]
 Propagation = Literal["rprivate", "rslave", "rshared"]
 
 MIB = 1024**2
@@ -50,6 +50,7 @@ class BoxSpec:
         tmp: Size of the scratch tmpfs at /tmp, charged to the box's memory.
         keep_output: False where the output is read as a stream and must not lie in the engine's log.
         stdin_lifeline: The main process reads standard input and ends when its one reader goes away.
+        terminal: A person sits before it: what it prints is one stream, and it reads what they type.
         mounts_disks: It may attach loop devices and mount them: for the mounter alone.
         runtime: The engine's name of the runtime that starts it; None for the engine's own choice.
     """
@@ -69,6 +70,7 @@ class BoxSpec:
     tmp: int = 1024 * MIB
     keep_output: bool = True
     stdin_lifeline: bool = False
+    terminal: bool = False
     mounts_disks: bool = False
     runtime: str | None = None
 
@@ -110,10 +112,10 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGTERM",
         "StopTimeout": 5,
-        "Tty": False,
-        "OpenStdin": spec.stdin_lifeline,
-        "StdinOnce": spec.stdin_lifeline,
-        "AttachStdin": spec.stdin_lifeline,
+        "Tty": spec.terminal,
+        "OpenStdin": spec.stdin_lifeline or spec.terminal,
+        "StdinOnce": spec.stdin_lifeline or spec.terminal,
+        "AttachStdin": spec.stdin_lifeline or spec.terminal,
         "AttachStdout": True,
         "AttachStderr": True,
         "NetworkDisabled": True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, TypeVar
 
 import docker
@@ -104,6 +104,18 @@ class Engine:
             stream = self._api.attach_socket(container, params={"stdin": 1, "stream": 1})
         close: Callable[[], None] = stream._response.close  # noqa: SLF001 - the stream's leaves the connection
         return close
+
+    def talk(self, container: str) -> Talk:
+        """A container's terminal: what it prints from now on, and what is typed there. Before `start`."""
+        with _asking("attach to a container's terminal"):
+            params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            return Talk(self._api.attach_socket(container, params=params))
+
+    def resize(self, container: str, rows: int, columns: int) -> None:
+        """Tell a container how large its terminal is; one that isn't running is left as it is."""
+        self._unless_gone(
+            lambda: self._api.resize(container, rows, columns), "resize a terminal", also=(409, 500)
+        )
 
     def follow(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Stream a container's kept output, from its start until it ends."""
@@ -358,6 +370,33 @@ class Engine:
             if isinstance(cause, docker.errors.APIError) and cause.status_code in also:
                 return
             raise
+
+
+class Talk:
+    """A container's terminal: both directions of one connection."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def fileno(self) -> int:
+        """The descriptor that tells when there is something to read."""
+        return int(self._stream.fileno())
+
+    def read(self) -> bytes:
+        """What was printed; empty once the container has ended."""
+        try:
+            return bytes(self._stream.read(65536) or b"")
+        except (OSError, ValueError):
+            return b""
+
+    def write(self, typed: bytes) -> None:
+        """Type something; where nobody reads any more it is lost."""
+        with suppress(OSError):
+            self._stream._sock.sendall(typed)  # noqa: SLF001 - the reading half offers no writing
+
+    def close(self) -> None:
+        """Hang up."""
+        self._stream._response.close()  # noqa: SLF001 - the stream's leaves the connection
 
 
 def context_filter(ignore: str) -> Callable[[str], bool]:

@@ -27,9 +27,11 @@ class Output:
     Attributes:
         ready: Whether the box's first program reported that the workspace was laid out. What comes
             before that line is ours; everything after it may be written by an attacker.
+        spoke: Whether anything came since it was ready, on either stream.
         closed: Whether the stream has ended: the container did, or the engine went away.
         fault: The engine's failure, if that is what ended the stream.
         last_piece: When something came last, on either stream, in seconds of the monotonic clock.
+        repeats: Whether what comes now was noted in the log by an earlier process already.
     """
 
     def __init__(self, engine: Engine, container: str, log: Path, after: int = 0) -> None:
@@ -42,6 +44,7 @@ class Output:
             after: Bytes of that file which stay, since they are of an earlier container.
         """
         self.ready = False
+        self.spoke = False
         self.closed = False
         self.fault: EngineError | None = None
         self.last_piece = time.monotonic()
@@ -49,6 +52,7 @@ class Output:
         self._container = container
         self._log = log
         self._written = 0
+        self._noted = 0
         self._after = after
         self._rest = b""
         self._pieces: queue.Queue[tuple[bool, bytes] | None] = queue.Queue(maxsize=64)
@@ -58,6 +62,7 @@ class Output:
     def __enter__(self) -> Output:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._log.open("ab")
+        self._noted = max(0, self._file.tell() - self._after)
         self._file.truncate(min(self._after, self._file.tell()))
         self._thread.start()
         return self
@@ -69,6 +74,11 @@ class Output:
         self._drain()
         self._thread.join(timeout=10)
         self._file.close()
+
+    @property
+    def repeats(self) -> bool:
+        """See the class."""
+        return self._written < self._noted
 
     def lines(self, patience: float) -> Iterator[bytes]:
         """The lines of standard output that came, waiting at most `patience` seconds for the first piece."""
@@ -82,7 +92,9 @@ class Output:
                 yield self._rest
             return
         standard, data = piece
-        self.last_piece = time.monotonic()
+        if not self.repeats:
+            self.last_piece = time.monotonic()
+        self.spoke = self.spoke or self.ready
         self._keep(data)
         if standard:
             yield from self._split(data)
@@ -97,6 +109,7 @@ class Output:
                 self.ready = True  # the engine no longer has the beginning: what is this long is not ours
                 yield full[:LONGEST_LINE]
             else:
+                self.spoke = self.spoke or self.ready
                 yield full[:LONGEST_LINE]
         if len(self._rest) < LONGEST_LINE:
             self._rest += last

@@ -103,9 +103,19 @@ class Group:
     pressure: Path | None = None
 
 
-def find_group(pid: int, proc: Path = PROC, root: Path = CGROUPS) -> Group | None:
-    """The control group of a process as the host sees it, or None where it can't be seen."""
+def find_group(pid: int, proc: Path = PROC, root: Path = CGROUPS, container: str = "") -> Group | None:
+    """The control group of a process as the host sees it, or None where it can't be seen.
+
+    Args:
+        pid: The process.
+        proc: Where the kernel tells of processes.
+        root: Where the groups are mounted.
+        container: Whose process it is, by its id, which engines put into the group's name: where this process
+            lives in a container of its own, or the engine on another host, that number is another's here.
+    """
     text = content(f"{proc}/{pid}/cgroup")
+    if container not in (text or ""):
+        return None
     rows = [line.split(":", 2) for line in (text or "").splitlines() if line.count(":") >= 2]
     by_controller = {name: path.lstrip("/") for _, names, path in rows for name in names.split(",")}
     if "memory" in by_controller and "cpuacct" in by_controller:

@@ -123,7 +123,7 @@ class Census:
             if state is None or not state.alive or names.LABEL_ATTEMPT not in state.labels:
                 continue
             if names.is_ours(state.name, state.labels):
-                group = usage.find_group(state.pid) if state.pid else None
+                group = usage.find_group(state.pid, container=state.id) if state.pid else None
                 self._known[container] = _Known(state, group, usage.bounds(group) if group else Bounds())
 
     def _box(self, known: _Known, *, frozen: bool) -> Living:

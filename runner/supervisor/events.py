@@ -163,8 +163,14 @@ class BoxStarted(OfAttempt):
     """How often its agent went on in a new container before this one."""
 
 
+Cause = Literal["limit", "machine", "nudge"]
+
+
 class AttemptHeld(OfAttempt):
-    """Its agent died of a limit of its provider's, and goes on in a new container once that lets it.
+    """Its agent goes on in a new container.
+
+    `cause` says why the one before it is gone: a `limit` of its provider's, which is waited for; the
+    `machine`, or the engine, that stopped; or a `nudge`, since it got nowhere.
 
     `seconds`, `held_s` and `told_s` say what passed in the attempt so far: working time, time in which it was
     held, and the part of that which the gateway's own count holds. The other figures are this container's.
@@ -173,6 +179,7 @@ class AttemptHeld(OfAttempt):
     kind: Literal["attempt.held"] = "attempt.held"
     container: str
     why: Words
+    cause: Cause = "limit"
     session: str | None = None
     """Under which its agent goes on; None for one that begins anew on the same files."""
     exit_code: int | None = None
@@ -183,6 +190,16 @@ class AttemptHeld(OfAttempt):
     peak_memory: int | None = None
     output: int = 0
     """Bytes of its output until now."""
+
+
+class AttemptAttention(OfAttempt):
+    """A person is to be told of the condition that its agent is in (`health:`, `then: notify`)."""
+
+    kind: Literal["attempt.attention"] = "attempt.attention"
+    condition: Words
+    why: Words = ""
+    seconds: float | None = None
+    """For how long it has been in it."""
 
 
 class AttemptFrozen(OfAttempt):
@@ -315,6 +332,14 @@ class Signs(OfAttempt):
     """When that is known to end; None where nobody has said."""
     held_s: float | None = None
     """For how many seconds it has been held in all."""
+    condition: Words | None = None
+    """In which condition its agent is: see `attempt.health`. None before that was looked at."""
+    cause: Words = ""
+    """By what that is told, in words."""
+    lasted: float | None = None
+    """For how many seconds it has been in it, in working time."""
+    silence: float | None = None
+    """For how many seconds it has given no sign of life, in working time."""
 
 
 class ImageLine(Happened):
@@ -342,6 +367,7 @@ Event = Annotated[
     | AttemptStarted
     | BoxStarted
     | AttemptHeld
+    | AttemptAttention
     | AttemptFrozen
     | AttemptThawed
     | AttemptEnded

@@ -71,7 +71,7 @@ class Night:
         self._watcher = watcher
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
-        self._orders = Orders()
+        self._orders = Orders(ours=means.lease.holds)
         self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0

@@ -22,8 +22,9 @@ class Signboard:
     """What one run shows of itself."""
 
     def __init__(self, home: Path, run: str) -> None:
+        """Go on with what an earlier process showed last."""
         self._file = _file(home, run)
-        self._signs: dict[str, e.Signs] = {}
+        self._signs = {one.attempt: one for one in read(home, run)}
         self._written = 0.0
 
     def take(self, event: e.Event) -> None:

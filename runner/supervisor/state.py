@@ -37,6 +37,8 @@ class AttemptState:
     held_since: float | None = None
     held: str = ""
     """What it waits for between two of them, in words."""
+    attention: str = ""
+    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
     frozen: e.AttemptFrozen | None = None
     """Since when, why and by whom it is frozen, while it is."""
     finished: float | None = None
@@ -280,7 +282,8 @@ def _width(state: RunState, attempt: AttemptState) -> int:
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
-    after = _after(state.attempts.get(key) or AttemptState(key), event)
+    before = state.attempts.get(key) or AttemptState(key)
+    after = _skipped(before, event) if isinstance(event, e.AttemptSkipped) else _after(before, event)
     changed = [after]
     if isinstance(event, e.AttemptFinal) and event.again:
         changed.append(AttemptState(key.retried()))
@@ -289,6 +292,20 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
     width = _width(state, after) if isinstance(event, e.AttemptFinal) else state.width
     return replace(state, attempts=state.attempts.updated(*changed), spent=spent, width=width)
+
+
+def _skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
+    return AttemptState(
+        before.key,
+        "final",
+        base=event.base,
+        finished=event.at,
+        work="none",
+        check="not-run",
+        verdict=SKIPPED,
+        reason=event.reason,
+        passes=event.passes,
+    )
 
 
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
@@ -305,6 +322,8 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 held_since=None,
                 held="",
             )
+        case e.AttemptAttention():
+            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
         case e.AttemptHeld():
             return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
         case e.AttemptFrozen() | e.AttemptThawed():
@@ -330,18 +349,6 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 again=event.again,
                 finished=event.at,
             )
-        case e.AttemptSkipped():
-            return AttemptState(
-                before.key,
-                "final",
-                base=event.base,
-                finished=event.at,
-                work="none",
-                check="not-run",
-                verdict=SKIPPED,
-                reason=event.reason,
-                passes=event.passes,
-            )
         case _:
             return before
 
@@ -352,6 +359,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
     return replace(
         before,
         phase="gathering",
+        attention="",
         frozen=None,
         ended=event.ended,
         reason=event.reason,

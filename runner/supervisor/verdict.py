@@ -3,7 +3,7 @@
     ended        what became of the agent         work        what came home      check
     exited       by itself, successfully          none        nothing changed     passed
     timeout      over its time limit              gathered    all of it           failed
-    stalled      no sign of life for too long     salvaged    what was readable   not-run
+    stalled      hung, looping or dead inside     salvaged    what was readable   not-run
     oom          killed for its memory limit      refused     by the import       none
     disk         its disk limit was full                      policy
     over-budget  its budget was spent
@@ -58,8 +58,19 @@ Verdict = Literal[
     "done",
     "skipped",
 ]
-Stop = Literal["timeout", "stalled", "disk", "cancelled", "over", "pressure"]
-"""Why Corral itself ended a box; `over`: the run's end came; `pressure`: the host had no memory left."""
+Stop = Literal[
+    "timeout",
+    "stalled",
+    "nudge",
+    "needs-input",
+    "infrastructure",
+    "disk",
+    "cancelled",
+    "over",
+    "pressure",
+]
+"""Why Corral itself ended a box; `over`: the run's end came; `pressure`: the host had no memory left;
+`nudge`: its agent is to go on in another one; `infrastructure`: it is to be tried again."""
 
 RUN_OVER = "the run's end came"
 GIVEN_UP = "the host had no memory left: it was ended so that the others could go on"
@@ -83,6 +94,7 @@ class Exit:
         code: The main process's exit code, or None if the engine doesn't know it.
         oom_killed: Whether the engine saw the kernel kill a process of the box for its memory limit.
         stopped: Why Corral itself ended the box, if it did.
+        cause: In words, the condition for which it did.
         ready: Whether the box's first program reported that the workspace was laid out.
         report: The failure that the agent's own report states, if any.
         disk_full: Whether its disk had no room left at the end.
@@ -93,6 +105,7 @@ class Exit:
     code: int | None
     oom_killed: bool = False
     stopped: Stop | None = None
+    cause: str = ""
     ready: bool = True
     report: str | None = None
     disk_full: bool = False
@@ -103,7 +116,7 @@ class Exit:
 def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     """What became of the agent, with the reason in words. The first that applies."""
     if seen.stopped is not None:
-        return _stopped(seen.stopped, seen.window)
+        return _stopped(seen.stopped, seen.window, seen.cause)
     if seen.oom_killed and seen.code != 0:
         return "oom", "the kernel killed it at its memory limit"
     if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
@@ -121,12 +134,14 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     return _by_itself(seen.code, seen.report)
 
 
-def _stopped(why: Stop, window: str) -> tuple[Ended, str]:
+def _stopped(why: Stop, window: str, cause: str) -> tuple[Ended, str]:
     """What became of an agent whose box Corral ended."""
     if why == "pressure":
         return "infrastructure", GIVEN_UP
+    if why == "nudge":
+        return "stalled", cause
     if why != "over":
-        return why, ""
+        return why, cause
     return ("limited", f"{RUN_OVER} while it waited: {window}") if window else ("timeout", RUN_OVER)
 
 

@@ -50,6 +50,7 @@ from runner.tasks.fields import (
     Usd,
 )
 from runner.tasks.graph_parts import FanIn, ForEach, ForEachPart, Mode, Outside, Passing, Paths, WhenText
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
 from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
@@ -232,6 +233,8 @@ class TaskPart(Part):
     """`low`, `normal` or `high`: who starts first, and gets more of an account that many share."""
     limits: LimitsPart | None = None
     """Limits that differ from those of the file."""
+    health: HealthPart | None = None
+    """Patience that differs from that of the file."""
     repo: Repository | None = None
     """Another repository than that of the file."""
     base: Line | None = None
@@ -317,6 +320,8 @@ class TaskFile(Part):
     """Ignored files that the tasks need; refused if they look like keys."""
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
+    health: HealthPart = HealthPart()
+    """For how long agents that stall are borne, and what is done then; see [health](health.md)."""
     runtime: RuntimeName | None = None
     """The engine's runtime for agents' and checks' boxes, like `runsc`; the engine's choice by default."""
     budget: BudgetPart | None = None
@@ -374,6 +379,8 @@ def parts() -> dict[str, type[Part]]:
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,
+        "health": HealthPart,
+        **dict.fromkeys(HealthPart.model_fields, PatiencePart),
         "image": ImagePart,
         "devcontainer": DevcontainerPart,
         "compare": ComparePart,

@@ -1,4 +1,4 @@
-"""What every mapping of a task file is."""
+"""What every mapping of a task file is, as a model."""
 
 from __future__ import annotations
 

@@ -89,6 +89,36 @@ class Limits(Value):
     idle: float = 10 * 60.0
 
 
+Then = Literal["nothing", "notify", "nudge", "stop", "retry"]
+"""What is done about an agent's condition: see `Health`."""
+
+
+class Patience(Value):
+    """For how long a condition is borne, in seconds, and what is done then; None is what the table says."""
+
+    after: float | None = None
+    then: Then | None = None
+
+
+class Health(Value):
+    """What differs from the table of conditions (`supervisor.attempt.health.PATIENCE`), by condition.
+
+    `nothing` is done, a person is told (`notify`), the agent is interrupted and goes on in a new box
+    (`nudge`), it is ended and its work comes home (`stop`), or the same, and it is tried again (`retry`).
+    """
+
+    waiting_for_the_model: Patience = Patience()
+    held_by_a_limit: Patience = Patience()
+    running_a_tool: Patience = Patience()
+    quiet_but_busy: Patience = Patience()
+    looping: Patience = Patience()
+    waiting_for_a_person: Patience = Patience()
+    hung: Patience = Patience()
+    dead_inside: Patience = Patience()
+    gateway_unreachable: Patience = Patience()
+    first_output: Patience = Patience()
+
+
 class ImageSpec(Value):
     """Where the development environment comes from.
 
@@ -276,6 +306,7 @@ class Task(Value):
     """Paths that no attempt of another task may hold while one of it lives."""
     refuse_outside: bool = False
     """Whether work outside of `paths` is refused; it is told in any case."""
+    health: Health = Health()
 
 
 class PlannedAttempt(Value):

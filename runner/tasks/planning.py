@@ -17,6 +17,7 @@ from runner.names import AttemptKey
 from runner.tasks.fanout import MOST_ATTEMPTS, ordered
 from runner.tasks.graph import topological
 from runner.tasks.graph_parts import ForEachPart
+from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
 from runner.tasks.mention import mention
 from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
@@ -27,6 +28,7 @@ from runner.tasks.plan import (
     CodexSettings,
     CommandSettings,
     ForEach,
+    Health,
     ImageSpec,
     Limits,
     Plan,
@@ -231,6 +233,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         priority=task.priority,
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
+        health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
         hosted=network.hosted,

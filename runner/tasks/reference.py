@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from runner.tasks.graph_parts import ForEachPart
+from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.models import (
     BudgetPart,
     CapsPart,
@@ -125,6 +126,8 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("An agent: `cli: codex`", CodexPart),
     ("An agent: `cli: command`", CommandPart),
     ("`limits`", LimitsPart),
+    ("`health`", HealthPart),
+    ("A condition of `health`", PatiencePart),
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),

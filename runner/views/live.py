@@ -19,7 +19,7 @@ from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import holds, summary, wording
+from runner.views import conditions, holds, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -55,6 +55,7 @@ class JsonLines:
     def __init__(self, write: Callable[[summary.Json], None]) -> None:
         self._write = write
         self._news = holds.News()
+        self._conditions = conditions.News()
 
     def __enter__(self) -> JsonLines:
         return self
@@ -64,10 +65,14 @@ class JsonLines:
 
     def __call__(self, row: Row, state: RunState) -> None:
         """Take one event."""
-        if row.seq or (isinstance(row.event, e.Signs) and self._news.of(row.event)):
+        if row.seq or (isinstance(row.event, e.Signs) and self._is_news(row.event)):
             self._write(summary.event_row(row))
         if isinstance(row.event, e.RunEnded):
             self._write(summary.summary(state))
+
+    def _is_news(self, signs: e.Signs) -> bool:
+        held, condition = self._news.of(signs), self._conditions.of(signs)
+        return held or bool(condition)
 
     def building(self, text: str) -> None:
         """Programs are told of events only."""
@@ -79,6 +84,7 @@ class PlainLines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._news = holds.News()
+        self._conditions = conditions.News()
 
     def __enter__(self) -> PlainLines:
         return self
@@ -91,6 +97,8 @@ class PlainLines:
         text = sentence(row.event, state)
         if isinstance(row.event, e.Signs) and self._news.of(row.event):
             text = Text(f"{row.event.attempt}  ") + cell(holds.sentence(row.event), "yellow")
+        elif isinstance(row.event, e.Signs) and (news := self._conditions.of(row.event)):
+            text = Text(f"{row.event.attempt}  ") + cell(news, "yellow")
         if text is not None:
             stamp = time.strftime("%H:%M:%S", time.localtime(row.event.at))
             self._console.print(Text(f"{stamp}  ", style="dim") + text, soft_wrap=True)
@@ -146,6 +154,13 @@ def _graph(event: e.Event) -> Text | None:
             return None
 
 
+_HELD: dict[e.Cause, str] = {
+    "limit": "stopped by a limit: {why}; it goes on in a new box when that is over",
+    "machine": "{why}; it goes on in a new box",
+    "nudge": "nudged: {why}; it goes on in a new box",
+}
+
+
 def _limits(event: e.Event, state: RunState) -> Text | None:
     """What happens at a limit of a provider's, or of the run's time, in words."""
     match event:
@@ -153,9 +168,11 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
             return Text("the run's end came: what runs is ended, and its work brought home", "yellow")
         case e.WindowsChanged():
             return cell(holds.windows(state) or "nobody waits for a provider's window any more", "yellow")
+        case e.AttemptAttention():
+            words = f"needs attention: {conditions.plain(event.condition)}: {event.why}"
+            return Text(f"{event.attempt}  ") + cell(words.rstrip(": "), "yellow")
         case e.AttemptHeld():
-            more = "it goes on in a new box when that is over"
-            return Text(f"{event.attempt}  ") + cell(f"stopped by a limit: {event.why}; {more}", "yellow")
+            return Text(f"{event.attempt}  ") + cell(_HELD[event.cause].format(why=event.why), "yellow")
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:
@@ -356,16 +373,16 @@ def _row(
     cpu = f"{signs.cpu:.1f}/{limits.cpus:g}" if signs is not None and signs.cpu is not None else ""
     memory = f"{wording.size(signs.memory)}/{wording.size(limits.memory)}" if signs and signs.memory else ""
     stage = signs.stage if signs is not None and attempt.phase in {"running", "checking"} else attempt.phase
-    held, doing = _held(attempt, signs, now), signs.doing or "" if signs is not None else ""
+    held = _held(attempt, signs, now)
     return (
         name,
-        Text("held", "yellow") if held else Text(stage, "cyan"),
+        Text("held", "yellow") if held else conditions.stage(signs, stage),
         Text(since),
         Text(cpu),
         Text(memory),
         _tokens(signs.tokens if signs else None),
         _usd(signs.tokens, signs.usd) if signs else Text(""),
-        cell(held, "yellow") if held else cell(doing),
+        cell(held, "yellow") if held else conditions.doing(signs),
     )
 
 

@@ -8,20 +8,24 @@ from pydantic import JsonValue
 
 from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
+from runner.supervisor import events as e
 from runner.supervisor.journal import Row
 from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.when import SKIPPED
-from runner.views import wording
+from runner.views import conditions, wording
 
 Json = dict[str, JsonValue]
 
 
-def summary(state: RunState, held: Mapping[str, Held] | None = None) -> Json:
+def summary(
+    state: RunState, held: Mapping[str, Held] | None = None, signs: Mapping[str, e.Signs] | None = None
+) -> Json:
     """The summary of a run; unknown values are None.
 
     Args:
         state: The run.
         held: What the requests of living attempts wait for just now, by the attempt's name.
+        signs: The latest signs of life of those, in the same way.
     """
     return {
         "kind": "run.summary",
@@ -37,14 +41,18 @@ def summary(state: RunState, held: Mapping[str, Held] | None = None) -> Json:
         "until": state.until,
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "attempts": [
-            attempt_row(state, attempt, (held or {}).get(str(attempt.key)))
+            attempt_row(
+                state, attempt, (held or {}).get(str(attempt.key)), (signs or {}).get(str(attempt.key))
+            )
             for attempt in state.attempts.values()
         ],
     }
 
 
-def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None) -> Json:
-    """One try of an attempt, and what it waits for just now, if it lives."""
+def attempt_row(
+    state: RunState, attempt: AttemptState, held: Held | None = None, signs: e.Signs | None = None
+) -> Json:
+    """One try of an attempt; if it lives, what it waits for just now, and the condition of its agent."""
     if held is None and attempt.phase == "held" and attempt.held_since is not None:
         held = Held(kind="overload", why=attempt.held, since=attempt.held_since)
     return {
@@ -76,6 +84,8 @@ def attempt_row(state: RunState, attempt: AttemptState, held: Held | None = None
         "seconds": attempt.seconds,
         "held_s": attempt.held_s,
         "held": None if held is None else held.model_dump(mode="json"),
+        "condition": conditions.row(signs),
+        "attention": attempt.attention or None,
         "check_seconds": attempt.check_seconds,
         "peak_memory": attempt.peak_memory,
         "cpu_seconds": attempt.cpu_seconds,

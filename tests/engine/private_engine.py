@@ -61,6 +61,17 @@ class PrivateEngine:
         self._process.kill()
         self._process.wait(timeout=30)
 
+    def cut_the_power(self) -> None:
+        """Kill the daemon, its shims and all that runs in containers, and take its mounts away."""
+        assert self._process is not None
+        victims = [*self._processes(), psutil.Process(self._process.pid)]
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait(timeout=30)
+        psutil.wait_procs([one for one in victims if one.pid != self._process.pid], timeout=30)
+        self._unmount()
+
     def containers(self) -> list[str]:
         """The names of all containers."""
         with Engine({"DOCKER_HOST": self.address}) as engine:

@@ -68,9 +68,9 @@ def test_living_boxes_are_seen_from_another_process(
         with Engine(corral.environment) as engine:
             state = engine.inspect(run.boxes()["a/do-a/1"])
             assert state is not None
-            group = usage.find_group(state.pid)
+            group = usage.find_group(state.pid, container=state.id)
             told = usage.from_statistics(engine.usage(state.id) or {})
-            monkeypatch.setattr(usage, "find_group", lambda _: None)  # as with an engine elsewhere
+            monkeypatch.setattr(usage, "find_group", lambda *_, **__: None)  # as with an engine elsewhere
             census = Census(engine, corral.home)
             census.look()
             elsewhere = census.look()

@@ -27,9 +27,9 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make test}\n"
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
-    *(["plan"], ["run"], ["resume"], ["status"], ["logs"], ["show"]),
+    *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
-    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
 ]
@@ -245,6 +245,7 @@ def test_all_runs_are_listed(home: Path) -> None:
 @pytest.mark.usefixtures("past")
 def test_show_is_one_row_of_the_summary(home: Path) -> None:
     row = json.loads(call(home, "show", "bad", "--run", "r", "--json").stdout)
+    assert row.pop("course") is None, "there is no record of what it used"
     assert row == json.loads(call(home, "report", "r", "--json").stdout)["attempts"][1]
     assert json.loads(call(home, "show", "bad/p/1", "--json").stdout)["verdict"] is None, "of the latest run"
 

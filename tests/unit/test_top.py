@@ -20,6 +20,7 @@ from runner.supervisor.host import machine
 from runner.supervisor.host.readings import Readings
 from runner.supervisor.state import RunState
 from runner.views import measured, report, summary, top
+from tests.support import Corral
 from tests.unit.makers import after, life, make_plan, started
 from tests.unit.test_views import LONG, drawn
 
@@ -126,6 +127,14 @@ def test_the_host_is_read(tmp_path: Path) -> None:
     assert replace(later, busy_seconds=first.busy_seconds + 99).busy_since(first) == first.cores
     assert 0 < first.memory_available <= first.memory_total
     assert 0 <= first.disk_free <= first.disk_total
+
+
+@pytest.mark.parametrize("options", [[], ["--once"], ["--json", "--once"]])
+def test_without_an_engine_it_says_so(tmp_path: Path, options: list[str]) -> None:
+    done = Corral(tmp_path / "home", {"DOCKER_HOST": f"unix://{tmp_path}/none"})("top", *options)
+    assert (done.code, done.out) == (3, "")
+    assert "no container engine answers" in done.err
+    assert not (tmp_path / "home").exists()
 
 
 def measured_run() -> RunState:

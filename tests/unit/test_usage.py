@@ -83,6 +83,13 @@ def test_version_1(tmp_path: Path) -> None:
     assert bounds(group) == Bounds(cpus=1.5, memory=1 << 30, pids=512)
 
 
+def test_the_process_of_another_container_is_not_taken_for_a_box_s(tmp_path: Path) -> None:
+    write(tmp_path / "fs", V1)
+    write(tmp_path / "proc", {"7/cgroup": V1_PROC})
+    assert find_group(7, tmp_path / "proc", tmp_path / "fs", "abc") is not None
+    assert find_group(7, tmp_path / "proc", tmp_path / "fs", "def") is None
+
+
 def test_version_1_with_the_unified_hierarchy_beside_it(tmp_path: Path) -> None:
     write(tmp_path / "fs", {**V1, "unified/docker/abc/memory.pressure": WAITED})
     write(tmp_path / "proc", {"7/cgroup": V1_PROC})

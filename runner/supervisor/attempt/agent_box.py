@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Literal
@@ -9,15 +10,16 @@ from typing import Literal
 from runner import names
 from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, proxy_environment
-from runner.errors import EngineError
+from runner.errors import EngineError, HostError
 from runner.gateway.grants import Usage
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
 from runner.sandbox.engine import BoxState
 from runner.sandbox.workspace import Workspace
+from runner.supervisor import signboard
 from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.metering import Meter, usage_file
-from runner.supervisor.attempt.resuming import GO_ON, earlier
+from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
 from runner.tasks.items import variables
@@ -33,17 +35,20 @@ class AgentBox:
         space: Its workspace.
         existed: Whether a box of it ever ran, so that work may lie in the workspace.
         disk: Bytes of disk that it got; less than its limit where the host had no more.
+        found_dead: The container that an earlier process had started, if it lived no more when adopted.
     """
 
     def __init__(self, spec: AttemptSpec, rooms: Rooms, known: Known) -> None:
         self.space = Workspace(spec.box, rooms.home / "w" / spec.box)
         self.existed = False
+        self.found_dead: str | None = None
         self.disk = spec.task.limits.disk
         self._spec = spec
         self._rooms = rooms
         self._known = known
         self._git_dir = Path(spec.source.git_dir)
         self._store: BaseStore | None = None
+        self._started: set[str] = set()
 
     @property
     def base(self) -> BaseStore:
@@ -79,7 +84,10 @@ class AgentBox:
         for box in boxes:
             if box not in started:
                 self.gone(box.id)
-        return started[0].id if started else None
+        if not started:
+            return None
+        self.found_dead = None if started[0].alive else started[0].id
+        return started[0].id
 
     def _clear_half_made(self, boxes: list[BoxState]) -> None:
         """Remove what an earlier process left of a box in which nothing ever ran."""
@@ -110,15 +118,16 @@ class AgentBox:
         """Start the agent; returns its container."""
         return self._start("work", launch, PROMPT_FILE)
 
-    def start_again(self, session: str | None) -> str:
+    def start_again(self, session: str | None, told: str = GO_ON) -> str:
         """Start the agent in a new container on the same files; returns that.
 
         Args:
             session: What it takes up again; without one it begins anew.
+            told: What it is told then.
         """
         spec = self._spec
-        workspace.say_more(self.space, GO_ON)
-        words = spec.task.prompt if session is None else GO_ON
+        workspace.say_more(self.space, told)
+        words = spec.task.prompt if session is None else told
         launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
         return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
 
@@ -136,6 +145,7 @@ class AgentBox:
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
         rooms.engine.start(container)
+        self._started.add(container)
         return container
 
     def grant(self) -> Path | None:
@@ -167,6 +177,10 @@ class AgentBox:
             log=rooms.log(spec.run, spec.key),
             orders=orders,
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
+            used=lambda: rooms.disks.used(spec.box, "agent"),
+            health=spec.task.health,
+            nudges=nudges_left(known),
+            silence=self._silence(container),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
             meter=Meter(
@@ -177,6 +191,13 @@ class AgentBox:
             attempt=str(spec.key),
             frozen=known.frozen(time.time()),
         )
+
+    def _silence(self, container: str) -> float:
+        """For how long an earlier process saw no sign of life of a container; 0 for one of this process."""
+        if container in self._started:
+            return 0.0
+        told = signboard.read(self._rooms.home, self._spec.run)
+        return next((one.silence or 0.0 for one in told if one.attempt == str(self._spec.key)), 0.0)
 
     def is_full(self) -> bool:
         """Whether its disk has no room left, as far as that can be told."""
@@ -189,12 +210,14 @@ class AgentBox:
         self._rooms.engine.wait_gone(container)
 
     def end(self) -> None:
-        """End whatever container of this attempt is left, and revoke what it was granted."""
-        try:
+        """End whatever container of this attempt is left, and revoke what it was granted.
+
+        A gateway that can't answer lets no box live on, and keeps no work from coming home.
+        """
+        with contextlib.suppress(HostError):
             self.revoke()
-        finally:  # a gateway that can't answer must not let a box live on
-            for box in self.boxes():
-                self.gone(box.id)
+        for box in self.boxes():
+            self.gone(box.id)
 
     def take_down(self) -> None:
         """Remove the workspace, if there is one, with all that is in it."""

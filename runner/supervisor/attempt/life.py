@@ -262,10 +262,12 @@ class _Life:
         yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, again=again)
 
     def _clean(self) -> None:
-        self._box.revoke()
-        shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
-        if not self._leave_in_place:
-            self._box.take_down()
+        try:
+            shutil.rmtree(self._rooms.home / "q" / self._spec.box, ignore_errors=True)
+            if not self._leave_in_place:
+                self._box.take_down()
+        finally:
+            self._box.revoke()
 
     # -- parts
 

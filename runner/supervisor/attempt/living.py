@@ -1,5 +1,7 @@
 """The boxes of one attempt, one after the other: an agent that died of a limit goes on in another one.
 
+So does one that got nowhere and was nudged.
+
     box runs → agent ends → [ held → the provider's window opens → next box runs → … ]
 
 The files and HOME stay, and so does what was granted: nobody can use it while no box is there.
@@ -11,13 +13,14 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
+from runner.errors import EngineError
 from runner.gateway.grants import Held
 from runner.supervisor import events as e
 from runner.supervisor import lookout
 from runner.supervisor.attempt import resuming
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
-from runner.supervisor.attempt.telling import signs
+from runner.supervisor.attempt.telling import attention, signs
 from runner.supervisor.attempt.watch import TICK, Watch, Watched
 from runner.supervisor.deadline import steady
 from runner.supervisor.verdict import Exit, Stop
@@ -64,6 +67,8 @@ class Living:
             self.known = self.known.after(began)
             watch = self._box.watch(container, self._orders, self.known)
             for self.seen in watch.signs():
+                if self.seen.news is not None:
+                    yield attention(self._spec, time.time(), self.seen.news)
                 yield signs(self._spec, time.time(), "running", self.seen)
             held = self._held(container, watch)
             if held is None:
@@ -84,7 +89,8 @@ class Living:
             return None
         if not self.known.held:
             return self._box.start(self._box.prepare())
-        return self._box.start_again(self.known.held[-1].session)
+        last = self.known.held[-1]
+        return self._box.start_again(last.session, resuming.told_again(last))
 
     def _stopped(self) -> Stop | None:
         if self._orders.stop.is_set():
@@ -93,17 +99,18 @@ class Living:
 
     def _held(self, container: str, watch: Watch) -> e.AttemptHeld | None:
         """What is told of an agent that is to go on in another box; None if it is not to."""
-        seen, times = self.seen, len(self.known.held)
-        why = resuming.may_go_on(seen, self._spec.account.on_limit, times)
-        if not why or self._rooms.gateway is None or self._stopped() is not None:
+        seen = self.seen
+        session = watch.reader.session or (self.known.held[-1].session if self.known.held else None)
+        why, cause = self._why(container, session)
+        if not why or (self._rooms.gateway is None and cause == "limit") or self._stopped() is not None:
             return None
-        before = self.known.held[-1].session if self.known.held else None
         return e.AttemptHeld(
             at=time.time(),
             attempt=str(self._spec.key),
             container=container,
             why=why,
-            session=watch.reader.session or before,
+            cause=cause,
+            session=session,
             exit_code=seen.exit.code if seen.exit else None,
             seconds=seen.seconds,
             held_s=seen.held_s,
@@ -112,6 +119,22 @@ class Living:
             peak_memory=seen.measured.peak_memory,
             output=watch.log.stat().st_size,
         )
+
+    def _why(self, container: str, session: str | None) -> tuple[str, e.Cause]:
+        """Why its agent is to go on in another box, in words (empty if it is not to), and of which kind.
+
+        Raises:
+            EngineError: The box died with the machine, and no session of it can go on.
+        """
+        seen, held = self.seen, self.known.held
+        if resuming.died_with_machine(seen, unwatched=container == self._box.found_dead):
+            restarts = sum(one.cause == "machine" for one in held)
+            if session is None or restarts >= resuming.MOST_RESTARTS:
+                raise EngineError(resuming.MACHINE)
+            return resuming.MACHINE, "machine"
+        if seen.exit is not None and seen.exit.stopped == "nudge":
+            return seen.exit.cause, "nudge"
+        return resuming.may_go_on(seen, self._spec.account.on_limit, len(held)), "limit"
 
     def _close(self) -> None:
         """Revoke what was granted to an agent that ended by itself; what that was used for is what holds."""
@@ -131,7 +154,7 @@ class Living:
             )
             stopped = self._stopped()
             if stopped is not None:
-                window = closed.window if closed else last.why
+                window = closed.window if closed else last.why if last.cause == "limit" else ""
                 self.seen.exit = Exit(code=last.exit_code, stopped=stopped, window=window)
                 self.seen.model = self._box.revoke() or model
                 return

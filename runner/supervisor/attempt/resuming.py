@@ -32,11 +32,30 @@ RECENT = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds between two boxes, doubled from one to the next, where no window says when it opens."""
 
+WITH_THE_MACHINE = frozenset({255, 137, 143})
+"""Exit codes of a box that died with the machine or the engine: 255 where the engine does not find its
+processes again when it starts, 137 where it ends them then, 143 where it asks them to end as the machine goes
+down (moby, `daemon/daemon.go`, `restore` and `shutdownContainer`; the first two seen with 20.10)."""
+
+MOST_RESTARTS = 3
+"""How often an attempt goes on after such a death: what kills a machine each time is left alone then."""
+
+MACHINE = "the machine, or its engine, stopped"
+
 GO_ON = (
-    "You were interrupted: the model service did not answer for a while, and now it does. "
+    "You were interrupted: the machine stopped, or the model service did not answer for a while. "
     "The files are as you left them; what was running in your shell has ended. Go on with the task."
 )
 """What a session is told that is taken up again."""
+
+NUDGED = (
+    "You were interrupted because you got nowhere ({why}). The files are as you left them; what was running "
+    "in your shell has ended. Go on with the task in another way, or finish."
+)
+"""What a session is told that is taken up again after a nudge."""
+
+MOST_NUDGES = 1
+"""How often an agent is nudged: what gets nowhere twice has another trouble."""
 
 
 def died_of(seen: Watched) -> str:
@@ -91,9 +110,35 @@ def may_go_on(seen: Watched, on_limit: OnLimit, times: int) -> str:
     return died_of(seen)
 
 
+def died_with_machine(seen: Watched, *, unwatched: bool) -> bool:
+    """Whether an agent ended because all did.
+
+    Args:
+        seen: What was seen of its box.
+        unwatched: Whether the box was found dead by a supervisor that took the run up again. One that ends
+            before the eyes of its supervisor has another cause, or the engine is gone, too.
+    """
+    return (
+        unwatched
+        and seen.exit is not None
+        and seen.exit.code in WITH_THE_MACHINE
+        and not seen.exit.oom_killed
+    )
+
+
 def pause(times: int) -> float:
     """Seconds to wait at least before the box in which an agent goes on for the so-many-th time, from 1."""
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (times - 1)))
+
+
+def nudges_left(known: Known) -> int:
+    """How often an attempt's agent may still be nudged."""
+    return MOST_NUDGES - sum(held.cause == "nudge" for held in known.held)
+
+
+def told_again(last: e.AttemptHeld) -> str:
+    """What an agent is told that goes on after this."""
+    return NUDGED.format(why=last.why) if last.cause == "nudge" else GO_ON
 
 
 def earlier(known: Known, now: float) -> Earlier:

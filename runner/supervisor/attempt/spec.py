@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,6 +67,7 @@ class Orders:
         stop: A person wants what runs ended; its work still comes home.
         over: The run's end came (`--until`, `--for`): nothing more is started, and boxes end.
         frozen: The names of the attempts whose agents are to be frozen for as long as they stand here.
+        ours: Whether the run is still this process's: one that hung must end nothing of its successor's.
         given_up: The names of the attempts that are ended for the host's sake, which has no memory left.
     """
 
@@ -74,6 +75,7 @@ class Orders:
     over: threading.Event = field(default_factory=threading.Event)
     frozen: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    ours: Callable[[], bool] = lambda: True
 
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.supervisor import events as e
+from runner.supervisor.attempt.health import State
 from runner.supervisor.attempt.samples import Used
 from runner.supervisor.attempt.spec import AttemptSpec
 from runner.supervisor.attempt.watch import Watched
@@ -64,6 +65,17 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
         held_since=held.since if held is not None else None,
         held_until=held.until if held is not None else None,
         held_s=seen.held_s if spec.accesses else None,
+        condition=seen.state.condition if seen.state is not None else None,
+        cause=seen.state.why if seen.state is not None else "",
+        lasted=seen.state.lasted if seen.state is not None else None,
+        silence=seen.silence,
+    )
+
+
+def attention(spec: AttemptSpec, at: float, state: State) -> e.AttemptAttention:
+    """What a person is told of an agent's condition."""
+    return e.AttemptAttention(
+        at=at, attempt=str(spec.key), condition=state.condition, why=state.why, seconds=state.lasted
     )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.agents.launch import Reader
-from runner.errors import EngineError
+from runner.errors import HostError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Held
 from runner.gateway.grants import Usage as ModelUsage
@@ -19,16 +18,17 @@ from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.freezing import Frost
+from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
 from runner.supervisor.attempt.metering import Meter
+from runner.supervisor.attempt.signals import Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
-from runner.tasks.plan import Limits
+from runner.tasks.plan import Health, Limits
 
 TICK = 1.0
-WEIGHING = 3.0
-"""Seconds between two looks at the size of a box's files, where nothing else bounds them."""
-BUSY_CORES = 0.05
-"""A box that uses more CPU than this is at work, even if it says nothing."""
+UNANSWERED = 15.0
+"""Seconds between two questions to a gateway that does not answer: each can take as long again."""
 
 
 @dataclass
@@ -51,6 +51,16 @@ class Watched:
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
     model: ModelUsage | None = None
+    state: State | None = None
+    """The condition that it is in; None before that was looked at, and after its end."""
+    silence: float | None = None
+    """For how many seconds it has given no sign of life, in working time."""
+    news: State | None = None
+    """The condition that a person is to be told of, if it is one just now."""
+    answers: bool | None = None
+    """Whether the gateway answers; None while there was nothing to ask there."""
+    asked: float = 0.0
+    """When the gateway was asked last, in seconds of the monotonic clock."""
 
     @property
     def tokens(self) -> int | None:
@@ -72,8 +82,12 @@ class Watch:
         grant: The box's name at the gateway, or None if it has no grant.
         orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
+        used: Bytes that its files take, where that is known.
+        health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
+        nudges: How often it may be nudged.
+        silence: For how long an earlier process saw no sign of life of it, in seconds.
         meter: What keeps the record of what it uses.
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
@@ -90,6 +104,10 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
+    used: Callable[[], int | None] = lambda: None
+    health: Health = field(default_factory=Health)
+    nudges: int = 0
+    silence: float = 0.0
     meter: Meter | None = None
     attempt: str = ""
     frozen: float = 0.0
@@ -104,52 +122,72 @@ class Watch:
         """
         seen = Watched()
         state = self.engine.inspect(self.container)
-        group = usage.find_group(state.pid) if state and state.pid else None
+        init = state.pid if state is not None else 0
+        group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
+        table = cares(self.health, self.limits.idle)
         clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
-        last_sign = ticked = time.monotonic()
+        ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
-            _Scales(self.exceeds) as scales,
+            Scales(self.exceeds, self.used) as scales,
             self.meter or contextlib.nullcontext(),
         ):
+            pulse = Pulse(self.reader, table, scales, group, init, self.silence)
+            nurse = _Nurse(table, self.nudges)
             while not output.closed:
                 for line in output.lines(patience=TICK / 4):
                     seen.doing = self.reader.feed(line) or seen.doing
-                last_sign = max(last_sign, output.last_piece)
+                    pulse.heard(line)
                 now = time.monotonic()
-                if frost.heed():
-                    last_sign = now
+                frost.heed()
                 clock = clock.frost(now, frozen=frost.frozen)
                 if now - ticked >= TICK:
-                    if self._measure(seen, group, now - ticked):
-                        last_sign = now
+                    self._measure(seen, group, now - ticked)
                     ticked = now
                     clock = _read(clock, now, seen)
+                    told = Told(seen.model if seen.answers else None, seen.answers)
+                    used = Used(seen.cores, seen.measured.written_bytes)
+                    seen.state = pulse.beat(clock.worked(now), output, used, told)
+                    seen.silence = pulse.signals.silence
+                    seen.news = nurse.news(seen.state)
                     yield seen
-                heavy = scales.heavy
-                reason = self._must_end(clock.worked(now), now - last_sign, heavy=heavy) if alive else None
+                reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
                 if reason is not None:
-                    self._end(seen)
-                    seen.exit = Exit(code=None, stopped=reason, ready=output.ready)
+                    self._end(seen, comes_back=reason == "nudge")
+                    cause = str(seen.state) if reason == nurse.end else ""
+                    seen.exit = Exit(code=None, stopped=reason, cause=cause, ready=output.ready)
                     break
             if output.fault is not None:
                 raise output.fault
             ended = time.monotonic()
             if seen.exit is None:
-                seen.exit, state = self._observe(output)
+                seen.exit, state = self._observe(output, seen)
                 seen.lived = _lived(state)
                 if seen.lived is not None:
                     ended = clock.began + seen.lived[1] - seen.lived[0]
                 self._ask_usage(seen)
         _read(clock, ended, seen)
+        seen.state = seen.news = None
         yield seen
 
-    def _end(self, seen: Watched) -> None:
-        """End the box: what it may ask for is revoked before it is killed."""
+    def _end(self, seen: Watched, *, comes_back: bool) -> None:
+        """End the box: what it may ask for is revoked before it is killed, if the gateway answers.
+
+        Args:
+            seen: What was seen of it.
+            comes_back: Whether its agent goes on in another one: what was granted stays.
+        """
+        if not self.orders.ours():
+            raise LeaseLostError("another process took the run over: the box is its own")
         try:
-            self._revoke(seen)
+            if not comes_back:
+                self._ask(seen)  # what it waits for at its end; that may not have been looked at yet
+                self._revoke(seen)
+        except HostError:
+            if seen.answers is not False:  # else that is known, and may be why the box is ended
+                raise
         finally:
             self.engine.kill(self.container)
 
@@ -158,7 +196,7 @@ class Watch:
         if self.gateway is not None and self.grant is not None:
             seen.model = self.gateway.revoke(self.grant)
 
-    def _must_end(self, worked: float, silence: float, *, heavy: bool) -> Stop | None:
+    def _must_end(self, worked: float, unwell: Stop | None, *, heavy: bool) -> Stop | None:
         if self.orders.stop.is_set():
             return "cancelled"
         if self.attempt in self.orders.given_up:
@@ -167,12 +205,10 @@ class Watch:
             return "disk"
         if self.orders.over.is_set():
             return "over"
-        if worked > self.limits.time:
-            return "timeout"
-        return "stalled" if silence > self.limits.idle else None
+        return "timeout" if worked > self.limits.time else unwell
 
-    def _measure(self, seen: Watched, group: usage.Group | None, elapsed: float) -> bool:
-        """Read what the box uses; returns whether that is a sign of life."""
+    def _measure(self, seen: Watched, group: usage.Group | None, elapsed: float) -> None:
+        """Read what the box uses."""
         before = seen.measured
         if group is not None:
             seen.measured = usage.read(group).after(before)
@@ -183,18 +219,21 @@ class Watch:
             self.meter.note(seen.measured)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
             seen.cores = max(0.0, seen.measured.cpu_seconds - before.cpu_seconds) / elapsed
-        return self._asks(seen) or (seen.cores or 0.0) > BUSY_CORES
+        self._ask(seen)
 
-    def _asks(self, seen: Watched) -> bool:
-        """Whether the box asked a model since the last time, or waits for an answer, or to be let ask."""
-        before = seen.model
-        if not self._ask_usage(seen) or seen.model is None:
-            return False
-        seen.held = seen.model.held
-        if seen.held is not None and seen.held.kind != "pace":
-            seen.was_held = time.time(), seen.held
-        waits = seen.model.in_flight > 0 or seen.held is not None
-        return waits or before is None or before.last_activity != seen.model.last_activity
+    def _ask(self, seen: Watched) -> None:
+        """Ask the gateway what the box has used so far, and what it waits for there."""
+        if seen.answers is False and time.monotonic() - seen.asked < UNANSWERED:
+            return
+        try:
+            seen.answers = True if self._ask_usage(seen) else None
+        except HostError:
+            seen.answers, seen.held = False, None
+        seen.asked = time.monotonic()
+        if seen.answers and seen.model is not None:
+            seen.held = seen.model.held
+            if seen.held is not None and seen.held.kind != "pace":
+                seen.was_held = time.time(), seen.held
 
     def _ask_usage(self, seen: Watched) -> bool:
         """Ask what the box has used so far, if it may ask anything."""
@@ -203,40 +242,46 @@ class Watch:
         seen.model = self.gateway.usage(self.grant)
         return True
 
-    def _observe(self, output: Output) -> tuple[Exit, BoxState | None]:
+    def _observe(self, output: Output, seen: Watched) -> tuple[Exit, BoxState | None]:
+        """How it ended; that the kernel killed in it for memory, either the engine or its group told."""
         state = self.engine.wait_ended(self.container)
-        seen = Exit(
+        told = state is not None and state.oom_killed
+        ended = Exit(
             code=None if state is None or state.error else state.exit_code,
-            oom_killed=state is not None and state.oom_killed,
+            oom_killed=told or bool(seen.measured.oom_kills),
             ready=output.ready,
             report=self.reader.error(),
         )
-        return seen, state
+        return ended, state
 
 
-class _Scales:
-    """Weighs a box's files every few seconds, in a thread of its own: it may take long, and time goes on."""
+class _Nurse:
+    """Does what the table says about a box's condition.
 
-    def __init__(self, exceeds: Callable[[], bool]) -> None:
-        self._exceeds = exceeds
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._weigh, name="scales", daemon=True)
-        self.heavy = False
+    Attributes:
+        end: Why it is to be ended, once it is.
+    """
 
-    def __enter__(self) -> _Scales:
-        self._thread.start()
-        return self
+    def __init__(self, table: Mapping[Row, Care], nudges: int) -> None:
+        self.end: Stop | None = None
+        self._table = table
+        self._nudges = nudges
+        self._told: frozenset[Condition] = frozenset()
 
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _weigh(self) -> None:
-        while not self._done.wait(WEIGHING):
-            with contextlib.suppress(EngineError):  # whoever follows the output is told of it too
-                self.heavy = self._exceeds()
-            if self.heavy:
-                return
+    def news(self, state: State) -> State | None:
+        """Take its condition; returns it if a person is to be told of it, once each time that it comes."""
+        self._told = still_known(self._told, state, self._table)
+        what = due(state, self._table)
+        if what == "nudge" and self._nudges > 0:
+            self.end = "nudge"
+        elif what in {"stop", "nudge"}:
+            self.end = "needs-input" if state.condition == "waiting-for-a-person" else "stalled"
+        elif what == "retry":
+            self.end = "infrastructure"
+        elif what == "notify" and state.condition not in self._told:
+            self._told |= {state.condition}
+            return state
+        return None
 
 
 def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:

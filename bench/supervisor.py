@@ -1,0 +1,264 @@
+"""What a night costs its supervisor, and how fast it is where somebody waits for it.
+
+Living boxes sleep: what is measured is the watch over them. The machine's other load is in the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+import yaml
+
+from bench.running import CORRAL, environment, prepared_image, repository, task_file
+from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.journal import Journal
+from runner.supervisor.lease import owned
+from runner.supervisor.schedule import Agenda
+from runner.supervisor.state import RunState, apply, begin
+from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
+
+LIVING = (1, 10, 50)
+CROWD = 1000
+WINDOW = 20.0
+"""Seconds over which processor time is counted."""
+QUEUED = 10_000
+APPENDS = 500
+EXITS = 20
+
+
+def show(folder: Path) -> None:
+    """Measure everything in turn, and print as it goes."""
+    _say(_scheduling())
+    _say(_appends(folder / "journal"))
+    repo = repository(folder / "repo")
+    state = folder / "state"
+    prepared_image(task_file(folder / "warm.yaml", repo, 1), state)
+    _say(_exits(folder, repo, state))
+    for boxes in LIVING:
+        _say(_living(folder, repo, state, boxes))
+    _say(_crowd())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+# -- pure
+
+
+def _scheduling() -> str:
+    """Start and end every attempt of a large plan, fifty at once, deciding after each event."""
+    tasks = tuple(f"t{number}" for number in range(QUEUED))
+    plan = Plan(
+        run="r",
+        file="/nonexistent",
+        sources=(Source(repo="/nonexistent", git_dir="/nonexistent", base="a" * 40, base_name="HEAD"),),
+        profiles=(Profile(name="p", settings=CommandSettings(run=("true",)), hash="p"),),
+        tasks=tuple(Task(id=task) for task in tasks),
+        attempts=tuple(
+            PlannedAttempt(task=task, profile="p", after=((f"{tasks[n - 1]}/p/1",),) if n % 2 else ())
+            for n, task in enumerate(tasks)
+        ),
+    )
+    state = begin("r", e.RunStarted(at=1, plan=plan, jobs=50))
+    state = apply(state, e.ImageReady(at=1, source=0, cli=None, image="i"))
+    clock = _Clock()
+    agenda, living, events = Agenda(state), list[AttemptKey](), 0
+    for _ in range(QUEUED):
+        with clock.of("decide"):
+            agenda.follow(state)
+            due = agenda.due(50)
+        for decision in due:
+            with clock.of("fold"):
+                state = apply(state, _life(decision.key)[0])
+            living.append(decision.key)
+        for event in _life(living.pop(0))[1:]:
+            events += 1
+            with clock.of("fold"):
+                state = apply(state, event)
+            with clock.of("decide"):
+                agenda.follow(state)
+                agenda.due(50)
+    if not _all_final(state):
+        raise AssertionError("some attempt was never started")
+    per_attempt, per_event = clock.seconds["decide"] / QUEUED, clock.seconds["fold"] / (events + QUEUED)
+    return (
+        f"scheduling, {QUEUED:,} attempts queued, half of them needing another: "
+        f"{per_attempt * 1e6:.0f} µs an attempt; folding an event: {per_event * 1e6:.0f} µs"
+    )
+
+
+class _Clock:
+    """Adds up what different things take."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
+
+
+def _life(key: AttemptKey) -> list[e.Event]:
+    name = str(key)
+    return [
+        e.AttemptStarted(at=2, attempt=name, box="0" * 12, base="a" * 40),
+        e.BoxStarted(at=3, attempt=name, container="c"),
+        e.AttemptEnded(at=4, attempt=name, ended="exited"),
+        e.AttemptGathered(at=5, attempt=name, work="gathered", commit="b" * 40),
+        e.AttemptChecked(at=6, attempt=name, check="passed"),
+        e.AttemptFinal(at=7, attempt=name, verdict="accepted"),
+    ]
+
+
+def _all_final(state: RunState) -> bool:
+    return all(attempt.phase == "final" for attempt in state.attempts.values())
+
+
+# -- the journal
+
+
+def _appends(home: Path) -> str:
+    """Events written one after the other, each durable before the next, as the loop does it."""
+    home.mkdir()
+    event = _life(AttemptKey("task", "profile"))[2]
+    with Journal(home / "journal.db") as journal, owned(journal, home, "r") as lease:
+        began = time.perf_counter()
+        for _ in range(APPENDS):
+            journal.append("r", event, lease.token)
+        seconds = time.perf_counter() - began
+    return f"journal: {APPENDS / seconds:,.0f} durable appends a second, one after the other"
+
+
+# -- with real containers
+
+
+def _exits(folder: Path, repo: Path, state: Path) -> str:
+    """From the last thing that an agent did, by the box's clock, which is the host's, to its branch."""
+    file = _tasks(folder / "exits.yaml", repo, EXITS, "echo hello > new.txt; date +%s.%N")
+    events = _heard(file, state, "--jobs", "1", "--name", "exits")
+    logs = state / "runs" / "exits" / "logs"
+    took = []
+    for event in events:
+        if event["kind"] == "attempt.gathered":
+            log = logs / f"{event['attempt'].replace('/', '+')}.log"
+            took.append(event["at"] - float(log.read_text().split()[-1]))
+    return f"from an agent's exit to its branch: median {median(took):.3f} s, longest {max(took):.3f} s"
+
+
+def _living(folder: Path, repo: Path, state: Path, boxes: int) -> str:
+    """What watching so many boxes costs; and how long another supervisor needs to have them all again."""
+    file = _tasks(folder / f"living-{boxes}.yaml", repo, boxes, "echo begun; sleep 3600")
+    name, jobs = f"living-{boxes}", str(boxes)
+    with _supervisor(state, "run", str(file), "--name", name, "--jobs", jobs) as process:
+        _until_running(process, boxes)
+        time.sleep(3)  # what came with the starts is over
+        cores, memory = _used(process.pid)
+        process.send_signal(signal.SIGKILL)
+        _until_ended(process)
+    began = time.monotonic()
+    with _supervisor(state, "resume", name, "--jobs", jobs) as process:
+        _until_running(process, boxes)
+        recovery = time.monotonic() - began
+        for _ in range(2):  # the first lets what runs end, the second ends it
+            process.send_signal(signal.SIGINT)
+            time.sleep(1)
+        _until_ended(process)
+    return (
+        f"{boxes} living: {cores * 100:.1f} % of a core, {memory / 1024**2:.0f} MiB; all watched again "
+        f"{recovery:.2f} s after the start of the next supervisor"
+    )
+
+
+def _crowd() -> str:
+    """The same with more than a machine bears, over the fake engine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.crowd", str(CROWD), str(WINDOW)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    figures = json.loads(done.stdout)
+    return (
+        f"{CROWD:,} living, simulated: {figures['cores'] * 100:.0f} % of a core, "
+        f"{figures['memory'] / 1024**2:.0f} MiB, the simulation's own part included"
+    )
+
+
+def _tasks(file: Path, repo: Path, tasks: int, command: str) -> Path:
+    text = {
+        "repo": str(repo),
+        "limits": {"cpus": 0.1, "memory": "32MiB", "pids": 32, "disk": "64MiB", "idle": "2h", "time": "2h"},
+        "agents": {"p": {"cli": "command", "run": command}},
+        "tasks": [{"id": f"t{number}"} for number in range(tasks)],
+    }
+    file.write_text(yaml.safe_dump(text))
+    return file
+
+
+@contextmanager
+def _supervisor(state: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*CORRAL, *arguments, "--json"], env=environment(state), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            _until_ended(process)
+
+
+def _until_ended(process: subprocess.Popen[str]) -> None:
+    """Hear it to its end."""
+    if process.stdout is not None:
+        with process.stdout as told:
+            told.read()
+    process.wait()
+
+
+def _until_running(process: subprocess.Popen[str], boxes: int) -> None:
+    if process.stdout is None:
+        raise AssertionError("standard output is a pipe")
+    seen = set()
+    for line in process.stdout:
+        event: dict[str, Any] = json.loads(line)
+        if event["kind"] == "attempt.running":
+            seen.add(event["attempt"])
+        if len(seen) == boxes:
+            return
+    raise RuntimeError(f"it ended with {len(seen)} of {boxes} running")
+
+
+def _used(pid: int) -> tuple[float, int]:
+    """Cores that a process keeps busy over a while, and its resident memory then."""
+    process = psutil.Process(pid)
+    before, began = process.cpu_times(), time.monotonic()
+    time.sleep(WINDOW)
+    after, passed = process.cpu_times(), time.monotonic() - began
+    spent = (after.user + after.system) - (before.user + before.system)
+    return spent / passed, process.memory_info().rss
+
+
+def _heard(file: Path, state: Path, *options: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [*CORRAL, "run", str(file), "--json", *options],
+        env=environment(state),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
