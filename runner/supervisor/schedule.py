@@ -31,7 +31,7 @@ Standing = Literal["start", "wait", "fail", "skip", "held", "busy", "final"]
 _CLOSED = {"final", "held"}
 _ENDING = {"fail", "skip"}
 
-CROWDED = "for a free place (--jobs)"
+CROWDED = "for a free place"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ class Agenda:
         """
         ending = [self._decisions[place] for place in sorted(self._ending)]
         allotted = _allot(self._state, self._ready_ones(), jobs)
-        given = takewhile(lambda one: one.why != CROWDED, allotted)  # behind those nothing is looked at
+        given = takewhile(
+            lambda one: not one.why.startswith(CROWDED), allotted
+        )  # behind those nothing is looked at
         return ending + [one for one in given if one.standing == "start"]
 
     def all(self, jobs: int) -> list[Decision]:
@@ -176,15 +178,16 @@ def _allot(state: RunState, ready: Iterable[Decision], jobs: int) -> Iterator[De
 
     A place goes to the first whose `paths` nobody else works on.
     """
-    bearable = min(jobs, state.width) if state.plan.mode == "adaptive" else jobs
-    free = bearable - len(state.attempts.living)
+    adaptive = state.plan.mode == "adaptive" and state.width < jobs
+    free = (state.width if adaptive else jobs) - len(state.attempts.living)
+    crowded = f"{CROWDED} ({f'adaptive: {state.width} at once' if adaptive else '--jobs'})"
     leases = Leases()
     for key in state.attempts.living:
         leases.take(*_paths(state, key), key.task)
     for one in ready:
         taken = leases.conflict(*_paths(state, one.key), one.key.task) if free > 0 else None
         if free <= 0:
-            yield Decision(one.key, "wait", CROWDED)
+            yield Decision(one.key, "wait", crowded)
         elif taken is not None:
             yield Decision(one.key, "wait", f"for {taken[0]}, on which {taken[1]} works")
         else:

@@ -281,6 +281,8 @@ def test_an_adaptive_run_widens_while_attempts_serve_and_narrows_when_they_do_no
         assert list(standing(state, 4).values()).count("start") == min(state.width, 9 - number)
         state = after(state, *life(f"t{number}/p/1", verdict))
         widths.append(state.width)
+        waits = {d.why for d in decide(state, 4) if d.standing == "wait"}
+        assert waits <= {f"for a free place (adaptive: {state.width} at once)", "for a free place (--jobs)"}
     assert widths == [2, 3, 4, 4, 4, 2, 1, 1]
 
 

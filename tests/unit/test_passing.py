@@ -86,7 +86,7 @@ def test_what_can_not_be_passed_on_is_said(
     nothing = passed(repo, "two", commit=None)
     lay_out(tmp_path / "a", start(repo), ALL, (gone, nothing))
     assert (tmp_path / "a/index").read_text().splitlines() == [
-        "one/p/1  accepted  (no diff: its commits are gone)  (no branch: commits are gone)",
+        "one/p/1  accepted  (no diff: git could not make one)  (no branch: git could not make one)",
         "two/p/1  accepted  (no work)",
     ]
     assert not list((tmp_path / "a").rglob("*.patch"))

@@ -140,7 +140,7 @@ def _diffs(folder: Path, passed: Sequence[Passed], lines: dict[str, str]) -> Non
             whole = handing.write_diff(one.git_dir, file, one.base, one.commit, min(LARGEST_DIFF, room))
         except GitError:
             file.unlink(missing_ok=True)
-            lines[one.name] += "  (no diff: its commits are gone)"
+            lines[one.name] += "  (no diff: git could not make one)"
             continue
         file.chmod(0o644)
         room -= file.stat().st_size
@@ -164,7 +164,7 @@ def _bundle(file: Path, start: Start, passed: Sequence[Passed], lines: dict[str,
         lacking = "" if whole else "together they are too large"
     except GitError:
         file.unlink(missing_ok=True)
-        lacking = "commits are gone"
+        lacking = "git could not make one"
     if lacking:
         lines |= {name: f"{lines[name]}  (no branch: {lacking})" for name in heads}
     else:
