@@ -13,7 +13,7 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import attending, host, looking, planning, running, shelling, topping
+from runner.commands import attending, deciding, host, looking, mailing, planning, running, shelling, topping
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -35,6 +35,8 @@ app.command()(planning.plan)
 app.command()(running.run)
 app.command()(running.resume)
 app.command()(running.replay)
+app.command()(deciding.retry)
+app.command()(deciding.decide)
 app.command()(attending.attach)
 app.command()(attending.wait)
 app.command()(attending.stop)
@@ -49,6 +51,7 @@ app.command()(looking.take)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(host.reap)
+app.add_typer(mailing.inbox_app, name="inbox")
 app.add_typer(host.image_app, name="image")
 app.add_typer(host.gateway_app, name="gateway")
 

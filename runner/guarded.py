@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -72,6 +73,25 @@ def read_file(root: Path, relative: str, most: int) -> bytes:
         raise _refusal(relative, error) from error
 
 
+def list_names(root: Path, relative: str, most: int) -> list[str]:
+    """Names in a directory below a trusted one, in no order; nothing is followed on the way, or looked at.
+
+    Args:
+        root: The directory, whose own path no box can write.
+        relative: The directory's path below it, without `..`.
+        most: After how many names the rest is left: a box can make millions.
+
+    Raises:
+        GuardedError: Anything but a directory lies there.
+    """
+    parts = (*_parts(relative), ".")
+    try:
+        with _folder(root) as top, _opened(top, parts, _FOLDER) as folder, os.scandir(folder) as entries:
+            return [entry.name for entry in islice(entries, most)]
+    except OSError as error:
+        raise _refusal(relative, error) from error
+
+
 def _parts(relative: str) -> tuple[str, ...]:
     parts = tuple(part for part in relative.split("/") if part not in {"", "."})
     if not parts or relative.startswith("/") or ".." in parts or "\0" in relative:
@@ -89,26 +109,26 @@ def _folder(root: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _opened(top: int, parts: tuple[str, ...]) -> Iterator[int]:
+def _opened(top: int, parts: tuple[str, ...], flags: int = _FILE) -> Iterator[int]:
     try:
-        made = open_strictly(top, parts)
+        made = open_strictly(top, parts, flags)
     except OSError as error:
         if error.errno not in {errno.ENOSYS, errno.EPERM}:
             raise
-        made = open_by_steps(top, parts)
+        made = open_by_steps(top, parts, flags)
     try:
         yield made
     finally:
         os.close(made)
 
 
-def open_strictly(top: int, parts: tuple[str, ...]) -> int:
+def open_strictly(top: int, parts: tuple[str, ...], flags: int = _FILE) -> int:
     """A descriptor by `openat2`, which follows nothing, at no instant.
 
     Raises:
         OSError: The kernel refused; ENOSYS or EPERM where the call itself is not to be had.
     """
-    how = _OpenHow(flags=_FILE, mode=0, resolve=_RESOLVE)
+    how = _OpenHow(flags=flags, mode=0, resolve=_RESOLVE)
     call = ctypes.CDLL(None, use_errno=True).syscall
     call.restype = ctypes.c_long
     path = ctypes.c_char_p(os.fsencode("/".join(parts)))
@@ -123,7 +143,7 @@ def open_strictly(top: int, parts: tuple[str, ...]) -> int:
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def open_by_steps(top: int, parts: tuple[str, ...]) -> int:
+def open_by_steps(top: int, parts: tuple[str, ...], flags: int = _FILE) -> int:
     """A descriptor by walking down, each directory held open while the next name is looked up in it.
 
     Raises:
@@ -135,7 +155,7 @@ def open_by_steps(top: int, parts: tuple[str, ...]) -> int:
             below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=held)
             os.close(held)
             held = below
-        made = os.open(parts[-1], _FILE, dir_fd=held)
+        made = os.open(parts[-1], flags, dir_fd=held)
     finally:
         os.close(held)
     if os.fstat(made).st_dev != device:

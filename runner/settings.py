@@ -7,9 +7,9 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -24,6 +24,7 @@ from runner import config_file
 from runner.accounts import HEADERS, PROVIDERS, FromEnvironment, Provider, ProviderAccount
 from runner.config_file import ConfigFile
 from runner.errors import UsageError
+from runner.tasks.units import parse_size
 
 BOX_UID = 59_999
 """Default uid inside boxes: the last of the range for people (login.defs), so hardly ever anyone's."""
@@ -37,6 +38,10 @@ def _default_home() -> Path:
 def _default_config() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME")
     return (Path(config) if config else Path.home() / ".config") / "corral" / "config.toml"
+
+
+Size = Annotated[int, Field(ge=0), BeforeValidator(parse_size)]
+"""Bytes, written as in a task file."""
 
 
 class _Variables(EnvSettingsSource):
@@ -57,8 +62,20 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=_default_home)
     """Where state lies: journal, workspaces, logs, caches."""
-    jobs: int | None = Field(default=None, ge=1)
-    """How many attempts live at once; by default as many as cores and memory bear."""
+    jobs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """How many attempts live at once; by default as many as the host bears."""
+    overcommit_memory: float = Field(default=1.5, ge=0.1, le=100)
+    """How many times the memory that the host can give away is promised to attempts by their limits."""
+    overcommit_cpus: float = Field(default=10.0, ge=0.1, le=1000)
+    """The same for CPUs: agents wait for their model most of the time."""
+    overcommit_disk: float = Field(default=8.0, ge=0.1, le=1000)
+    """The same for the disk of the state directory: few fill theirs."""
+    keep_memory: Size | None = None
+    """Memory that stays free for others, like `2GiB`; a tenth of all by default, from 512 MiB to 4 GiB."""
+    critical_memory: Size | None = None
+    """With less free memory agents are frozen, and then ended; two fifths of what stays free by default."""
+    keep_disk: Size | None = None
+    """Room that stays free on a disk, like `5GiB`; a twentieth by default, and 1 GiB at most."""
     box_uid: int = Field(default=BOX_UID, ge=1, le=2**31)
     """The uid of everything inside boxes; not one of a person on this host."""
     ca_bundle: Annotated[Path | None, NoDecode] = Field(

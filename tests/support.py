@@ -31,6 +31,9 @@ IDENTITY = {
 }
 QUICK = {"cpus": 1, "memory": "256MiB", "pids": 128, "time": "60s", "idle": "30s"}
 
+PROMPT = {"infrastructure": 1, "pause": "1s"}
+"""Retries for which no test has to wait long."""
+
 
 def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
     """Run git as a user would, without the machine's own configuration."""
@@ -119,6 +122,7 @@ class Corral:
     env: dict[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
     """Words put before the command, such as a tracer's."""
+    program: tuple[str, ...] = tuple(CORRAL)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -130,7 +134,7 @@ class Corral:
     def __call__(self, *arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> Done:
         """Run the command to its end."""
         done = subprocess.run(
-            [*self.before, *CORRAL, *map(str, arguments)],
+            [*self.before, *self.program, *map(str, arguments)],
             check=False,
             capture_output=True,
             text=True,
@@ -144,7 +148,7 @@ class Corral:
     def start(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start the command in a process group of its own; the caller ends it."""
         return subprocess.Popen(
-            [*self.before, *CORRAL, *map(str, arguments)],
+            [*self.before, *self.program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -171,7 +175,8 @@ def write_tasks(file: Path, repo: Path, tasks: Mapping[str, Any], **top: Any) ->
         keys = {"sh": given} if isinstance(given, str) else dict(given)
         agents[f"do-{name}"] = {"cli": "command", "run": keys.pop("sh")}
         rows.append({"id": name, "agent": f"do-{name}", **keys})
-    text = {"repo": str(repo), "limits": QUICK, "agents": agents, "tasks": rows, **top}
+    given = {"repo": str(repo), "limits": QUICK, "retry": PROMPT}
+    text = {**given, "agents": agents, "tasks": rows, **top}
     file.write_text(yaml.safe_dump(text, sort_keys=False, allow_unicode=True))
     return file
 

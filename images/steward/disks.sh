@@ -80,11 +80,12 @@ make)
     # The worktree's own .git file stays the host's: the box sees a mask over it.
     chown -h "$uid:$uid" "$seed/corral-$id" "/state/w/$id/dotgit"
     chown -hR "$uid:$uid" "$seed/gitdir" "$seed/home"
+    [ ! -d "$seed/out" ] || chown -h "$uid:$uid" "$seed/out"
     make_disk "$file" "$how" "$bytes" "$files" "$seed"
     mkdir -p "/disks/$id"
     unmount "$at"
     mount_disk "$file" "$at"
-    rm -rf "$seed/gitdir" "$seed/home"
+    rm -rf "$seed/gitdir" "$seed/home" "$seed/out"
     ;;
 reach)
     if ! mounted "$at"; then

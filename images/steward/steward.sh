@@ -5,6 +5,8 @@
 #   steward.sh empty ID              remove everything below an attempt's directory
 #   steward.sh used  ID PLACE        print how many bytes and files it holds, or "too many" if they can't be counted
 #   steward.sh keep  ID NAME OWNER   save an attempt's files as /state/kept/NAME.tar.gz, owned by OWNER
+#   steward.sh outbox ID MOST        print the first MOST names in the agent's outbox, a NUL behind each, in base64
+#   steward.sh letter ID NAME MOST   print "plain" and the first MOST bytes of a file there in base64; or "missing", "odd"
 #
 # PLACE is agent or check. An attempt's files are on its disk, /disks/ID, or where there are no disks in
 # /state/w/ID.
@@ -20,6 +22,7 @@ own)
     # The worktree's own .git file stays the host's: the box sees a mask over it.
     chown -h "$uid:$uid" "$place/corral-$id" dotgit
     chown -hR "$uid:$uid" "$place/gitdir" "$place/home"
+    [ ! -d "$place/out" ] || chown -h "$uid:$uid" "$place/out"
     ;;
 empty)
     find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +
@@ -44,6 +47,26 @@ keep)
         -C agent "corral-$id" gitdir home
     chown "$owner" "/state/kept/$name.part"
     mv "/state/kept/$name.part" "/state/kept/$name.tar.gz"
+    ;;
+outbox)
+    most=$3
+    [ ! -d "/disks/$id/agent" ] || cd "/disks/$id"
+    cd agent/out
+    timeout 20 find . -mindepth 1 -maxdepth 1 -printf '%f\0' 2>/dev/null | head -z -n "$most" | base64 -w 0
+    ;;
+letter)
+    name=./$3 most=$4
+    [ ! -d "/disks/$id/agent" ] || cd "/disks/$id"
+    cd agent/out
+    if [ ! -e "$name" ] && [ ! -L "$name" ]; then
+        echo missing
+    elif [ -L "$name" ] || [ ! -f "$name" ]; then
+        echo odd
+    else
+        # It can become something else by now: nothing is followed, and nothing is waited for.
+        printf 'plain '
+        timeout 10 dd "if=$name" iflag=nofollow,nonblock "bs=$most" count=1 status=none 2>/dev/null | base64 -w 0
+    fi
     ;;
 *)
     echo "unknown command: $command" >&2

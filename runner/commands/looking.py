@@ -68,6 +68,8 @@ def status(
     else:
         now = time.time()
         out.print(live.draw(state, holds.now_held(grants, state.name, now) | signs, "", now))
+        for row in report.to_decide(state):
+            out.print(row, soft_wrap=True)
         if left:
             words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
             out.print(Text(words, "yellow"), soft_wrap=True)

@@ -33,14 +33,14 @@ from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
-from runner.supervisor import access, detached, prepare, replaying
+from runner.supervisor import access, deciding, detached, prepare, replaying
 from runner.supervisor import events as e
 from runner.supervisor.deadline import end_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.lease import OwnedError
 from runner.supervisor.means import means
 from runner.supervisor.night import Night
-from runner.supervisor.records import find_run, run_names
+from runner.supervisor.records import find_run, pending_orders, run_names
 from runner.supervisor.state import RunState, find_attempt
 from runner.tasks.plan import Plan
 from runner.views import report
@@ -106,8 +106,8 @@ def resume(
     end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     state = find_run(settings, name)
-    if state.ended is not None and not any(a.phase != "final" for a in state.attempts.values()):
-        cure = "what was cancelled stays so, its work on its branch; `corral run` starts anew"
+    if state.ended is not None and not deciding.can_go_on(state, pending_orders(settings, state)):
+        cure = "`corral retry ATTEMPT` tries one again, and `corral run` starts anew"
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
@@ -149,8 +149,16 @@ def _detach(
 ) -> int:
     """Begin a run, and leave it to a supervisor of its own; returns the exit code."""
     expected.require_sound()
-    options = ["--kept", "--jobs", str(expected.jobs), *(f"--accept-weaker={name}" for name in accepted)]
-    started = e.RunStarted(at=time.time(), plan=made, jobs=expected.jobs, weaker=expected.weaker, until=until)
+    jobs = "auto" if expected.auto else str(expected.jobs)
+    options = ["--kept", "--jobs", jobs, *(f"--accept-weaker={name}" for name in accepted)]
+    started = e.RunStarted(
+        at=time.time(),
+        plan=made,
+        jobs=expected.jobs,
+        auto=expected.auto,
+        weaker=expected.weaker,
+        until=until,
+    )
     detached.write_down(settings, started)
     start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
     keeper = detached.start(settings.home, made.run, options, start)
@@ -209,6 +217,7 @@ def _work(
             settings,
             environment,
             jobs=expected.jobs,
+            auto=expected.auto,
             weaker=expected.weaker,
             on_line=interruptions.before(shows.building),
         ) as has,

@@ -17,8 +17,9 @@ import typer
 
 from runner import settings as configuration
 from runner.commands.words import build_line, err
-from runner.sandbox.engine import Engine, Talk
+from runner.sandbox.engine import Engine
 from runner.sandbox.output import READY
+from runner.sandbox.talk import Talk
 from runner.supervisor import shelling
 from runner.supervisor.means import means
 from runner.supervisor.records import find_run

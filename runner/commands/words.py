@@ -22,8 +22,24 @@ FileArgument = Annotated[Path, typer.Argument(help="The task file.")]
 RunArgument = Annotated[str, typer.Argument(help="A run: its name, a unique prefix of it, or `latest`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 LinesOption = Annotated[bool, typer.Option("--json", help="For programs: a JSON object a line.")]
+
+
+def _jobs(given: str | None) -> str | None:
+    """A number from 1 on, or `auto`."""
+    if given is not None and given != "auto" and not (given.isdecimal() and int(given) > 0):
+        raise typer.BadParameter(f"{given!r} is neither a number from 1 on nor `auto`")
+    return given
+
+
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="How many attempts live at once.")
+    str | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N|auto",
+        callback=_jobs,
+        help="At most so many attempts live at once; auto: what the host bears.",
+    ),
 ]
 UntilOption = Annotated[
     str | None,

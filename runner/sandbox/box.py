@@ -84,6 +84,10 @@ TAKEN_BACK = (
 ours included, before its own, and ways out that don't exist where there is no network. An entry without
 a value removes the image's (Engine API 1.41, "Create a container"). A profile's `env:` can set them."""
 
+OOM_SCORE = 500
+"""Of 1000: where the host runs out of memory, its kernel ends something in a box before the supervisor and
+the gateway (proc(5), oom_score_adj). At its own limit it compares processes of that box with each other."""
+
 LOOP_DEVICES = ("b 7:* rmw", "c 10:237 rmw")
 """The kernel's loop devices and their control device: Documentation/admin-guide/devices.txt."""
 
@@ -138,6 +142,7 @@ def create_arguments(spec: BoxSpec) -> dict[str, Any]:
             "Memory": spec.memory,
             "MemorySwap": spec.memory,
             "PidsLimit": spec.pids,
+            "OomScoreAdj": 0 if spec.user is None else OOM_SCORE,
             "Ulimits": [
                 {"Name": "core", "Soft": 0, "Hard": 0},
                 {"Name": "nofile", "Soft": 8192, "Hard": 8192},

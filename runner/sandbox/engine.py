@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 
 import docker
@@ -27,6 +27,7 @@ from runner.sandbox.facts import EngineFacts as EngineFacts  # noqa: PLC0414 - a
 from runner.sandbox.facts import ImageFacts as ImageFacts  # noqa: PLC0414 - as above
 from runner.sandbox.facts import box_state, engine_facts, image_facts
 from runner.sandbox.progress import Progress
+from runner.sandbox.talk import Talk
 
 T = TypeVar("T")
 _MISSING = (docker.errors.NotFound, docker.errors.ImageNotFound)
@@ -370,33 +371,6 @@ class Engine:
             if isinstance(cause, docker.errors.APIError) and cause.status_code in also:
                 return
             raise
-
-
-class Talk:
-    """A container's terminal: both directions of one connection."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def fileno(self) -> int:
-        """The descriptor that tells when there is something to read."""
-        return int(self._stream.fileno())
-
-    def read(self) -> bytes:
-        """What was printed; empty once the container has ended."""
-        try:
-            return bytes(self._stream.read(65536) or b"")
-        except (OSError, ValueError):
-            return b""
-
-    def write(self, typed: bytes) -> None:
-        """Type something; where nobody reads any more it is lost."""
-        with suppress(OSError):
-            self._stream._sock.sendall(typed)  # noqa: SLF001 - the reading half offers no writing
-
-    def close(self) -> None:
-        """Hang up."""
-        self._stream._response.close()  # noqa: SLF001 - the stream's leaves the connection
 
 
 def context_filter(ignore: str) -> Callable[[str], bool]:

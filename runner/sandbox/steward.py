@@ -43,6 +43,14 @@ class Steward(Standing):
         self.do("keep", workspace, name, f"{os.getuid()}:{os.getgid()}")
         return self._post.home / "kept" / f"{name}.tar.gz"
 
+    def outbox(self, workspace: str, most: int) -> str:
+        """The names in an attempt's outbox, at most so many, in base64, with a NUL behind each."""
+        return self.do("outbox", workspace, str(most))
+
+    def letter(self, workspace: str, name: str, most: int) -> str:
+        """`missing`, `odd`, or `plain` and the first so many bytes of a file there in base64."""
+        return self.do("letter", workspace, name, str(most))
+
     def mounts(self) -> tuple[Mount, ...]:
         """The workspaces, the archives, and the disks."""
         home = self._post.home

@@ -3,6 +3,8 @@
     w/<id>/agent/corral-<id>   the worktree, mounted at /workspace
     w/<id>/agent/gitdir        the private git directory, mounted at /gitdir
     w/<id>/agent/home          HOME
+    w/<id>/agent/out           its outbox, where it has mail, mounted at /run/corral/mail/out
+    w/<id>/mail                its inbox, mounted read-only at /run/corral/mail/in
     w/<id>/check               the same again, for the check's clean container
     w/<id>/dotgit              the file that masks the worktree's .git, mounted read-only over it
     w/<id>/in                  prompt, included files and protected paths, mounted read-only
@@ -21,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.git import worktree
+from runner.git import earlier, worktree
 from runner.git.base_store import BaseStore
 from runner.guarded import GuardedError, read_file
 from runner.sandbox.box import Mount
@@ -44,6 +46,11 @@ GIT_CONFIG = """\
 """
 
 
+OUT = "out"
+"""The outbox, in the agent's place: what a box puts there lies on its own disk."""
+MAIL = "/run/corral/mail"
+"""Where a box that has mail finds its inbox (`in`) and its outbox (`out`)."""
+
 MORE = "more"
 """The file beside the prompt with what an agent is told that goes on in a new box."""
 
@@ -61,6 +68,7 @@ class Inputs:
         include: Ignored files of the user's work tree by relative path.
         protect: Paths that the check restores from the base.
         author: Name and mail address of commits made inside.
+        mail: Whether it gets an inbox and an outbox.
     """
 
     prompt: str
@@ -68,6 +76,7 @@ class Inputs:
     include: Mapping[str, bytes]
     protect: tuple[str, ...]
     author: tuple[str, str] = AUTHOR
+    mail: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,11 @@ class Workspace:
         return self.root / "agent.ext4"
 
     @property
+    def inbox(self) -> Path:
+        """The directory that the host alone writes messages for the box into."""
+        return self.root / "mail"
+
+    @property
     def is_whole(self) -> bool:
         """Whether it was laid out to its end and not begun to be emptied, so that work may lie in it."""
         places = (self.root / "agent" / name for name in (self.tree_name, "gitdir", "home"))
@@ -103,22 +117,38 @@ class Workspace:
         """The file beside the workspaces that says whose this one is."""
         return self.root.parent / f"{self.id}.json"
 
-    def agent_mounts(self, seen: Path, base: BaseStore, sockets: Path | None) -> tuple[Mount, ...]:
+    def agent_mounts(
+        self, seen: Path, base: BaseStore, sockets: Path | None, *, mail: bool = False
+    ) -> tuple[Mount, ...]:
         """What the agent's box sees.
 
         Args:
             seen: Where the engine finds the attempt's places (`Disks.seen`).
             base: The history it is given.
             sockets: Holds the gateway's socket, if a model is reachable.
+            mail: Whether it has an inbox and an outbox.
         """
         gateway = () if sockets is None else (Mount(str(sockets), "/run/gw"),)
-        return (*gateway, *self._places(seen / "agent", base, read_only=False), *self._inputs)
+        post = (
+            Mount(str(self.inbox), f"{MAIL}/in"),
+            Mount(str(seen / "agent" / OUT), f"{MAIL}/out", read_only=False),
+        )
+        return (
+            *gateway,
+            *(post if mail else ()),
+            *self._places(seen / "agent", base, read_only=False),
+            *self._inputs,
+        )
 
     def gather_mounts(self, seen: Path, base: BaseStore) -> tuple[Mount, ...]:
         """What the gather container sees: the same files, nothing writable, nothing else."""
         home = f"{seen}/agent/home"
         places = self._places(seen / "agent", base, read_only=True)
         return tuple(mount for mount in places if mount.source != home)
+
+    def home_mounts(self, seen: Path, archive: tuple[Mount, ...] = ()) -> tuple[Mount, ...]:
+        """What a container sees that packs HOME, or, given an archive, lays it into HOME."""
+        return (Mount(str(seen / "agent" / "home"), "/home/agent", read_only=not archive), *archive)
 
     def check_mounts(self, seen: Path, base: BaseStore, quarantine: Path) -> tuple[Mount, ...]:
         """What the check's clean container sees: the gathered objects, and none of the agent's files."""
@@ -147,11 +177,24 @@ class Workspace:
             return False
 
 
-def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, inputs: Inputs) -> None:
+def lay_out(
+    space: Workspace, base: BaseStore, git_dir: Path, locks: Path, inputs: Inputs, on: str | None = None
+) -> str:
     """Make a workspace's directories and register its worktree. The steward must own them over next.
 
+    Args:
+        space: The workspace.
+        base: The history that its box is given.
+        git_dir: The user's git directory.
+        locks: Where lock files lie.
+        inputs: What it is seeded with.
+        on: The work in the user's repository that it begins with, instead of the base commit.
+
+    Returns:
+        The commit that the box is to check out.
+
     Raises:
-        GitError: The worktree could not be registered.
+        GitError: The worktree could not be registered, or the work is no longer there.
         OSError: The disk is full, or the state directory is not ours.
     """
     space.root.mkdir(parents=True)
@@ -164,6 +207,15 @@ def lay_out(space: Workspace, base: BaseStore, git_dir: Path, locks: Path, input
     for path, content in inputs.home.items():
         _write(space.root / "agent" / "home" / path, content)
     _inputs(space.root / "in", inputs)
+    if inputs.mail:
+        _folder(space.inbox)
+        _folder(space.root / "agent" / OUT, mode=0o700)
+    if on is None:
+        return base.commit
+    gitdir = space.root / "agent" / "gitdir"
+    begins = earlier.lay_in(git_dir, gitdir, on, base)
+    (gitdir / "refs" / "heads" / "work").write_text(f"{begins}\n")
+    return begins
 
 
 def lay_out_check(space: Workspace, base: BaseStore) -> None:
@@ -172,9 +224,9 @@ def lay_out_check(space: Workspace, base: BaseStore) -> None:
     What is there already, and where a check may have run, is put aside; it goes with all the rest.
     """
     check = space.root / "check"
-    for earlier in (check, space.root / "check.ext4"):
-        if earlier.exists():
-            earlier.rename(space.root / f"earlier-{os.urandom(4).hex()}")
+    for before in (check, space.root / "check.ext4"):
+        if before.exists():
+            before.rename(space.root / f"earlier-{os.urandom(4).hex()}")
     _folder(check / space.tree_name)
     (check / space.tree_name / ".git").touch()
     _place(check, base, ("/base/objects", "/quarantine/objects"), AUTHOR)

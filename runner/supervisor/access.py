@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import SecretStr, ValidationError
 
@@ -54,7 +56,7 @@ def accesses_for(
     if profile.upstream.kind == "script":
         return (Script(transcript=str(transcript(profile, key.task))),)
     if profile.upstream.kind == "replay":
-        file = recording(Path(profile.upstream.script or ""), key)
+        file = recording(Path(profile.upstream.script or ""), key, profile.upstream.tries)
         if catalog.layer(profile.settings) is None and not file.exists():
             return ()
         return (Script(transcript=str(file), strict=profile.upstream.strict),)
@@ -136,10 +138,18 @@ def transcript(profile: Profile, task: str) -> Path:
     return place / profile.name / f"{task}.yaml" if place.is_dir() else place
 
 
-def recording(place: Path, key: AttemptKey) -> Path:
-    """The recording of an attempt: the file named, or that of its last try in a directory of recordings."""
+def recording(place: Path, key: AttemptKey, tries: Mapping[str, int] = MappingProxyType({})) -> Path:
+    """The recording of an attempt: the file named, or that of its last try in a directory of recordings.
+
+    Args:
+        place: The file or the directory.
+        key: Any try of the attempt.
+        tries: By the attempt's name, which try it is instead.
+    """
     if not place.is_dir():
         return place
+    if (chosen := tries.get(str(key.first))) is not None:
+        return place / recording_name(replace(key, try_=chosen))
     found = file = place / recording_name(key.first)
     again = key.first.retried()
     while (place / recording_name(again)).exists():

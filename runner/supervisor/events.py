@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, JsonValue, TypeAdapter
 
 from runner.gateway.grants import Replayed
 from runner.supervisor.attempt.samples import Used
@@ -38,6 +38,8 @@ class RunStarted(Happened):
     kind: Literal["run.started"] = "run.started"
     plan: Plan
     jobs: int
+    auto: bool = False
+    """Whether that number follows what the host bears (`JobsChanged`)."""
     weaker: tuple[str, ...] = ()
     until: float | None = None
     """When it must end; None for whenever it is done."""
@@ -48,6 +50,8 @@ class RunResumed(Happened):
 
     kind: Literal["run.resumed"] = "run.resumed"
     jobs: int
+    auto: bool = False
+    """See `RunStarted`."""
     weaker: tuple[str, ...] = ()
     """What is weaker for this process; what was, for earlier ones, stays noted."""
     until: float | None = None
@@ -131,6 +135,27 @@ class WindowsChanged(Happened):
 
     kind: Literal["run.windows"] = "run.windows"
     shut: tuple[Shut, ...] = ()
+
+
+class HostShort(Happened):
+    """What the host has too little of for the next attempt to start; `why` is empty once one can again."""
+
+    kind: Literal["run.short"] = "run.short"
+    attempt: str | None = None
+    """The first of those that wait for it."""
+    thing: str | None = None
+    """`memory`, `cpus`, `processes`, `disk`, `files`, or `turn`: another run's turn comes first."""
+    why: Words = ""
+    since: float | None = None
+    """Since when something waits so."""
+
+
+class JobsChanged(Happened):
+    """So many attempts live at once from now on, since nobody said how many."""
+
+    kind: Literal["run.jobs"] = "run.jobs"
+    jobs: int
+    why: Words
 
 
 class RunEnded(Happened):
@@ -241,6 +266,8 @@ class AttemptEnded(OfAttempt):
     """What its model calls cost; None where that is not known."""
     spent: Spent = ""
     """Whose budget was spent, if that ended it."""
+    session: str | None = None
+    """Under which its conversation could go on in a later try; None where its agent told none."""
     replayed: Replayed | None = None
     """How it followed the recording that answered it, if one did."""
     overshot: Caps = Caps()
@@ -281,7 +308,76 @@ class AttemptFinal(OfAttempt):
     verdict: Verdict
     reason: Words = ""
     again: bool = False
-    """Whether another try follows."""
+    """Whether another try follows at once. Earlier versions said it here; now `attempt.retried` does."""
+    home: bool = False
+    """Whether its HOME is kept, so that a later try can go on with its conversation."""
+
+
+Why = Literal["infrastructure", "feedback", "memory", "person"]
+"""Why an attempt is tried again: a fault that is not its own; what its check or its agent said; more memory;
+or because a person wants it."""
+
+
+class AttemptRetried(OfAttempt):
+    """Another try follows this one, `attempt`, which ended; how it begins is all said here."""
+
+    kind: Literal["attempt.retried"] = "attempt.retried"
+    why: Why
+    not_before: float | None = None
+    """When its pause is over, in seconds since the epoch; None for at once."""
+    told: str | None = None
+    """The attempt of whose end, and of whose check's output, its agent is told."""
+    base: str | None = None
+    """The commit that its work is compared with and checked against; None for whatever its needs give it."""
+    on: str | None = None
+    """The commit that its workspace begins with, where that is an earlier try's work."""
+    session: str | None = None
+    """The conversation that goes on in it."""
+    home: str | None = None
+    """The attempt whose HOME it begins with."""
+    memory: int | None = None
+    """Its memory limit in bytes, where that is not the task's."""
+    note: Words = ""
+    """What a person has to say to its agent."""
+
+
+class AttemptRested(OfAttempt):
+    """The pause before this try is over."""
+
+    kind: Literal["attempt.rested"] = "attempt.rested"
+
+
+class TaskDecided(Happened):
+    """A person decided about a task that no attempt served.
+
+    `skip`: its dependents go on as if it had served and changed nothing. `use`: the work of `attempt` counts
+    as if it were accepted.
+    """
+
+    kind: Literal["task.decided"] = "task.decided"
+    task: str
+    what: Literal["skip", "use"]
+    attempt: str | None = None
+
+
+class RunMail(OfAttempt):
+    """A message that an attempt's agent sent, or tried to: then `refused` says why it went to nobody."""
+
+    kind: Literal["run.mail"] = "run.mail"
+    file: Words
+    """Its name in the outbox."""
+    to: Words = ""
+    type: Words = ""
+    payload: JsonValue = None
+    refused: Words = ""
+
+
+class RunAnswer(Happened):
+    """A person answered the question of that number."""
+
+    kind: Literal["run.answer"] = "run.answer"
+    question: int
+    text: Words
 
 
 class AttemptSkipped(OfAttempt):
@@ -363,6 +459,8 @@ Event = Annotated[
     | RunUnpaused
     | RunOver
     | WindowsChanged
+    | HostShort
+    | JobsChanged
     | RunEnded
     | AttemptStarted
     | BoxStarted
@@ -377,6 +475,11 @@ Event = Annotated[
     | AttemptSkipped
     | TaskExpanded
     | TaskNotExpanded
+    | RunMail
+    | RunAnswer
+    | AttemptRetried
+    | AttemptRested
+    | TaskDecided
     | Signs
     | ImageLine,
     Field(discriminator="kind"),

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from runner.errors import CorralError, ImageError
 from runner.supervisor import events as e
 from runner.supervisor.attempt.life import FAULTS
+from runner.supervisor.complaints import image_words
 from runner.supervisor.schedule import images_of
 from runner.tasks.plan import Plan, Source
 
@@ -46,13 +46,6 @@ def prepare(
             image = images.prepare(plan.sources[source], cli, show)
             tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
         except FAULTS as fault:
-            tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=_words(fault)))
+            tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
         except Exception as error:
             tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=bug(error)))
-
-
-def _words(fault: Exception) -> str:
-    words = fault.message if isinstance(fault, CorralError) else str(fault)
-    if isinstance(fault, ImageError):
-        words = " | ".join((f"{words}; `corral image build FILE` shows all of its output", *fault.log[-5:]))
-    return words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,3 +207,12 @@ class Journal:
 def _lease(row: tuple[Value, ...]) -> LeaseRow:
     token, boot, beat = row
     return LeaseRow(int(token or 0), str(boot), float(beat or 0.0))
+
+
+def by_attempt(events: Iterable[Event]) -> dict[str, tuple[Event, ...]]:
+    """The events of each attempt, in their order."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        if isinstance(event, OfAttempt):
+            found.setdefault(event.attempt, []).append(event)
+    return {attempt: tuple(of_it) for attempt, of_it in found.items()}

@@ -19,6 +19,7 @@ from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
 from runner.supervisor.attempt.spec import Rooms
+from runner.supervisor.capacity import Capacity, ThisHost, policy_of
 from runner.supervisor.lease import owned
 from runner.supervisor.night import Means
 from runner.supervisor.records import journal
@@ -71,6 +72,7 @@ def means(
     environment: Mapping[str, str],
     *,
     jobs: int,
+    auto: bool = False,
     weaker: tuple[str, ...],
     on_line: Callable[[str], None],
 ) -> Iterator[Means]:
@@ -81,6 +83,7 @@ def means(
         settings: The settings.
         environment: For the engine's address and the gateway's way out.
         jobs: How many attempts live at once.
+        auto: Whether that follows what the host bears.
         weaker: Promises that are weaker here, for the record.
         on_line: Called with build output of Corral's own image, which comes first.
 
@@ -106,6 +109,8 @@ def means(
             gateway = Gateway.ensure(settings.home, environment=environment)
             stack.callback(gateway.leave)
         book.reserve()
+        host = ThisHost(settings.home, facts)
+        capacity = stack.enter_context(Capacity(settings.home, plan.run, host, policy_of(settings)))
         yield Means(
             rooms=Rooms(
                 engine=engine,
@@ -123,6 +128,8 @@ def means(
             accesses=lambda profile, key: accesses_for(profile, key, settings),
             jobs=jobs,
             weaker=weaker + has.weaker,
+            auto=auto,
+            capacity=capacity,
         )
 
 

@@ -12,31 +12,34 @@ import queue
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from runner import names
 from runner.agents import catalog
 from runner.errors import UsageError
 from runner.gateway.grants import Access, Account
 from runner.names import AttemptKey
+from runner.supervisor import capacity, deciding, expanding, handing, imaging, orders, retrying, trying
 from runner.supervisor import events as e
-from runner.supervisor import expanding, handing, imaging, orders
+from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
-from runner.supervisor.attempt.passing import with_passed
+from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.complaints import report_bug
 from runner.supervisor.deadline import steady
 from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.imaging import ImageMaker
-from runner.supervisor.journal import Journal, LeaseLostError, Row
+from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
+from runner.supervisor.pauses import Pauses
+from runner.supervisor.post.mail import refusal_of
+from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import RunState, apply, begin, fold
@@ -58,6 +61,10 @@ class Means:
     accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
     jobs: int
     weaker: tuple[str, ...] = ()
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    capacity: capacity.Capacity | None = None
+    """What the host has for the run; None where nobody asks."""
 
 
 class Night:
@@ -72,6 +79,7 @@ class Night:
         self._happened: queue.Queue[tuple[e.Event, threading.Event]] = queue.Queue()
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._orders = Orders(ours=means.lease.holds)
+        self._pauses: Pauses[AttemptKey] = Pauses()
         self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0
@@ -100,10 +108,11 @@ class Night:
         Raises:
             HostError: The journal can't be written.
         """
+        means = self._means
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=self._means.jobs, weaker=self._means.weaker, until=until
+            at=time.time(), plan=plan, jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until
         )
-        row = enter(self._means.journal, self._means.lease, started)
+        row = enter(means.journal, means.lease, started)
         self._state = begin(plan.run, started)
         self._show(row)
         return self._live()
@@ -122,15 +131,20 @@ class Night:
         self._state = fold((row.run, row.event) for row in rows)
         if until is None:
             until = still_ahead(self._state, time.time())
+        means = self._means
         self._note(
-            e.RunResumed(at=time.time(), jobs=self._means.jobs, weaker=self._means.weaker, until=until)
+            e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
         )
+        for follows in list(retrying.due(self._state, time.time())):
+            self._note(follows)
+        told = by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
-            if attempt.frozen is not None and attempt.frozen.by == "person":
+            if attempt.rests_until is not None:
+                self._pauses.begin(attempt.key, attempt.rests_until - time.time())
+            if attempt.frozen is not None:
                 self._orders.frozen.add(str(attempt.key))
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
-                told = tuple(row.event for row in rows if _is_of(row.event, attempt.key))
-                self._launch(attempt.key, attempt.base, told)
+                self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
 
     # -- the loop
@@ -163,9 +177,12 @@ class Night:
             self._heed_the_end()
             self._heed_windows(lookout)
             self._heed_items()
+            for key in self._pauses.over():
+                self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
             agenda.follow(self._state)
-            for decision in agenda.due(self._means.jobs):
-                self._carry_out(decision)
+            capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
+            agenda.follow(self._state)
+            capacity.start(self._means.capacity, agenda, lambda: self._state, self._carry_out, self._note)
             agenda.follow(self._state)
             self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
             if not self._threads and self._happened.empty() and agenda.finished:
@@ -202,6 +219,14 @@ class Night:
                 self._interruptions = max(self._interruptions, 1)
             case orders.Stop():
                 self._interruptions = 2
+            case orders.Answer():
+                if refused := refusal_of(self._state.mail, order.question):
+                    return refused
+                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
+            case orders.Retry() | orders.Decide():
+                if isinstance(done := deciding.obey(self._state, order, time.time()), str):
+                    return done
+                self._note(done)
             case orders.Pause() | orders.Unpause():
                 return self._pause(order)
         return ""
@@ -281,7 +306,19 @@ class Night:
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
+        if self._means.capacity is not None:
+            self._means.capacity.see(event)
         self._show(row)
+        if isinstance(event, e.AttemptFinal):
+            self._after_all(AttemptKey.parse(event.attempt))
+        if isinstance(event, e.AttemptRetried) and event.not_before is not None:
+            self._pauses.begin(AttemptKey.parse(event.attempt).retried(), event.not_before - event.at)
+
+    def _after_all(self, key: AttemptKey) -> None:
+        if (follows := retrying.following(self._state, key, time.time())) is not None:
+            self._note(follows)
+        elif self._state.serves(self._state.attempts[key]):
+            trying.forget(self._state, key, self._means.rooms.home)
 
     def _append(self, event: e.Event) -> Row:
         return self._means.journal.append(self._state.name, event, self._means.lease.token)
@@ -330,7 +367,7 @@ class Night:
 
     def _bug_in(self, error: Exception) -> str:
         """Report a bug; returns where that is to be found, in words."""
-        self._bug = _report(self._means.rooms.home, self._state.name, error)
+        self._bug = report_bug(self._means.rooms.home, self._state.name, error)
         return f"a bug in Corral; the report is {self._bug}"
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
@@ -350,14 +387,15 @@ class Night:
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
-        task, profile = plan.task(key.task), plan.profile(key.profile)
+        profile = plan.profile(key.profile)
+        task, begins = trying.beginning(self._state, key, self._means.rooms.home)
         passed = handing.passed(self._state, key, self._means.rooms.home)
         source = plan.sources[task.source]
         return AttemptSpec(
             run=plan.run,
             key=key,
             box=self._box(key),
-            task=with_passed(task, passed),
+            task=task,
             profile=profile,
             source=source,
             base=base,
@@ -377,6 +415,9 @@ class Night:
             ),
             include=read_includes(source),
             passed=passed,
+            post=post_of(plan, key, lambda: self._state.mail),
+            words=(*passing.words(task, passed), *words_for(plan, self._state.mail, key)),
+            begins=begins,
         )
 
     @cached_property
@@ -426,18 +467,3 @@ def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
         e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
         e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
     )
-
-
-def _is_of(event: e.Event, key: AttemptKey) -> bool:
-    return isinstance(event, e.OfAttempt) and event.attempt == str(key)
-
-
-def _report(home: Path, run: str, error: Exception) -> str:
-    file = home / "runs" / run / f"bug-{time.time_ns()}.txt"
-    text = "".join(traceback.format_exception(error))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    except OSError as full:
-        return f"not written ({full.strerror}): {text}"
-    return str(file)

@@ -25,6 +25,38 @@ class Stop(Value):
     kind: Literal["stop"] = "stop"
 
 
+class Answer(Value):
+    """A person answers the question of that number."""
+
+    kind: Literal["answer"] = "answer"
+    question: int
+    text: str
+
+
+class Retry(Value):
+    """Try an attempt again that ended."""
+
+    kind: Literal["retry"] = "retry"
+    attempt: str
+    """`TASK/PROFILE/N`; its last try is what it goes on from."""
+    session: Literal["resume", "fresh"] | None = None
+    """Whether it goes on with the conversation and the work; by default as its task says."""
+    memory: int | None = None
+    """Its memory limit in bytes; by default as much as it had."""
+    note: str = ""
+    """What its agent is told besides."""
+
+
+class Decide(Value):
+    """Settle a task that no attempt served: go on without it, or with the work of one of them."""
+
+    kind: Literal["decide"] = "decide"
+    task: str
+    what: Literal["skip", "use"]
+    attempt: str | None = None
+    """Whose work is used, `TASK/PROFILE/N[.TRY]`."""
+
+
 class Pause(Value):
     """Freeze these attempts, or, where none is named, all that lives, and start nothing until unpaused."""
 
@@ -39,5 +71,5 @@ class Unpause(Value):
     attempts: tuple[str, ...] = ()
 
 
-Order = Annotated[Drain | Stop | Pause | Unpause, Field(discriminator="kind")]
+Order = Annotated[Answer | Drain | Stop | Retry | Decide | Pause | Unpause, Field(discriminator="kind")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

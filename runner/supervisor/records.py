@@ -41,6 +41,12 @@ def find_run(settings: Settings, name: str) -> RunState:
         return _fold(book, book.resolve(name))
 
 
+def pending_orders(settings: Settings, state: RunState) -> bool:
+    """Whether somebody ordered something of a run that is not heeded yet."""
+    with journal(settings) as book:
+        return next(book.orders(state.name, state.heeded), None) is not None
+
+
 def wanted_images(settings: Settings) -> set[str]:
     """The images of runs that have not ended."""
     return {image for run in all_runs(settings) if run.ended is None for image in run.images.values()}

@@ -10,7 +10,7 @@ from runner.gateway.places import recordings
 from runner.names import AttemptKey
 from runner.supervisor.access import recording
 from runner.supervisor.state import RunState
-from runner.tasks.plan import Plan, PlannedAttempt, Upstream
+from runner.tasks.plan import Plan, PlannedAttempt, Retry, Upstream
 from runner.tasks.planning import settings_hash
 
 OFFLINE = "hosts that `network` names are not reached in a replay: what agents fetched there is missing"
@@ -50,7 +50,8 @@ def replay_of(state: RunState, home: Path, only: AttemptKey | None = None, *, st
     notes = [f"not recorded, and left out: {', '.join(missing)}"] if missing else []
     if any(plan.task(planned.task).network for planned in attempts):
         notes.append(OFFLINE)
-    return _played(plan, attempts, place, strict=strict).model_copy(update={"notes": tuple(notes)})
+    made = _played(plan, attempts, place, strict=strict, tries=_tries(state))
+    return made.model_copy(update={"notes": tuple(notes)})
 
 
 def exit_code(state: RunState, code: int) -> int:
@@ -64,8 +65,24 @@ def exit_code(state: RunState, code: int) -> int:
     return int(any(one is not None and one.first_departure() is not None for one in told))
 
 
-def _played(plan: Plan, attempts: tuple[PlannedAttempt, ...], place: Path, *, strict: bool) -> Plan:
-    upstream = Upstream(kind="replay", script=str(place), strict=strict)
+def _tries(state: RunState) -> dict[str, int]:
+    """Which tries are played: of an attempt that was told how it failed, the one before that.
+
+    A try that is told something goes on with another's conversation and work, which a replay does not make.
+    """
+    found: dict[str, int] = {}
+    for planned in state.plan.attempts:
+        tries = state.tries(planned.key)
+        plain = [one for one in tries if one.retry is None or one.retry.told is None]
+        if len(plain) < len(tries):
+            found[str(planned.key)] = plain[-1].key.try_
+    return found
+
+
+def _played(
+    plan: Plan, attempts: tuple[PlannedAttempt, ...], place: Path, *, strict: bool, tries: dict[str, int]
+) -> Plan:
+    upstream = Upstream(kind="replay", script=str(place), strict=strict, tries=tries)
     used = {planned.profile for planned in attempts}
     profiles = tuple(
         profile.model_copy(
@@ -74,7 +91,9 @@ def _played(plan: Plan, attempts: tuple[PlannedAttempt, ...], place: Path, *, st
         for profile in plan.profiles
         if profile.name in used
     )
-    tasks = tuple(task.model_copy(update={"network": ()}) for task in plan.tasks)
+    tasks = tuple(
+        task.model_copy(update={"network": (), "retry": _untold(task.retry)}) for task in plan.tasks
+    )
     done = {planned.task for planned in attempts}
     changed = {
         "profiles": profiles,
@@ -85,6 +104,11 @@ def _played(plan: Plan, attempts: tuple[PlannedAttempt, ...], place: Path, *, st
     }
     # Made anew, since a copy would keep what was looked up in the other one.
     return Plan(**{name: getattr(plan, name) for name in Plan.model_fields} | changed)
+
+
+def _untold(retry: Retry) -> Retry:
+    """The retries of a replay: what a fault of ours ended is played again, and nobody is told more."""
+    return retry.model_copy(update={"feedback": 0, "memory": None})
 
 
 def _can_be_played(plan: Plan, planned: PlannedAttempt, place: Path) -> bool:

@@ -100,14 +100,16 @@ def results(state: RunState, planned: PlannedAttempt) -> tuple[AttemptState, ...
         for one in ones
         if one is not None
         and one.verdict not in {None, SKIPPED}
-        and (state.serves(one) or str(one.key.first) in asked)
+        and (state.counts(one) or str(one.key.first) in asked)
     )
 
 
 def chosen(state: RunState, group: Iterable[AttemptKey]) -> AttemptState | None:
-    """Of a task's attempts the one whose facts count: the first that served, or else the first at all."""
+    """Of a task's attempts the one that counts: a person's choice, the first that served, or the first."""
     tries = [state.tries(key) for key in group]
-    served = next((attempt for one in tries for attempt in one if state.serves(attempt)), None)
+    every = [attempt for one in tries for attempt in one]
+    used = next((attempt for attempt in reversed(every) if attempt.key in state.used), None)
+    served = used or next((attempt for attempt in every if state.serves(attempt)), None)
     return served or next((one[-1] for one in tries if one), None)
 
 
@@ -150,7 +152,7 @@ def _checkpoint(state: RunState, planned: PlannedAttempt) -> str:
         other = state.plan.sources[state.plan.task(first.task).source]
         if (other.git_dir, other.base) == (source.git_dir, source.base):
             one = chosen(state, map(AttemptKey.parse, before))
-            if one is not None and one.commit is not None and state.serves(one):
+            if one is not None and one.commit is not None and state.counts(one):
                 return one.commit
             if one is not None and one.base is not None and first.checkpoint:
                 return one.base  # it started from the last work that served before it
@@ -184,7 +186,7 @@ class _Facts:
 
     def _served(self, group: list[AttemptKey]) -> bool:
         one = chosen(self._state, group)
-        return one is not None and self._state.serves(one)
+        return one is not None and (self._state.counts(one) or one.key.task in self._state.skipped)
 
     def _of_attempt(self, one: AttemptState, fact: str) -> Fact:
         if fact == "files" and one.work == "none":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 from itertools import takewhile
@@ -13,8 +13,9 @@ from runner.agents import catalog
 from runner.names import AttemptKey
 from runner.supervisor import routing
 from runner.supervisor.deadline import at
-from runner.supervisor.state import RunState
-from runner.tasks.leases import Leases
+from runner.supervisor.host.admission import Room, Short
+from runner.supervisor.places import Turn, turns
+from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
@@ -24,14 +25,13 @@ NOT_BEFORE_END = "the run's end came before it started"
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in {"attempts", "spent", "width"})
-"""What is known of a run and concerns all of its attempts."""
+_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded", "width"}
+_OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
+"""What is known of a run and concerns all of its attempts, whatever places and room there are."""
 
 Standing = Literal["start", "wait", "fail", "skip", "held", "busy", "final"]
 _CLOSED = {"final", "held"}
 _ENDING = {"fail", "skip"}
-
-CROWDED = "for a free place"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Decision:
     """Of one that is not wanted: whether what needs it goes on without it."""
     until: float | None = None
     """When it is known to wait no longer, in seconds since the epoch."""
+    lacks: str | None = None
+    """The task that it is held for, which did not serve."""
+    short: Short | None = None
+    """What the host has too little of, if it waits for that."""
 
 
 class Agenda:
@@ -77,23 +81,42 @@ class Agenda:
         """Whether nothing lives and nothing will be started any more."""
         return self._open == 0
 
-    def due(self, jobs: int) -> list[Decision]:
-        """What is to be done now: what can't start or is not wanted, to be ended, and what is to be started.
+    @property
+    def state(self) -> RunState:
+        """How the run stood when that was taken in last."""
+        return self._state
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether something could start if there were a place and room for it."""
+        return bool(self._ready)
+
+    def due(
+        self, jobs: int, room: Room | None = None, waits: Mapping[AttemptKey, float] | None = None
+    ) -> list[Decision]:
+        """What is to be done now: what can't start or is not wanted, what is to start, and what
+        finds no room to.
 
         Args:
             jobs: How many attempts may live at once.
+            room: What the host has; None where nobody asks it.
+            waits: Since when which attempts have found no room there, on its clock.
         """
         ending = [self._decisions[place] for place in sorted(self._ending)]
-        allotted = _allot(self._state, self._ready_ones(), jobs)
-        given = takewhile(
-            lambda one: not one.why.startswith(CROWDED), allotted
-        )  # behind those nothing is looked at
-        return ending + [one for one in given if one.standing == "start"]
+        found = turns(self._state, (one.key for one in self._ready_ones()), jobs, room, waits)
+        taken = takewhile(lambda turn: not turn.closes, found)
+        return ending + [self._allotted(turn) for turn in taken if turn.starts or turn.short]
 
     def all(self, jobs: int) -> list[Decision]:
         """Where every attempt stands, in plan order, as `decide`."""
-        allotted = {one.key: one for one in _allot(self._state, self._ready_ones(), jobs)}
+        found = turns(self._state, (one.key for one in self._ready_ones()), jobs)
+        allotted = {turn.key: self._allotted(turn) for turn in found}
         return [allotted.get(one.key, one) for one in self._decisions]
+
+    def _allotted(self, turn: Turn) -> Decision:
+        if turn.starts:
+            return self._decisions[self._places[turn.key.first]]
+        return Decision(turn.key, "wait", turn.why, short=turn.short)
 
     def _begin(self) -> None:
         plan = self._state.plan
@@ -173,35 +196,6 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
     return list(dict.fromkeys(needs))
 
 
-def _allot(state: RunState, ready: Iterable[Decision], jobs: int) -> Iterator[Decision]:
-    """Which of those that could start do, in the order in which places go to them; why the rest waits.
-
-    A place goes to the first whose `paths` nobody else works on.
-    """
-    adaptive = state.plan.mode == "adaptive" and state.width < jobs
-    free = (state.width if adaptive else jobs) - len(state.attempts.living)
-    crowded = f"{CROWDED} ({f'adaptive: {state.width} at once' if adaptive else '--jobs'})"
-    leases = Leases()
-    for key in state.attempts.living:
-        leases.take(*_paths(state, key), key.task)
-    for one in ready:
-        taken = leases.conflict(*_paths(state, one.key), one.key.task) if free > 0 else None
-        if free <= 0:
-            yield Decision(one.key, "wait", crowded)
-        elif taken is not None:
-            yield Decision(one.key, "wait", f"for {taken[0]}, on which {taken[1]} works")
-        else:
-            free -= 1
-            leases.take(*_paths(state, one.key), one.key.task)
-            yield one
-
-
-def _paths(state: RunState, key: AttemptKey) -> tuple[str, tuple[str, ...]]:
-    """The repository that an attempt works on, and the paths in it that are its task's alone."""
-    task = state.plan.task(key.task)
-    return state.plan.sources[task.source].git_dir, task.paths
-
-
 def _needed(planned: PlannedAttempt) -> Iterable[AttemptKey]:
     """The attempts that say something about this one: where one of them changes, it is judged anew."""
     groups = (*planned.after, planned.start, planned.settled, planned.previous)
@@ -222,7 +216,7 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(key, "held", why)
     needs = _needs(state, planned, held)
     if needs.failed:
-        return Decision(key, "held", f"it needs {needs.failed}, which did not serve")
+        return Decision(key, "held", f"it needs {needs.failed}, which did not serve", lacks=needs.failed)
     if needs.open:
         return Decision(key, "wait", f"for {needs.open}")
     route = routing.route(state, planned, held, needs.base)
@@ -233,11 +227,12 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         )
     if route.skip:
         return Decision(key, "skip", route.skip, base=route.base, passes=route.passes)
-    return _prepared(state, key, route.base)
+    return _prepared(state, attempt, route.base)
 
 
-def _prepared(state: RunState, key: AttemptKey, base: str | None) -> Decision:
+def _prepared(state: RunState, attempt: AttemptState, base: str | None) -> Decision:
     """Where an attempt stands that may start as far as others are concerned."""
+    key = attempt.key
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
@@ -248,13 +243,15 @@ def _prepared(state: RunState, key: AttemptKey, base: str | None) -> Decision:
         return (
             Decision(key, "wait", "for its items (`for_each`)") if why is None else Decision(key, "fail", why)
         )
+    if attempt.rests_until is not None:
+        return Decision(key, "wait", "to be tried again", until=attempt.rests_until)
     if (shut := state.shut_for(key.profile)) is not None:
         return Decision(
             key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
         )
     if state.paused:
         return Decision(key, "wait", PAUSED)
-    return Decision(key, "start", base=base)
+    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or base)
 
 
 def _never(state: RunState, key: AttemptKey) -> str:
@@ -289,13 +286,23 @@ def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _
 
 
 def _first_served(state: RunState, candidates: tuple[str, ...], held: set[AttemptKey]) -> _Needs:
-    """The first of these attempts, in order, that served; those before it must be over."""
-    for text in candidates:
-        key = AttemptKey.parse(text)
+    """The one of these attempts that a person chose; else the first, in order, that served.
+
+    Those before it must be over. Where none served, and a person decided to go on without them, it is where
+    the first one started.
+    """
+    keys = [AttemptKey.parse(text) for text in candidates]
+    chosen = [a for key in keys for a in state.tries(key) if a.key in state.used]
+    if chosen:
+        return _Needs(base=chosen[-1].commit or chosen[-1].base)
+    for key in keys:
         tries = state.tries(key)
         winner = next((attempt for attempt in tries if state.serves(attempt)), None)
         if winner is not None:
             return _Needs(base=winner.commit or winner.base)
         if tries[-1].phase != "final" and key not in held:
-            return _Needs(open=text)
-    return _Needs(failed=AttemptKey.parse(candidates[0]).task)
+            return _Needs(open=str(key))
+    if keys[0].task in state.skipped:
+        first = state.tries(keys[0])[0]
+        return _Needs(base=first.base) if first.base else _needs(state, state.planned(keys[0]), held)
+    return _Needs(failed=keys[0].task)

@@ -11,6 +11,7 @@ from runner.gateway.grants import Replayed
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Used
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
@@ -65,6 +66,13 @@ class AttemptState:
     tokens: int | None = None
     usd: float | None = None
     spent: Spent = ""
+    session: str | None = None
+    home: bool = False
+    """Whether its HOME is kept for a later try."""
+    retry: e.AttemptRetried | None = None
+    """What led to this try, and how it begins; None for the first one."""
+    rests_until: float | None = None
+    """Until when it pauses before it may start, in seconds since the epoch; None once it may."""
     replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
@@ -92,12 +100,22 @@ class RunState:
     """When it must end."""
     over: bool = False
     """Whether that has come."""
+    auto: bool = False
+    """Whether `jobs` follows what the host bears."""
+    short: e.HostShort | None = None
+    """What the host has too little of for the next attempt to start, if that keeps one from it."""
     shut: tuple[e.Shut, ...] = ()
     """Which profiles wait for a window of their provider's."""
+    mail: Mail = field(default_factory=Mail)
+    """What its agents and people wrote to each other."""
     paused: bool = False
     """Whether a person wants nothing new to be started for now."""
     heeded: int = 0
     """The number of the last order that was heeded."""
+    skipped: frozenset[str] = frozenset()
+    """Tasks whose dependents go on without them, as a person decided."""
+    used: frozenset[AttemptKey] = frozenset()
+    """Tries whose work counts as accepted, as a person decided."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
     not_expanded: dict[str, e.TaskNotExpanded] = field(default_factory=dict)
@@ -137,11 +155,14 @@ class RunState:
         told = self.not_expanded.get(key.task)
         return told.reason if told is not None and told.tries >= key.try_ else None
 
+    def counts(self, attempt: AttemptState) -> bool:
+        """Whether this try served its task, by its verdict or by a person's word."""
+        return self.serves(attempt) or attempt.key in self.used
+
     def task_served(self, task: str) -> bool:
-        """Whether some attempt of the task served it, or it was not wanted."""
-        return any(
-            self.serves(attempt) or attempt.verdict == SKIPPED for attempt in self.attempts.of_task(task)
-        )
+        """Whether an attempt of the task served it, it was not wanted, or need not be, as a person said."""
+        done = (self.counts(one) or one.verdict == SKIPPED for one in self.attempts.of_task(task))
+        return task in self.skipped or any(done)
 
 
 def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
@@ -204,7 +225,14 @@ def begin(run: str, event: e.Event) -> RunState:
         raise CorralError(f"the run {run} begins with {event.kind}, not with its start")
     attempts = Attempts(AttemptState(planned.key) for planned in event.plan.attempts)
     return RunState(
-        run, event.plan, event.jobs, event.at, weaker=event.weaker, attempts=attempts, until=event.until
+        run,
+        event.plan,
+        event.jobs,
+        event.at,
+        weaker=event.weaker,
+        attempts=attempts,
+        until=event.until,
+        auto=event.auto,
     )
 
 
@@ -217,6 +245,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(
                 state,
                 jobs=event.jobs,
+                auto=event.auto,
+                short=None,
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
                 draining=False,
                 stopping=False,
@@ -240,21 +270,36 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, draining=True, stopping=stopping)
         case e.RunOver():
             return replace(state, over=True)
-        case e.WindowsChanged():
-            return replace(state, shut=event.shut)
+        case e.WindowsChanged() | e.HostShort() | e.JobsChanged():
+            return _room_event(state, event)
         case e.RunEnded():
-            return replace(state, ended=event.at, exit_code=event.exit_code)
-        case e.OrderHeeded() | e.RunPaused() | e.RunUnpaused():
+            return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
+        case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
-            return _task_event(state, event)
+            return _task_event(replace(state, mail=state.mail.after(event)), event)
 
 
-def _ordered(state: RunState, event: e.OrderHeeded | e.RunPaused | e.RunUnpaused) -> RunState:
+def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused | e.RunUnpaused) -> RunState:
     """The state after an order of another process, or what it led to."""
-    if isinstance(event, e.OrderHeeded):
-        return replace(state, heeded=event.seq)
-    return replace(state, paused=isinstance(event, e.RunPaused))
+    match event:
+        case e.OrderHeeded():
+            return replace(state, heeded=event.seq)
+        case e.TaskDecided(attempt=str(attempt)):
+            return replace(state, used=state.used | {AttemptKey.parse(attempt)})
+        case e.TaskDecided():
+            return replace(state, skipped=state.skipped | {event.task})
+        case _:
+            return replace(state, paused=isinstance(event, e.RunPaused))
+
+
+def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:
+    """The state after a change of what providers and the host have room for."""
+    if isinstance(event, e.WindowsChanged):
+        return replace(state, shut=event.shut)
+    if isinstance(event, e.JobsChanged):
+        return replace(state, jobs=event.jobs)
+    return replace(state, short=event if event.why else None)
 
 
 def _task_event(state: RunState, event: e.Event) -> RunState:
@@ -285,13 +330,23 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     before = state.attempts.get(key) or AttemptState(key)
     after = _skipped(before, event) if isinstance(event, e.AttemptSkipped) else _after(before, event)
     changed = [after]
-    if isinstance(event, e.AttemptFinal) and event.again:
+    skipped = state.skipped
+    if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
         changed.append(AttemptState(key.retried()))
+    if isinstance(event, e.AttemptRetried):
+        changed.append(AttemptState(key.retried(), retry=event, rests_until=event.not_before))
+        skipped = skipped - {key.task} if key.task in skipped else skipped
     spent = state.spent
     if after.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
-    width = _width(state, after) if isinstance(event, e.AttemptFinal) else state.width
-    return replace(state, attempts=state.attempts.updated(*changed), spent=spent, width=width)
+    return replace(
+        state,
+        attempts=state.attempts.updated(*changed),
+        spent=spent,
+        skipped=skipped,
+        mail=state.mail.after(event),
+        width=_width(state, after) if isinstance(event, e.AttemptFinal) else state.width,
+    )
 
 
 def _skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
@@ -311,7 +366,14 @@ def _skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
 def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
     match event:
         case e.AttemptStarted():
-            return AttemptState(before.key, "preparing", box=event.box, base=event.base, started=event.at)
+            return AttemptState(
+                before.key,
+                "preparing",
+                box=event.box,
+                base=event.base,
+                started=event.at,
+                retry=before.retry,
+            )
         case e.BoxStarted():
             return replace(
                 before,
@@ -340,17 +402,26 @@ def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 check_seconds=event.seconds,
                 reason=before.reason or event.reason,
             )
-        case e.AttemptFinal():
-            return replace(
-                before,
-                phase="final",
-                verdict=event.verdict,
-                reason=before.reason or event.reason,
-                again=event.again,
-                finished=event.at,
-            )
+        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
+            return _judged(before, event)
         case _:
             return before
+
+
+def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
+    if isinstance(event, e.AttemptFinal):
+        return replace(
+            before,
+            phase="final",
+            verdict=event.verdict,
+            reason=before.reason or event.reason,
+            again=event.again,
+            home=event.home,
+            finished=event.at,
+        )
+    if isinstance(event, e.AttemptRetried):
+        return replace(before, again=True)
+    return replace(before, rests_until=None)
 
 
 def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
@@ -373,6 +444,7 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         tokens=sum(known) if known else None,
         usd=event.usd,
         spent=event.spent,
+        session=event.session,
         replayed=event.replayed,
         overshot=event.overshot,
         flags=event.flags,

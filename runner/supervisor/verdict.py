@@ -100,6 +100,7 @@ class Exit:
         disk_full: Whether its disk had no room left at the end.
         spent: Whose budget was spent, if the box was refused a request for that.
         window: Which window of its provider it waited for in the end, or was refused a request for, in words.
+        asked: What it asked a person by mail that is not answered, in words.
     """
 
     code: int | None
@@ -111,12 +112,13 @@ class Exit:
     disk_full: bool = False
     spent: Spent = ""
     window: str = ""
+    asked: str = ""
 
 
 def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     """What became of the agent, with the reason in words. The first that applies."""
     if seen.stopped is not None:
-        return _stopped(seen.stopped, seen.window, seen.cause)
+        return _stopped(seen.stopped, seen)
     if seen.oom_killed and seen.code != 0:
         return "oom", "the kernel killed it at its memory limit"
     if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
@@ -131,18 +133,24 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return "over-budget", f"the budget of its {seen.spent} is spent"
     if seen.window:
         return "limited", seen.window
+    if seen.asked:
+        return "needs-input", seen.asked
     return _by_itself(seen.code, seen.report)
 
 
-def _stopped(why: Stop, window: str, cause: str) -> tuple[Ended, str]:
+def _stopped(why: Stop, seen: Exit) -> tuple[Ended, str]:
     """What became of an agent whose box Corral ended."""
+    if seen.asked and why in {"needs-input", "over"}:
+        return "needs-input", seen.asked
     if why == "pressure":
         return "infrastructure", GIVEN_UP
     if why == "nudge":
-        return "stalled", cause
+        return "stalled", seen.cause
     if why != "over":
-        return why, cause
-    return ("limited", f"{RUN_OVER} while it waited: {window}") if window else ("timeout", RUN_OVER)
+        return why, seen.cause
+    if seen.window:
+        return "limited", f"{RUN_OVER} while it waited: {seen.window}"
+    return "timeout", RUN_OVER
 
 
 def _by_itself(code: int, report: str | None) -> tuple[Ended, str]:

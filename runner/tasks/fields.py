@@ -26,6 +26,8 @@ SMALLEST_DISK = 16 * MIB
 LARGEST_SIZE = 1024 * 1024 * GIB
 MOST_PIDS = 2**22
 """The kernel's own limit (PID_MAX_LIMIT)."""
+MOST_TIMES = 20
+"""Who fails so often again has another trouble."""
 LONGEST = 30 * 86400.0
 RUNTIME_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
 LONGEST_ARGUMENT = 128 * 1024 - 1
@@ -324,10 +326,20 @@ Pids = Annotated[
     BeforeValidator(_between(2, MOST_PIDS, int, "a number of processes")),
     WithJsonSchema({"type": "integer", "minimum": 2, "maximum": MOST_PIDS}),
 ]
+AtOnce = Annotated[
+    int,
+    BeforeValidator(_between(1, 1000, int, "a number of attempts")),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1000}),
+]
 Repeats = Annotated[
     int,
     BeforeValidator(_between(1, 1000, int, "a number of repeats")),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1000}),
+]
+Times = Annotated[
+    int,
+    BeforeValidator(_between(0, MOST_TIMES, int, "a number of times")),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MOST_TIMES}),
 ]
 Usd = Annotated[
     float,

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from runner.tasks.fields import (
+    AtOnce,
     ClaudeArgument,
     CodexArguments,
     Command,
@@ -54,6 +55,7 @@ from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
 from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
+from runner.tasks.retry_part import OomPart, RetryPart
 from runner.tasks.source import Document, Place
 from runner.tasks.units import format_duration, format_size
 
@@ -146,6 +148,8 @@ class ClaudePart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CodexPart(Part):
@@ -165,6 +169,8 @@ class CodexPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
 
 class CommandPart(Part):
@@ -178,6 +184,8 @@ class CommandPart(Part):
     """More environment variables in the box; never keys."""
     upstream: UpstreamText | None = None
     """What answers this profile's model calls; as for the file."""
+    at_once: AtOnce | None = None
+    """How many of its attempts live at once at most; as many as there are places by default."""
 
     @model_validator(mode="after")
     def _names_a_program(self) -> CommandPart:
@@ -196,6 +204,20 @@ class NetworkPart(Part):
     """Hosts: `NAME` at the ports 443 and 80, `NAME:PORT`, and `*.NAME` for all below a name."""
     hosted: Annotated[tuple[Hosted, ...], Distinct] = ()
     """What the model's service may do for the agent: `web_search`, `web_fetch`, `code_execution`."""
+
+
+class MailPart(Part):
+    """Mail between tasks, and with people."""
+
+    wait: Seconds | None = None
+    """How long an attempt waits for your answer; by default it ends as `needs-input` at once."""
+
+
+def _mail(value: object) -> object:
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
+Mailing = Annotated[MailPart | None, BeforeValidator(_mail, json_schema_input_type=StrictBool | MailPart)]
 
 
 class TaskPart(Part):
@@ -249,6 +271,10 @@ class TaskPart(Part):
     """Other ignored files than those of the file."""
     network: NetworkPart | None = None
     """Other hosts than those of the file; `{}` for none."""
+    mail: Mailing = None
+    """Other mail than that of the file; `false` for none."""
+    retry: RetryPart | None = None
+    """What differs from the `retry` of the file."""
 
 
 class ComparePart(Part):
@@ -259,7 +285,7 @@ class ComparePart(Part):
     repeats: Repeats = 1
     """How often each profile does each task."""
     retry: StrictBool = False
-    """Retrying with feedback; not in this version."""
+    """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
 
 
 class CapsPart(Part):
@@ -288,6 +314,13 @@ class BudgetPart(Part):
     """For all runs of a day."""
 
 
+class RepositoryPart(Part):
+    """What holds for all tasks in one repository together."""
+
+    at_once: AtOnce
+    """How many attempts live there at once at most."""
+
+
 class PricePart(Part):
     """What a model costs you, for a million tokens of each kind."""
 
@@ -310,6 +343,8 @@ class TaskFile(Part):
     """The repository, relative to this file; by default the one around it."""
     base: Line | None = None
     """Branch, tag or commit that work starts from; HEAD by default. Pinned when the run is planned."""
+    repositories: dict[Repository, RepositoryPart] = Field(default_factory=dict)
+    """What holds for one repository, by what `repo:` says of it; `.` where nothing does."""
     history: HistoryText = "full"
     """What boxes see of the past: `full` up to the base, the base alone (`shallow`), its files (`none`)."""
     image: ImagePart | None = None
@@ -320,6 +355,8 @@ class TaskFile(Part):
     """Ignored files that the tasks need; refused if they look like keys."""
     limits: LimitsPart = LimitsPart()
     """What each attempt may use."""
+    retry: RetryPart = RetryPart()
+    """When an attempt is tried again by itself."""
     health: HealthPart = HealthPart()
     """For how long agents that stall are borne, and what is done then; see [health](health.md)."""
     runtime: RuntimeName | None = None
@@ -336,6 +373,8 @@ class TaskFile(Part):
     """What answers model calls: `service`, `script:PATH` or `replay:PATH`, relative to this file."""
     record: StrictBool = False
     """Whether what agents and models say to each other is recorded, so that `corral replay` can repeat it."""
+    mail: Mailing = None
+    """Whether agents can write to each other, and ask you: `true`, or `{wait: 30min}`. Off by default."""
     agents: Annotated[dict[Id, AgentPart], Field(min_length=1)]
     """The agent profiles, by name."""
     default_agent: str | None = None
@@ -379,6 +418,8 @@ def parts() -> dict[str, type[Part]]:
         "command": CommandPart,
         "tasks": TaskPart,
         "limits": LimitsPart,
+        "retry": RetryPart,
+        "oom": OomPart,
         "health": HealthPart,
         **dict.fromkeys(HealthPart.model_fields, PatiencePart),
         "image": ImagePart,
@@ -386,8 +427,10 @@ def parts() -> dict[str, type[Part]]:
         "compare": ComparePart,
         "budget": BudgetPart,
         "network": NetworkPart,
+        "mail": MailPart,
         "prices": PricePart,
         "for_each": ForEachPart,
+        "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }
 

@@ -89,6 +89,21 @@ class Limits(Value):
     idle: float = 10 * 60.0
 
 
+class Retry(Value):
+    """When an attempt is tried again by itself; the defaults are those of plans that say nothing of it."""
+
+    infrastructure: int = 1
+    """How often after a failure that is ours, or the engine's."""
+    pause: float = 0.0
+    """Seconds before the first of these; each further one is later (`supervisor.retrying`)."""
+    feedback: int = 0
+    """How often after a rejected check or an agent's error, of which the agent is told."""
+    session: Literal["resume", "fresh"] = "resume"
+    """Whether such a try goes on with the conversation and the work of the one before, or begins anew."""
+    memory: int | None = None
+    """Bytes that it gets in one more try after it ran out of memory; None for no such try."""
+
+
 Then = Literal["nothing", "notify", "nudge", "stop", "retry"]
 """What is done about an agent's condition: see `Health`."""
 
@@ -196,6 +211,8 @@ class Upstream(Value):
     script: str | None = None
     strict: bool = False
     """Whether what departs from a recording is refused."""
+    tries: dict[str, int] = Field(default_factory=dict)
+    """By the attempt's name, which try's recording plays it, where that is not the last one's."""
 
     @property
     def is_played(self) -> bool:
@@ -210,6 +227,8 @@ class Profile(Value):
     settings: Settings
     upstream: Upstream = Upstream()
     hash: str
+    at_once: int | None = None
+    """How many of its attempts live at once at most; None for any number. It is none of its settings."""
 
     @property
     def asks_a_model(self) -> bool:
@@ -266,6 +285,17 @@ class ForEach(Value):
     """Prints an item a line, in a box on the base."""
 
 
+PERSON, ALL, CORRAL = "person", "all", "corral"
+"""Whom mail can be for, or come from, besides tasks: where mail is on, no task can be called so."""
+
+
+class MailTerms(Value):
+    """That a task's agents send and get mail."""
+
+    wait: float = 0.0
+    """Seconds for which an attempt lives on after it asked a person; it ends at once by default."""
+
+
 class Task(Value):
     """What to do. `source` is an index into the plan's sources.
 
@@ -306,6 +336,9 @@ class Task(Value):
     """Paths that no attempt of another task may hold while one of it lives."""
     refuse_outside: bool = False
     """Whether work outside of `paths` is refused; it is told in any case."""
+    mail: MailTerms | None = None
+    """Whether its agents send and get mail, and how long they wait for people; None where they don't."""
+    retry: Retry = Retry()
     health: Health = Health()
 
 
@@ -350,6 +383,8 @@ class Plan(Value):
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
     mode: Mode = "parallel"
+    compared_retry: bool = False
+    """Whether they are set side by side with what they make of a second try."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"
@@ -357,6 +392,8 @@ class Plan(Value):
     """Whether the model traffic of its attempts is recorded."""
     prices: dict[str, Price] = Field(default_factory=dict)
     """The user's own prices, by model."""
+    repositories: dict[str, int] = Field(default_factory=dict)
+    """How many attempts in a repository live at once at most, by the directory that a source names."""
     notes: tuple[str, ...] = ()
     """Things a person should know before the run: what of a dirty tree is left out, and the like."""
 

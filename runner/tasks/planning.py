@@ -14,6 +14,7 @@ from typing import Literal
 
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
+from runner.tasks import retries
 from runner.tasks.fanout import MOST_ATTEMPTS, ordered
 from runner.tasks.graph import topological
 from runner.tasks.graph_parts import ForEachPart
@@ -31,10 +32,12 @@ from runner.tasks.plan import (
     Health,
     ImageSpec,
     Limits,
+    MailTerms,
     Plan,
     PlannedAttempt,
     Price,
     Profile,
+    Retry,
     Settings,
     Source,
     Task,
@@ -83,7 +86,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
     Raises:
         TaskFileError: A repository can't be used, or the matrix is too large.
     """
-    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile)]
+    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile), *retries.too_little(taskfile)]
     if problems:
         raise TaskFileError(file, problems)
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
@@ -98,17 +101,29 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         attempts=_attempts(taskfile, tasks),
         compared=_compared(taskfile),
         mode=taskfile.mode,
+        compared_retry=retries.are_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         on_limit=taskfile.on_limit,
         record=taskfile.record,
         prices={model: Price(**part.model_dump()) for model, part in taskfile.prices.items()},
-        notes=(*notes, *_unused(taskfile)),
+        repositories=_repositories(taskfile, file, usable),
+        notes=(*notes, *_unused(taskfile), *retries.left_out(taskfile)),
     )
 
 
 def _budget(taskfile: TaskFile) -> Budget:
     return Budget() if taskfile.budget is None else Budget(**taskfile.budget.model_dump(exclude_none=True))
+
+
+def _repositories(taskfile: TaskFile, file: Path, facts: Mapping[Wanted, RepoFacts]) -> dict[str, int]:
+    """The bounds of repositories, by the directory that sources name."""
+    found = {}
+    for task in taskfile.tasks:
+        part = taskfile.repositories.get(task.repo or taskfile.repo or ".")
+        if part is not None:
+            found[facts[_wanted(taskfile, task, file)].repo] = part.at_once
+    return found
 
 
 # -- sources
@@ -177,14 +192,21 @@ def _image(image: ImagePart | None) -> ImageSpec:
 
 def _profiles(taskfile: TaskFile, file: Path) -> tuple[Profile, ...]:
     used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
+    retried = _compared(taskfile) if retries.are_compared(taskfile) else ()
     return tuple(
-        _profile(name, agent, agent.upstream or taskfile.upstream or "service", file)
+        _profile(
+            name,
+            agent,
+            agent.upstream or taskfile.upstream or "service",
+            file,
+            retries.of_file(taskfile) if name in retried else None,
+        )
         for name, agent in taskfile.agents.items()
         if name in used
     )
 
 
-def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
+def _profile(name: str, agent: AgentPart, upstream: str, file: Path, retry: Retry | None) -> Profile:
     settings = _settings(agent)
     kind, _, path = upstream.partition(":")
     place = str(file.parent / path) if path else None
@@ -192,7 +214,8 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path) -> Profile:
         name=name,
         settings=settings,
         upstream=Upstream.model_validate({"kind": kind, "script": place}),
-        hash=settings_hash(settings, upstream),
+        hash=settings_hash(settings, upstream, retry),
+        at_once=agent.at_once,
     )
 
 
@@ -210,9 +233,17 @@ def _settings(agent: AgentPart) -> Settings:
     return CommandSettings(run=agent.run, env=agent.env)
 
 
-def settings_hash(settings: Settings, upstream: str) -> str:
-    """Identifies all settings. The upstream counts as written, so that a checkout's place does not."""
+def settings_hash(settings: Settings, upstream: str, retry: Retry | None = None) -> str:
+    """Identifies all settings. The upstream counts as written, so that a checkout's place does not.
+
+    Args:
+        settings: The agent's.
+        upstream: Who answers it.
+        retry: How it is retried, where that is a part of what is compared.
+    """
     everything = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
+    if retry is not None:
+        everything["retry"] = retry.model_dump(mode="json")
     canonical = json.dumps(everything, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -233,6 +264,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         priority=task.priority,
         compared=_is_compared(taskfile, task),
         limits=Limits(**limits),
+        retry=retries.of_task(taskfile, task),
         health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
@@ -243,11 +275,17 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         passes=task.pass_,
         paths=task.paths,
         refuse_outside=task.outside_paths == "refuse",
+        mail=_mail(taskfile, task),
     )
 
 
 def _for_each(part: ForEachPart | None) -> ForEach | None:
     return None if part is None else ForEach(**part.model_dump(exclude_none=True))
+
+
+def _mail(taskfile: TaskFile, task: TaskPart) -> MailTerms | None:
+    mail = task.mail if "mail" in task.model_fields_set else taskfile.mail
+    return None if mail is None else MailTerms(wait=mail.wait or 0.0)
 
 
 def _unused(taskfile: TaskFile) -> Iterator[str]:

@@ -16,13 +16,16 @@ from runner.tasks.models import (
     ComparePart,
     ImagePart,
     LimitsPart,
+    MailPart,
     NetworkPart,
     PricePart,
+    RepositoryPart,
     TaskFile,
     TaskPart,
     keys_of,
 )
 from runner.tasks.part import Part
+from runner.tasks.retry_part import OomPart, RetryPart
 
 _HEAD = """\
 # The task file
@@ -100,6 +103,16 @@ connects to public addresses only, and writes each attempt, allowed or not, to `
 `CORRAL_HOME`. It connects directly, also where the host itself has a proxy. What can be reached can be told
 things: see [security](security.md).
 
+How many attempts live at once can be bounded for each agent and each repository; how many in all, the host
+says, or `--jobs` (see [admission](admission.md)):
+
+```yaml
+agents:
+  opus: {cli: claude, model: claude-opus-5-5, at_once: 4}
+repositories:
+  ../backend: {at_once: 2}
+```
+
 Nor does the model's service do anything for an agent besides answering, unless `hosted:` names it:
 
 ```yaml
@@ -131,8 +144,12 @@ _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`budget`", BudgetPart),
     ("A cap of a budget", CapsPart),
     ("A price, of one model of `prices`", PricePart),
+    ("`retry`", RetryPart),
+    ("`retry: {oom: …}`", OomPart),
+    ("A repository, by its name under `repositories`", RepositoryPart),
     ("`image`", ImagePart),
     ("`network`", NetworkPart),
+    ("`mail`", MailPart),
     ("`compare`", ComparePart),
 )
 

@@ -11,6 +11,7 @@ from runner.tasks.fields import BASE
 from runner.tasks.graph import cycles
 from runner.tasks.graph_rules import GRAPH_RULES, called
 from runner.tasks.outline import Outline, outline, starts_from
+from runner.tasks.plan import ALL, CORRAL, PERSON
 from runner.tasks.source import Document, shown
 
 MOST_PROBLEMS = 100
@@ -24,9 +25,12 @@ def broken(document: Document) -> list[Problem]:
     names = outline(document.data)
     return [
         problem
-        for rule in (_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts, *GRAPH_RULES)
+        for rule in (
+            *(_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts),
+            *(_repositories, _mail, *GRAPH_RULES),
+        )
         for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
-    ] + list(_unsupported(document))
+    ]
 
 
 def _ids(names: Outline, document: Document) -> Iterator[Problem]:
@@ -140,20 +144,27 @@ def _starts(names: Outline, document: Document) -> Iterator[Problem]:
             yield Problem(message, line, f"add `from: {BASE}`, or give both the same `repo` and `base`")
 
 
-def _unsupported(document: Document) -> Iterator[Problem]:
+def _repositories(names: Outline, document: Document) -> Iterator[Problem]:
     top = document.data if isinstance(document.data, dict) else {}
-    for key, part, what in (("compare", "retry", "retrying with feedback"),):
-        value = top.get(key)
-        given = value if part is None or not isinstance(value, dict) else value.get(part)
-        # `retry: 0` or a text is of a wrong kind, which is reported already.
-        if isinstance(value, dict) and (_any(given) if part != "retry" else given is True):
-            place = (key,) if part is None else (key, part)
-            message = f"`{'.'.join(place)}`: {what}: not enforced by this version"
-            yield Problem(message, document.line(place), "remove it; nothing is promised that does not hold")
+    bounded = top.get("repositories")
+    known = {str(task.source[0]) for task in names.tasks}
+    for name in bounded if isinstance(bounded, dict) else ():
+        if str(name) not in known:
+            cure = (
+                meant(str(name), sorted(known)) or "write it as a `repo:` does, or `.` where none is written"
+            )
+            line = document.line(("repositories", str(name)))
+            yield Problem(f"no task works on the repository {shown(name)}", line, cure)
 
 
-def _any(value: object) -> bool:
-    """Whether there is a value anywhere in it (an empty mapping of empty mappings asks for nothing)."""
-    if isinstance(value, dict):
-        return any(_any(item) for item in value.values())
-    return bool(value) if isinstance(value, list) else value is not None
+def _mail(names: Outline, document: Document) -> Iterator[Problem]:
+    top = document.data if isinstance(document.data, dict) else {}
+    tasks = top.get("tasks")
+    parts = [top, *(task for task in (tasks if isinstance(tasks, list) else ()) if isinstance(task, dict))]
+    has_mail = any(part.get("mail") is True or isinstance(part.get("mail"), dict) for part in parts)
+    for task in names.tasks if has_mail else ():
+        if task.id in {PERSON, ALL, CORRAL}:
+            line = document.line((*task.place, "id"))
+            yield Problem(
+                f"with `mail:`, {shown(task.id)} means somebody else than a task", line, "rename it"
+            )

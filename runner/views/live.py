@@ -19,7 +19,7 @@ from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, holds, summary, wording
+from runner.views import conditions, holds, inbox, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -113,9 +113,8 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
     """An event in words, or None if it isn't worth a line."""
     match event:
         case e.RunStarted():
-            words = (
-                f"run {state.name}: {wording.many(len(state.plan.attempts), 'attempt')}, {state.jobs} at once"
-            )
+            words = f"run {state.name}: {wording.many(len(state.plan.attempts), 'attempt')}, "
+            words += f"{'at first ' if state.auto else ''}{state.jobs} at once"
             played = summary.who_played(state)
             ends = f", to end {at(state.until, event.at)}" if state.until is not None else ""
             return Text(words + ends) + Text(f"; {played}" if played else "", "yellow")
@@ -138,7 +137,7 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _graph(event) or _limits(event, state)
+            return _later(event) or _graph(event) or _limits(event, state)
 
 
 def _graph(event: e.Event) -> Text | None:
@@ -152,6 +151,13 @@ def _graph(event: e.Event) -> Text | None:
             return Text(f"{event.task}  ") + cell(event.reason, "red")
         case _:
             return None
+
+
+def _later(event: e.Event) -> Text | None:
+    """What becomes of an attempt that ended, in words."""
+    if isinstance(event, e.AttemptRetried | e.TaskDecided):
+        return cell(wording.retried(event), "yellow")
+    return None
 
 
 _HELD: dict[e.Cause, str] = {
@@ -176,6 +182,22 @@ def _limits(event: e.Event, state: RunState) -> Text | None:
         case e.BoxStarted():
             return Text(f"{event.attempt}  goes on in a new box")
         case _:
+            return _room(event) or inbox.sentence(event, state)
+
+
+def _room(event: e.Event) -> Text | None:
+    """What the host has room for, and what is done where it has none, in words."""
+    match event:
+        case e.HostShort():
+            words = f"waiting: {event.why}" if event.why else "there is room on the host again"
+            return Text(f"{event.attempt}  " if event.attempt else "") + cell(words, "yellow")
+        case e.JobsChanged():
+            return cell(f"{event.jobs} at once from now on: {event.why}", "dim")
+        case e.AttemptFrozen():
+            return Text(f"{event.attempt}  ") + cell(f"frozen: {event.why}", "yellow")
+        case e.AttemptThawed():
+            return Text(f"{event.attempt}  goes on after it was frozen")
+        case _:
             return None
 
 
@@ -186,8 +208,6 @@ def _verdict_line(attempt: AttemptState) -> Text:
         text.append(f"  {wording.diff_stat(attempt)}")
     if attempt.reason:
         text.append(f"  {line(attempt.reason)}", "dim")
-    if attempt.again:
-        text.append("  trying once more", "yellow")
     return text
 
 
@@ -345,6 +365,8 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int 
         text.append(f"  ends {at(state.until, now)} (in {left(state.until, now)})", "not bold")
     if played := summary.who_played(state):
         text.append(f"  {played}", "yellow")
+    if asked := inbox.waiting(state):
+        text.append(f"  {asked}", "yellow")
     return text
 
 
@@ -368,7 +390,7 @@ def _row(
             cell(doing, "dim"),
         )
     if attempt.phase == "queued":
-        return name, Text("waiting", "dim"), *(Text(""),) * 5, cell(_why(decision, now), "dim")
+        return name, Text("waiting", "dim"), *(Text(""),) * 5, cell(waiting(state, decision, now), "dim")
     since = wording.duration(now - (attempt.running_since or attempt.started or now))
     cpu = f"{signs.cpu:.1f}/{limits.cpus:g}" if signs is not None and signs.cpu is not None else ""
     memory = f"{wording.size(signs.memory)}/{wording.size(limits.memory)}" if signs and signs.memory else ""
@@ -386,10 +408,12 @@ def _row(
     )
 
 
-def _why(decision: Decision | None, now: float) -> str:
+def waiting(state: RunState, decision: Decision | None, now: float) -> str:
     """Why an attempt was not started yet, with the countdown where that is known."""
     if decision is None:
         return ""
+    if decision.standing == "start":  # it could be, if the host had room for it
+        return state.short.why if state.short is not None else ""
     if decision.until is None or decision.until <= now:
         return decision.why
     return f"{decision.why} (in {left(decision.until, now)})"
@@ -397,6 +421,8 @@ def _why(decision: Decision | None, now: float) -> str:
 
 def _held(attempt: AttemptState, signs: e.Signs | None, now: float) -> str:
     """What an attempt waits for that has begun, in words."""
+    if attempt.frozen is not None:
+        return f"frozen: {attempt.frozen.why}"
     if signs is not None and signs.held is not None:
         return holds.words(signs.held, signs.held_until, now)
     return attempt.held if attempt.phase == "held" else ""

@@ -15,6 +15,7 @@ from runner.tasks.plan import (
     Hosted,
     ImageSpec,
     Limits,
+    MailTerms,
     Plan,
     PlannedAttempt,
     Profile,
@@ -56,10 +57,13 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield from _checks(plan)
     yield from _profiles(plan, forecast)
     yield from _ways_out(plan)
-    yield Text(f"at once: {_at_once(plan, forecast.jobs)}")
+    yield from _mail(plan)
+    yield from _at_once(plan, forecast)
     left = (forecast.left,) if forecast.left else ()
     for note in (*plan.notes, *forecast.weaker, *left):
         yield Text(f"note: {line(note, 400)}", "yellow")
+    for words in forecast.unfit:
+        yield Text("a run would be refused: ", "bold red") + cell(words)
     for finding in forecast.broken:
         cure = f"\n  → {finding.cure}" if finding.cure else ""
         words = f"{finding.name}: {line(finding.found, 400)}{cure}"
@@ -154,16 +158,34 @@ def _ways_out(plan: Plan) -> Iterator[Text]:
             yield Text(whose, "dim") + cell(words)
 
 
+def _mail(plan: Plan) -> Iterator[Text]:
+    """Who has mail, once where it is the same for all."""
+    by_terms: dict[MailTerms | None, list[str]] = {}
+    for task in plan.tasks:
+        by_terms.setdefault(task.mail, []).append(task.id)
+    for terms, tasks in by_terms.items():
+        if terms is not None:
+            wait = f"waits {wording.duration(terms.wait)}" if terms.wait else "ends at once"
+            words = f"each other and you; who asks you {wait}"
+            yield Text(f"mail of {_whose(by_terms, tasks)}: ", "dim") + Text(words)
+
+
 def _whose(groups: Sized, tasks: list[str]) -> str:
     return "each attempt" if len(groups) == 1 else ", ".join(tasks)
 
 
-def _at_once(plan: Plan, jobs: int) -> str:
-    most = min(jobs, len(plan.attempts))
+def _at_once(plan: Plan, forecast: Forecast) -> Iterator[Text]:
+    most = min(forecast.jobs, len(plan.attempts))
     largest = sorted((plan.task(a.task).limits.memory for a in plan.attempts), reverse=True)[:most]
     cpus = sorted((plan.task(a.task).limits.cpus for a in plan.attempts), reverse=True)[:most]
     boxes, memory = wording.many(most, "box", "boxes"), wording.size(sum(largest))
-    return f"up to {boxes}, {sum(cpus):g} CPUs and {memory} of memory at their limits"
+    first = "as many as the host bears, at first " if forecast.auto else ""
+    yield Text(f"at once: {first}up to {boxes}, {sum(cpus):g} CPUs and {memory} of memory at their limits")
+    for profile in plan.profiles:
+        if profile.at_once is not None:
+            yield Text(f"  of {profile.name}: {profile.at_once}")
+    for repo, bound in plan.repositories.items():
+        yield cell(f"  in {repo}: {bound}")
 
 
 def limits_words(limits: Limits) -> str:
@@ -208,6 +230,8 @@ def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
     return {
         "plan": plan.model_dump(mode="json"),
         "jobs": forecast.jobs,
+        "jobs_auto": forecast.auto,
+        "unfit": list(forecast.unfit),
         "allowed_out": dict(forecast.outlets),
         "images": layers,
         "weaker": list(forecast.weaker),

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
+from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import measured, summary, wording
+from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -36,7 +37,7 @@ SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens",
 
 def terminal(state: RunState) -> RenderableType:
     """The report as tables."""
-    parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state)]
+    parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
         parts += [Text(), *_compared(state)]
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
@@ -45,6 +46,18 @@ def terminal(state: RunState) -> RenderableType:
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
     parts += [Text(f"note: {line(note)}", "yellow") for note in (*state.weaker, *state.plan.notes)]
     return Group(*parts)
+
+
+def to_decide(state: RunState) -> Iterator[Text]:
+    """What waits for a person, and what can be typed about it."""
+    for one in deciding.undecided(state):
+        yield Text()
+        how = ", ".join(dict.fromkeys(_verdict(state, attempt) for attempt in one.attempts))
+        waits = f"; {wording.many(len(one.waiting), 'attempt')} held for it" if one.waiting else ""
+        yield Text("to decide: ", "bold yellow") + cell(f"{one.task}, {how}{waits}")
+        typed = deciding.commands(state, one)
+        wide = max(len(command) for command, _ in typed)
+        yield from (Text(f"  {command:{wide}}") + Text(f"   # {what}", "dim") for command, what in typed)
 
 
 def text_markdown(state: RunState) -> str:
@@ -75,6 +88,9 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "stands at", _verdict(state, one) if one.verdict is None else ""
     yield "verdict", one.verdict or ""
     yield "why", one.reason or _held(state, one)
+    yield "tried again", "" if one.retry is None else wording.retried(one.retry)
+    yield "memory", "" if one.retry is None or not one.retry.memory else wording.size(one.retry.memory)
+    yield "used", "as if it were accepted: a person decided so" if one.key in state.used else ""
     yield "ended", one.ended or ""
     yield "work", one.work or ""
     yield "checked", _check(one)
@@ -114,6 +130,7 @@ def next_steps(state: RunState) -> RenderableType:
     waiting = sum(1 for one in state.attempts.values() if one.phase == "queued" and _can_go_on(state, one))
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
+    steps += inbox.steps(state)
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]
@@ -225,6 +242,8 @@ def _verdict(state: RunState, attempt: AttemptState) -> str:
     if attempt.verdict is None:
         held = next((d for d in decide(state, 0) if d.key == attempt.key), None)
         return held.standing if held is not None and held.standing == "held" else attempt.phase
+    if attempt.key in state.used:
+        return f"{attempt.verdict}, used"
     return f"{attempt.verdict}, tried again" if attempt.again else attempt.verdict
 
 
@@ -265,6 +284,11 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
             for a in state.attempts.values()
         ],
     )
+    for undecided in deciding.undecided(state):
+        yield ""
+        yield f"### To decide: {markdown(undecided.task)}"
+        yield ""
+        yield from (f"- `{command}`: {what}" for command, what in deciding.commands(state, undecided))
     if state.plan.compared:
         rows = summary.scored(state)
         yield ""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import TypeVar
 
 from pydantic import JsonValue
 
 from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
+from runner.names import AttemptKey
+from runner.supervisor import deciding
 from runner.supervisor import events as e
 from runner.supervisor.journal import Row
+from runner.supervisor.schedule import decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.tasks.when import SKIPPED
-from runner.views import conditions, wording
+from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
+N = TypeVar("N", int, float)
 
 
 def summary(
@@ -27,6 +33,7 @@ def summary(
         held: What the requests of living attempts wait for just now, by the attempt's name.
         signs: The latest signs of life of those, in the same way.
     """
+    waiting = _waiting(state)
     return {
         "kind": "run.summary",
         "schema": 1,
@@ -39,20 +46,47 @@ def summary(
         "notes": list(state.plan.notes),
         "weaker": list(state.weaker),
         "until": state.until,
+        "jobs": state.jobs,
+        "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
+        "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
+        "undecided": [undecided(state, one) for one in deciding.undecided(state)],
+        "skipped": [*sorted(state.skipped)],
         "attempts": [
             attempt_row(
-                state, attempt, (held or {}).get(str(attempt.key)), (signs or {}).get(str(attempt.key))
+                state,
+                attempt,
+                (held or {}).get(str(attempt.key)),
+                (signs or {}).get(str(attempt.key)),
+                waiting,
             )
             for attempt in state.attempts.values()
         ],
     }
 
 
+def _waiting(state: RunState) -> dict[AttemptKey, str]:
+    """Why those are not started yet that are not, in words."""
+    if state.ended is not None:
+        return {}
+    found = {one.key: one for one in decide(state, state.jobs) if one.standing in {"wait", "start"}}
+    room = state.short.why if state.short is not None else ""
+    return {key: room if one.standing == "start" else one.why for key, one in found.items()}
+
+
 def attempt_row(
-    state: RunState, attempt: AttemptState, held: Held | None = None, signs: e.Signs | None = None
+    state: RunState,
+    attempt: AttemptState,
+    held: Held | None = None,
+    signs: e.Signs | None = None,
+    waiting: Mapping[AttemptKey, str] | None = None,
 ) -> Json:
-    """One try of an attempt; if it lives, what it waits for just now, and the condition of its agent."""
+    """One try of an attempt; if it lives, what it waits for just now, and the condition of its agent.
+
+    `waiting` is why those are not started yet that are not, if that is known already.
+    """
+    if waiting is None:
+        waiting = _waiting(state) if attempt.phase == "queued" else {}
     if held is None and attempt.phase == "held" and attempt.held_since is not None:
         held = Held(kind="overload", why=attempt.held, since=attempt.held_since)
     return {
@@ -84,6 +118,8 @@ def attempt_row(
         "seconds": attempt.seconds,
         "held_s": attempt.held_s,
         "held": None if held is None else held.model_dump(mode="json"),
+        "frozen": None if attempt.frozen is None else attempt.frozen.why,
+        "waiting": waiting.get(attempt.key) or None,
         "condition": conditions.row(signs),
         "attention": attempt.attention or None,
         "check_seconds": attempt.check_seconds,
@@ -91,6 +127,26 @@ def attempt_row(
         "cpu_seconds": attempt.cpu_seconds,
         "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
         "flags": list(attempt.flags),
+        "retry": retry(attempt),
+        "chosen": attempt.key in state.used,
+    }
+
+
+def retry(attempt: AttemptState) -> Json | None:
+    """What led to a later try, and what it began with; None for a first one."""
+    if attempt.retry is None:
+        return None
+    told = attempt.retry.model_dump(mode="json", exclude={"kind", "at", "attempt"})
+    return {"of": attempt.retry.attempt, **told}
+
+
+def undecided(state: RunState, one: deciding.Undecided) -> Json:
+    """A task that waits for a person, and what can be typed about it."""
+    return {
+        "task": one.task,
+        "attempts": [str(attempt.key) for attempt in one.attempts],
+        "waiting": [str(key) for key in one.waiting],
+        "commands": [command for command, _ in deciding.commands(state, one)],
     }
 
 
@@ -136,15 +192,18 @@ def who_played(state: RunState) -> str:
 
 
 def scored(state: RunState) -> list[Scored]:
-    """The first tries of the compared profiles, as values for comparing.
+    """What the compared profiles are compared by.
 
-    A try that ended as infrastructure and was made again is represented by its successor.
+    A try that ended as infrastructure and was made again does not count. Of the others it is the first; or,
+    where retries are a part of what is compared, what came of them in the end, for what all of them took. A
+    try that a person ordered never counts.
     """
     rows = []
     for planned in state.plan.attempts:
         if not state.plan.task(planned.task).compared:
             continue
-        attempt = state.tries(planned.key)[-1]
+        counted = _counted(state, state.tries(planned.key))
+        attempt = counted[-1]
         if attempt.verdict not in {None, SKIPPED}:
             rows.append(
                 Scored(
@@ -153,9 +212,24 @@ def scored(state: RunState) -> list[Scored]:
                     n=attempt.key.n,
                     verdict=attempt.verdict,
                     accepted=state.serves(attempt),
-                    seconds=attempt.seconds,
-                    tokens=attempt.tokens,
-                    usd=attempt.usd,
+                    seconds=_sum([one.seconds for one in counted]),
+                    tokens=_sum([one.tokens for one in counted]),
+                    usd=_sum([one.usd for one in counted]),
                 )
             )
     return rows
+
+
+def _counted(state: RunState, tries: Sequence[AttemptState]) -> list[AttemptState]:
+    """The tries of a compared attempt that count: one at least."""
+    own = list(takewhile(lambda one: one.retry is None or one.retry.why != "person", tries))
+    fair = [one for one in own if not (one.verdict == "infrastructure" and one.again)]
+    if state.plan.compared_retry:
+        return fair or own[-1:]
+    return fair[:1] or own[-1:]
+
+
+def _sum(figures: list[N | None]) -> N | None:
+    """All of it; unknown if a part is."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known, start=type(known[0])()) if known and len(known) == len(figures) else None

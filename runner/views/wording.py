@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from runner.names import AttemptKey
+from runner.supervisor import events as e
 from runner.supervisor.state import AttemptState
 from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
@@ -52,6 +53,28 @@ def duration(seconds: float | None) -> str:
 def size(count: int | None) -> str:
     """Bytes in words; unknown is said."""
     return UNKNOWN if count is None else format_size(count)
+
+
+def retried(event: e.AttemptRetried | e.TaskDecided) -> str:
+    """A further try, or a person's decision, in words."""
+    if isinstance(event, e.TaskDecided):
+        how = (
+            "skipped: what needs it goes on without it"
+            if event.what == "skip"
+            else f"served by {event.attempt}"
+        )
+        return f"{event.task}  {how}, as a person decided"
+    why = {
+        "infrastructure": "the fault was not its own",
+        "feedback": "it is told what went wrong",
+        "memory": "with more memory",
+        "person": "a person wants it",
+    }[event.why]
+    more = f", with {format_size(event.memory)} of memory" if event.memory is not None else ""
+    goes_on = ", and goes on with its conversation" if event.session else ""
+    wait = event.not_before - event.at if event.not_before is not None else 0.0
+    when = f" in {format_duration(round(wait))}" if wait >= 1 else ""
+    return f"{event.attempt}  is tried again{when}: {why}{more}{goes_on}"
 
 
 def count(number: int | None) -> str:

@@ -7,7 +7,7 @@ import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import docker.errors
 from runner import names
 from tests.attacks import oracle, trace
 from tests.attacks.oracle import Seen, Stakes
-from tests.support import Corral, Done, git, make_repo, write_tasks
+from tests.support import CORRAL, Corral, Done, git, make_repo, write_tasks
 
 JOBS = 4
 FILES = {"a.txt": "one\n", "dir/b.txt": "two\n", ".gitignore": "*.log\n"}
@@ -137,6 +137,8 @@ def night(
     *,
     env: Mapping[str, str] | None = None,
     after: Callable[[Corral], dict[str, str]] = lambda _: {},
+    program: tuple[str, ...] = tuple(CORRAL),
+    jobs: int = JOBS,
     **top: Any,
 ) -> Night:
     """Run attacks side by side in one run, and look at the host before and after it.
@@ -147,13 +149,15 @@ def night(
         env: More of the command's environment.
         after: Called after the run with the command, for commands that look at the run; what it returns is
             searched for the key like all that is printed.
+        program: The command's first words.
+        jobs: How many of them at once.
         top: More keys of the task file.
     """
-    command = corral(at, env)
+    command = replace(corral(at, env), program=program)
     file = write_tasks(at.folder / "corral.yaml", at.repo, attacks, **top)
     before = oracle.look(at)
     with listening(at) as heard:
-        done = command("run", file, "--json", "--jobs", str(JOBS), timeout=500)
+        done = command("run", file, "--json", "--jobs", str(jobs), timeout=500)
         assert done.out, done.err
         texts = {"standard output": done.out, "standard error": done.err, **after(command)}
     for task in attacks:

@@ -15,7 +15,8 @@ from typing import Any
 from runner.errors import EngineError
 from runner.gather.policy import Shape, TreeWalk
 from runner.git import base_store as stores
-from runner.sandbox import box, workspace
+from runner.guarded import GuardedError
+from runner.sandbox import box, outbox, workspace
 from runner.sandbox.disks import LimitedDisks, Place, Rung, WatchedDirectories
 from runner.sandbox.standing import Post
 from runner.sandbox.steward import Steward
@@ -30,14 +31,20 @@ def without_mask() -> None:
         return tuple(m for m in places(self, *given, **named) if m.target != "/workspace/.git")
 
     def laid_out(
-        space: Workspace, base: stores.BaseStore, git_dir: Path, locks: Path, inputs: workspace.Inputs
-    ) -> None:
-        lay_out(space, base, git_dir, locks, inputs)
+        space: Workspace,
+        base: stores.BaseStore,
+        git_dir: Path,
+        locks: Path,
+        inputs: workspace.Inputs,
+        on: str | None = None,
+    ) -> str:
+        begins = lay_out(space, base, git_dir, locks, inputs, on)
         file = space.tree / ".git"
         file.chmod(0o644)
         file.write_text(workspace.MASK)
         with (space.root / "agent" / "home" / ".gitconfig").open("a") as settings:
             settings.write("[safe]\n\tdirectory = *\n")  # the file is not the box's own: git would refuse it
+        return begins
 
     Workspace._places = unmasked  # type: ignore[method-assign] # the defence is taken away
     workspace.lay_out = laid_out
@@ -97,6 +104,15 @@ def without_loop_devices() -> None:
     LimitedDisks.prove = prove  # type: ignore[method-assign] # as above
 
 
+def without_sight() -> None:
+    """The disks of boxes can't be looked into by this process, as for an ordinary user."""
+    setattr(outbox, "list_names", _unseen)  # noqa: B010 - as above
+
+
+def _unseen(root: Path, relative: str, most: int) -> list[str]:  # noqa: ARG001 - nothing is looked at
+    raise GuardedError("missing", f"{relative!a} is not there")
+
+
 DEFENCES: dict[str, Callable[[], None]] = {
     "mask": without_mask,
     "seccomp": without_seccomp,
@@ -104,6 +120,7 @@ DEFENCES: dict[str, Callable[[], None]] = {
     "tree-policy": without_tree_policy,
     "disk-cap": without_disk_cap,
     "loop-devices": without_loop_devices,
+    "sight": without_sight,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import secrets
@@ -46,6 +47,17 @@ TASKS: dict[str, dict[str, object]] = {
     },
     "timeout": {"sh": "touch good; while :; do :; done", "check": "test -f good", "limits": {"time": "4s"}},
     "salvaged": {"sh": "git checkout -q --orphan x; touch lost; git commit -qm x --allow-empty"},
+    "writes": {
+        "sh": """cd $CORRAL_MAIL/out; ln -s /etc/passwd trap.json; touch "a b.json"
+        echo '{"to": "reads", "type": "note", "payload": "hello"}' > 1.part
+        chmod 400 1.part; mv 1.part 1.json
+        until [ "$(ls ../in | wc -l)" = 2 ]; do sleep 0.2; done; cat ../in/*.json > /workspace/got""",
+        "mail": True,
+    },
+    "reads": {
+        "sh": "until cat $CORRAL_MAIL/in/*.json > /tmp/got; do sleep 0.2; done 2>/dev/null; cp /tmp/got got",
+        "mail": True,
+    },
     "asks-a-model": {"sh": f"python3 -c '{ASK}'", "check": "grep -q 'script says' answer0 answer1"},
 }
 
@@ -203,6 +215,8 @@ def test_every_task_has_its_verdict(night: Night) -> None:
         "accepted": "accepted",
         "timeout": "timeout",
         "salvaged": "done",
+        "writes": "done",
+        "reads": "done",
         "asks-a-model": "accepted",
     }, night.done.err
 
@@ -221,6 +235,14 @@ def test_the_gateway_answers_through_the_socket_and_through_the_loopback_port(ni
     for number in (0, 1):
         assert night.user.git("show", f"{branch}:answer{number}") == "the script says hello"
     assert night.done.attempt("asks-a-model")["requests"] == 2
+
+
+def test_mail_is_read_where_only_the_engine_can_look(night: Night) -> None:
+    got = night.user.git("show", f"{night.done.attempt('reads')['branch']}:got")
+    assert (json.loads(got)["from"], json.loads(got)["payload"]) == ("writes", "hello")
+    refused = night.user.git("show", f"{night.done.attempt('writes')['branch']}:got")
+    assert "it is not a plain file" in refused
+    assert "a message's file is named like" in refused
 
 
 def test_branches_and_objects_belong_to_the_user_and_the_rest_is_as_it_was(night: Night) -> None:

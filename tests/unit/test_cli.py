@@ -29,9 +29,10 @@ COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
-    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"]),
+    *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),
+    *(["inbox"], ["inbox", "show"], ["inbox", "answer"]),
 ]
 
 
@@ -204,7 +205,8 @@ def test_doctor_names_what_is_missing_with_its_cure(home: Path) -> None:
 def test_plan_needs_no_engine_and_touches_nothing(home: Path, repo: Path, tmp_path: Path) -> None:
     before, corral = tree_hashes(tmp_path), Corral(home, NO_ENGINE)
     said = corral("plan", repo / "corral.yaml", "--json").json
-    assert set(said) == {"plan", "jobs", "allowed_out", "images", "weaker", "broken", "left"}
+    keys = {"plan", "jobs", "jobs_auto", "allowed_out", "images", "weaker", "broken", "left", "unfit"}
+    assert set(said) == keys
     assert [(f["name"], bool(f["cure"])) for f in said["broken"]] == [("engine", True)]
     assert [(a["task"], a["profile"], a["n"]) for a in said["plan"]["attempts"]] == [("t", "a", 1)]
     assert said["plan"]["sources"][0]["base"] == git(repo, "rev-parse", "HEAD")

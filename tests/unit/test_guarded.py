@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import guarded
-from runner.guarded import GuardedError, read_file
+from runner.guarded import GuardedError, list_names, read_file
 from tests.conftest import FULL
 from tests.support import within
 
@@ -23,7 +24,7 @@ SECRET = b"secret of the host"
 MOST = 1000
 
 
-def _no_openat2(_top: int, _parts: tuple[str, ...]) -> int:
+def _no_openat2(_top: int, _parts: tuple[str, ...], _flags: int) -> int:
     raise OSError(errno.ENOSYS, "Function not implemented")
 
 
@@ -201,6 +202,32 @@ def test_any_path_is_read_from_below_or_refused(tmp_path_factory: pytest.TempPat
         read_file(root, f"none/{path}", MOST)
 
 
+@pytest.mark.usefixtures("way")
+def test_names_are_listed_as_far_as_is_asked_for(place: Path) -> None:
+    for number in range(20):
+        (place / "in" / f"{number}\n.json").symlink_to("/etc/shadow")
+    assert len(list_names(place, "in", 5)) == 5
+    assert set(list_names(place, "in", 99)) == {"result", *(f"{number}\n.json" for number in range(20))}
+    with (place / "in" / "odd").open("w"):
+        os.rename(place / "in" / "odd", os.fsencode(place / "in") + b"/\xff")  # noqa: PTH104 - bytes
+    assert "\udcff" in list_names(place, "in", 99)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    "name", [*(name for name in TRAPS if name != "a directory"), "a link to a directory"]
+)
+def test_only_a_directory_is_listed(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    if name == "a link to a directory":
+        (place / "trap").symlink_to(place.parent / "outside")
+    else:
+        TRAPS[name](place / "trap")
+    with within(1), pytest.raises(GuardedError) as refused:
+        list_names(place, "trap", MOST)
+    assert refused.value.why == ("missing" if name == "nothing" else "not-plain")
+
+
 def test_no_descriptor_is_left_open(place: Path) -> None:
     (place / "trap").symlink_to("/etc/passwd")
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -210,4 +237,6 @@ def test_no_descriptor_is_left_open(place: Path) -> None:
                 read_file(place, path, MOST)
             except GuardedError:
                 continue
+        with contextlib.suppress(GuardedError):
+            list_names(place, path, 1)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -9,7 +9,7 @@ import pytest
 
 from runner.git.handing import write_bundle, write_diff
 from runner.supervisor.attempt import passing
-from runner.supervisor.attempt.passing import Passed, Start, last_words, lay_out, with_passed
+from runner.supervisor.attempt.passing import Passed, Start, last_words, lay_out, words
 from runner.tasks.plan import ClaudeSettings, CommandSettings, Passing, Task
 from tests.support import git, make_repo
 
@@ -136,13 +136,13 @@ def test_a_difference_runs_no_driver_of_the_repository(repo: Path, tmp_path: Pat
 
 def test_a_prompt_names_the_files_and_holds_none_of_them(repo: Path) -> None:
     task = Task(id="join", prompt="Merge them.\n", passes=ALL)
-    told = with_passed(task, (passed(repo, "one"), passed(repo, "two"))).prompt
-    assert told.startswith("Merge them.\n\nWhat 2 tasks did before this one is in files")
+    (told,) = words(task, (passed(repo, "one"), passed(repo, "two")))
+    assert told.startswith("What 2 tasks did before this one is in files")
     for place in ("index", "summary/", "diff/", "branches.bundle"):
         assert f"/run/corral/in/passed/{place}" in told
     assert "no instruction to you" in told
-    assert with_passed(task, ()) == task
-    assert with_passed(task.model_copy(update={"passes": ()}), (passed(repo, "one"),)).prompt == task.prompt
+    assert words(task, ()) == ()
+    assert words(task.model_copy(update={"passes": ()}), (passed(repo, "one"),)) == ()
 
 
 def test_last_words_are_bounded_and_read_as_the_agent_says_them(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
 from runner.tasks import fanout
-from runner.tasks.plan import CommandSettings, ImageSpec, Limits, Plan
+from runner.tasks.plan import CommandSettings, ImageSpec, Limits, MailTerms, Plan, Retry
 from runner.tasks.planning import RepoFacts, Unusable, Wanted, make_plan, wanted_repos
 from runner.tasks.starter import starter
 from runner.tasks.taskfile import load
@@ -371,3 +371,89 @@ def test_what_when_asks_about_must_be_over_and_what_else_is_needed_must_have_ser
     )
     one = plan.attempt("c/p1/1")
     assert (one.after, one.settled, one.start) == ((("b/p1/1",),), ("a/p1/1",), ("a/p1/1",))
+
+
+def test_mail_is_off_unless_the_file_or_the_task_says_so() -> None:
+    tasks = "tasks:\n  - {id: a}\n  - {id: b, mail: false}\n  - {id: c, mail: {wait: 2h}}\n"
+    own = "agents: {own: {cli: command, run: make}}\n"
+    assert [task.mail for task in planned(own + tasks).tasks] == [None, None, MailTerms(wait=7200)]
+    for words, terms in (("true", MailTerms()), ("{wait: 30min}", MailTerms(wait=1800)), ("false", None)):
+        plan = planned(f"mail: {words}\n{own}{tasks}")
+        assert [task.mail for task in plan.tasks] == [terms, None, MailTerms(wait=7200)]
+
+
+def test_where_there_is_no_mail_tasks_may_be_called_as_they_like() -> None:
+    own = "agents: {own: {cli: command, run: make}}\ntasks: [{id: person}, {id: all}, {id: corral}]\n"
+    assert [task.id for task in planned(f"mail: false\n{own}").tasks] == ["person", "all", "corral"]
+
+
+RETRIED = "agents: {a: {cli: claude, model: m}, tidy: {cli: command, run: make}}\n"
+
+
+def test_what_is_said_of_retries_by_default_and_key_by_key() -> None:
+    plan = planned(
+        RETRIED + "retry: {pause: 1min, oom: {memory: 8GiB}}\ntasks:\n"
+        "  - {id: t, prompt: p, agent: a, retry: {feedback: 2, session: fresh}}\n"
+        "  - {id: u, agent: tidy}\n"
+        "  - {id: v, agent: tidy, retry: {infrastructure: 0, feedback: 1, oom: {memory: 16GiB}}}\n"
+    )
+    gib = 1024**3
+    assert [plan.task(name).retry for name in "tuv"] == [
+        Retry(infrastructure=3, pause=60, feedback=2, session="fresh", memory=8 * gib),
+        Retry(infrastructure=3, pause=60, feedback=0, memory=8 * gib),
+        Retry(infrastructure=0, pause=60, feedback=1, memory=16 * gib),
+    ]
+    assert planned(RETRIED + "tasks: [{id: t, prompt: p, agent: a}]\n").task("t").retry == Retry(
+        infrastructure=3, pause=15, feedback=1
+    )
+
+
+def test_compared_tasks_are_tried_once_unless_retries_are_compared() -> None:
+    text = (
+        RETRIED + "retry: {feedback: 2, oom: {memory: 8GiB}}\n"
+        "tasks: [{id: t, prompt: p}, {id: own, prompt: p, agent: a}]\n"
+    )
+    plain = planned(text + "compare: {agents: [a]}\n")
+    assert (plain.task("t").retry.feedback, plain.task("t").retry.memory) == (0, None)
+    assert plain.task("t").retry.infrastructure == 3
+    assert plain.task("own").retry.feedback == 2
+    assert any("`compare: {retry: true}` would" in note for note in plain.notes)
+    with_it = planned(text + "compare: {agents: [a], retry: true}\n")
+    assert with_it.compared_retry
+    assert with_it.task("t").retry.feedback == 2
+    assert with_it.notes == plain.notes[:-1]
+
+
+def test_retries_are_a_part_of_the_settings_where_they_are_compared() -> None:
+    def hashed(retry: str, compare: str) -> str:
+        text = f"{RETRIED}retry: {retry}\ntasks: [{{id: t, prompt: p}}]\ncompare: {{agents: [a]{compare}}}\n"
+        return planned(text).profiles[0].hash
+
+    assert hashed("{}", "") == hashed("{feedback: 3}", "")
+    assert (
+        len({hashed("{}", ""), hashed("{}", ", retry: true"), hashed("{feedback: 3}", ", retry: true")}) == 3
+    )
+
+
+def test_more_memory_must_be_more() -> None:
+    text = (
+        RETRIED + "retry:\n  oom: {memory: 8GiB}\ntasks:\n"
+        "  - {id: t, prompt: p, agent: a}\n"
+        "  - {id: u, prompt: p, agent: a, limits: {memory: 8GiB}}\n"
+        "  - {id: v, prompt: p, agent: a, retry: {oom: {memory: 4GiB}}}\n"
+    )
+    with pytest.raises(TaskFileError) as caught:
+        planned(text)
+    assert [(problem.line, problem.message.partition(":")[0]) for problem in caught.value.problems] == [
+        (3, "task 'u'"),
+        (7, "task 'v'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "retry",
+    ["{feedback: -1}", "{feedback: true}", "{session: anew}", "{oom: 8GiB}", "{pause: 3}", "3", "{x: 1}"],
+)
+def test_retries_that_mean_nothing_are_refused(retry: str) -> None:
+    with pytest.raises(TaskFileError):
+        planned(f"{RETRIED}retry: {retry}\ntasks: [{{id: t, prompt: p, agent: a}}]\n")

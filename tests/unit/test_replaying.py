@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.gateway.grants import Departure, Replayed
+from runner.gateway.grants import Departure, Replayed, Script
 from runner.gateway.places import recordings
 from runner.gateway.playing.recording import Lines
 from runner.names import AttemptKey
@@ -101,6 +101,23 @@ def test_the_last_try_of_an_attempt_is_played(tmp_path: Path) -> None:
         assert recording(place, key) == place / "fix+opus+1.3.jsonl"
     assert recording(place / "fix+opus+1.jsonl", SECOND.key) == place / "fix+opus+1.jsonl"
     assert recording(place, SECOND.key) == place / "fix+opus+2.jsonl"
+
+
+def test_of_an_attempt_that_was_told_how_it_failed_the_try_before_is_played(tmp_path: Path) -> None:
+    record(tmp_path, "fix/opus/1", "fix/opus/1.2", "fix/opus/1.3")
+    state = after(
+        started(plan()),
+        *life("fix/opus/1", "infrastructure"),
+        e.AttemptRetried(at=8, attempt="fix/opus/1", why="infrastructure"),
+        *life("fix/opus/1.2", "rejected"),
+        e.AttemptRetried(at=8, attempt="fix/opus/1.2", why="feedback", told="fix/opus/1.2"),
+        *life("fix/opus/1.3", "accepted"),
+    )
+    made = replay_of(state, tmp_path)
+    (access,) = accesses_for(made.profile("opus"), FIX.key, Settings(home=tmp_path))
+    assert isinstance(access, Script)
+    assert access.transcript.endswith("/fix+opus+1.2.jsonl")
+    assert made.task("fix").retry.feedback == 0
 
 
 def told(replayed: Replayed | None, verdict: str = "accepted") -> RunState:

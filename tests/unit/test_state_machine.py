@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Protocol, TypeVar
 
 from hypothesis import settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runner.names import AttemptKey
+from runner.supervisor import deciding, orders, retrying
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
 from runner.supervisor.night import _never_started
@@ -24,11 +26,13 @@ from runner.supervisor.schedule import Agenda, decide, finished, images_of
 from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
 from runner.supervisor.verdict import RUN_OVER, Check, Ended, Work, served, verdict
 from runner.tasks.plan import (
+    GIB,
     ClaudeSettings,
     CommandSettings,
     Plan,
     PlannedAttempt,
     Profile,
+    Retry,
     Source,
     Spent,
     Task,
@@ -61,6 +65,13 @@ def plans(draw: st.DrawFn) -> Plan:
             may_be_empty=draw(st.booleans()),
             priority=draw(st.sampled_from(["low", "normal", "high"])),
             check=draw(st.sampled_from([None, "true"])),
+            retry=Retry(
+                infrastructure=draw(st.integers(0, 2)),
+                pause=draw(st.sampled_from([0.0, 5.0])),
+                feedback=draw(st.integers(0, 1)),
+                session=draw(st.sampled_from(["resume", "fresh"])),
+                memory=draw(st.sampled_from([None, 8 * GIB])),
+            ),
         )
         needs: list[Task] = (
             draw(st.lists(st.sampled_from(tasks), unique_by=lambda t: t.id, max_size=2)) if tasks else []
@@ -106,6 +117,9 @@ class Record:
     over: bool = False
     finals: dict[str, AttemptState] = field(default_factory=dict)
     served: set[str] = field(default_factory=set)
+    chosen: set[AttemptKey] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    """What a person said of tasks and their work."""
 
 
 class Supervisor(RuleBasedStateMachine):
@@ -160,11 +174,34 @@ class Supervisor(RuleBasedStateMachine):
         assert self.spent_for(key) is None
         for group in planned.after:
             assert self.first_served(group) is not None
-        expected = self.first_served(planned.start)
-        assert base == (BASE if expected is None else expected.commit or expected.base)
+        led = self.state.attempts[key].retry
+        if led is not None and led.base is not None:
+            assert led.base == base == self.state.tries(key)[-2].base, "the whole work is compared"
+        else:
+            assert base == self.base_of(planned.start)
+
+    def base_of(self, group: tuple[str, ...]) -> str | None:
+        """Where an attempt begins that starts from one of these."""
+        expected = self.first_served(group)
+        if expected is None:
+            return BASE
+        if expected.key.task not in self.record.skipped or self.is_served(expected):
+            return expected.commit or expected.base
+        return expected.base or self.base_of(self.state.planned(expected.key).start)
+
+    def is_served(self, one: AttemptState) -> bool:
+        """Whether a try served, by its verdict or by a person's word."""
+        return str(one.key) in self.record.served or one.key in self.record.chosen
 
     def first_served(self, group: tuple[str, ...]) -> AttemptState | None:
-        """The first of these attempts, in their order, that served; all before it had to be over first."""
+        """The one that a person chose; or the first in their order that served, all before it being over.
+
+        Where none did and the task is skipped, it is the first try of the first one.
+        """
+        chosen = [a for text in group for a in self.state.tries(AttemptKey.parse(text))]
+        for one in reversed(chosen):
+            if one.key in self.record.chosen:
+                return one
         for text in group:
             tries = self.state.tries(AttemptKey.parse(text))
             for one in tries:
@@ -172,7 +209,7 @@ class Supervisor(RuleBasedStateMachine):
                     return one
             held = {d.key.first for d in decide(self.state, 0) if d.standing == "held"}
             assert tries[-1].phase == "final" or tries[-1].key.first in held
-        return None
+        return chosen[0] if chosen and chosen[0].key.task in self.record.skipped else None
 
     def spent_for(self, key: AttemptKey) -> Spent | None:
         """Whose budget leaves an attempt nothing to spend."""
@@ -198,6 +235,8 @@ class Supervisor(RuleBasedStateMachine):
         record = self.record
         record.images, record.shut, record.drains, record.over = set(), {}, False, False
         self.note(e.RunResumed(at=self.now, jobs=jobs))
+        for follows in list(retrying.due(self.state, self.now)):
+            self.note(follows)
         self.agenda = Agenda(self.state)
 
     def folded(self) -> RunState:
@@ -244,6 +283,57 @@ class Supervisor(RuleBasedStateMachine):
             if living := self.living():
                 self.step(pick(living), pick)
 
+    @rule()
+    def pauses_end(self) -> None:
+        """Who rested before it is tried again has rested."""
+        for one in list(self.state.attempts.values()):
+            if one.rests_until is not None:
+                self.note(e.AttemptRested(at=self.now, attempt=str(one.key)))
+
+    @rule(data=st.data())
+    def a_person_decides(self, data: st.DataObject) -> None:
+        """A person orders something about any task or attempt, sensible or not."""
+        self.decide_something(lambda options: data.draw(st.sampled_from(options)))
+
+    @rule(luck=st.integers(0, 2**32))
+    def the_night_goes_on(self, luck: int) -> None:
+        """A long stretch of all of this, by chance: what is drawn one by one seldom comes so far."""
+        chance = Random(luck)  # noqa: S311 - it has to come again
+        for _ in range(50):
+            self.turn(None)
+            for need in self.missing():
+                self.image_is_ready(need)
+            if self.living():
+                self.step(chance.choice(self.living()), chance.choice)
+            if chance.random() < 0.1:
+                self.pauses_end()
+            if chance.random() < 0.1:
+                self.decide_something(chance.choice)
+            if chance.random() < 0.03:
+                self.die(chance.randint(1, 4))
+            self.nothing_starts_twice_and_what_is_final_stays()
+
+    def decide_something(self, pick: Pick) -> None:
+        """A person orders something about any task or attempt."""
+        one = pick(list(self.state.attempts.values()))
+        what = pick(["retry", "skip", "use"])
+        order: orders.Retry | orders.Decide
+        if what == "retry":
+            order = orders.Retry(attempt=str(one.key.first))
+        else:
+            chosen = str(one.key) if what == "use" else None
+            order = orders.Decide(task=one.key.task, what="use" if chosen else "skip", attempt=chosen)
+        done = deciding.obey(self.state, order, self.now)
+        if isinstance(done, str):
+            return
+        self.note(done)
+        if what == "use":
+            self.record.chosen.add(one.key)
+        elif what == "skip":
+            self.record.skipped.add(one.key.task)
+        else:
+            self.record.skipped.discard(one.key.task)
+
     def step(self, one: AttemptState, pick: Pick) -> None:
         """What comes next in an attempt's life."""
         self.note(self.next_of(one, pick))
@@ -253,6 +343,10 @@ class Supervisor(RuleBasedStateMachine):
             may_be_empty = self.state.plan.task(one.key.task).may_be_empty
             if after.verdict is not None and served(after.verdict, may_be_empty=may_be_empty):
                 self.record.served.add(str(one.key))
+            if pick(range(8)) == 7:  # the supervisor dies before it noted what follows
+                self.die(self.jobs)
+            elif (follows := retrying.following(self.state, one.key, self.now)) is not None:
+                self.note(follows)
 
     def next_of(self, one: AttemptState, pick: Pick) -> e.Event:
         """One of the events that `drive` may yield then; the usual ones come first, for who picks these."""
@@ -262,7 +356,9 @@ class Supervisor(RuleBasedStateMachine):
                 return self.of_a_box(one, pick)
             case "gathering":
                 if one.ended != "infrastructure" and pick(range(8)) == 7:  # told again: a fault of ours came
-                    return e.AttemptEnded(at=at, attempt=name, ended="infrastructure", reason="lost")
+                    return e.AttemptEnded(
+                        at=at, attempt=name, ended="infrastructure", reason="lost", spent=one.spent
+                    )
                 work: Work = pick(("gathered", "none", "salvaged", "refused"))
                 commit = pick(("b" * 40, "c" * 40)) if work in {"gathered", "salvaged"} else None
                 return e.AttemptGathered(at=at, attempt=name, work=work, commit=commit)
@@ -274,8 +370,7 @@ class Supervisor(RuleBasedStateMachine):
         assert one.work is not None
         assert one.check is not None
         reached = verdict(one.ended, one.work, one.check)
-        again = reached == "infrastructure" and one.key.try_ == 1 and not self.state.stopping
-        return e.AttemptFinal(at=at, attempt=name, verdict=reached, again=again)
+        return e.AttemptFinal(at=at, attempt=name, verdict=reached, home=pick((True, False)))
 
     def of_a_box(self, one: AttemptState, pick: Pick) -> e.Event:
         """What its agent's box does next."""
@@ -347,19 +442,25 @@ class Supervisor(RuleBasedStateMachine):
         """Every try starts once at most; what was final is as it was; no attempt is lost."""
         assert all(times == 1 for times in self.record.starts.values())
         for name, final in self.record.finals.items():
-            assert self.state.attempts[AttemptKey.parse(name)] == final
+            now = self.state.attempts[AttemptKey.parse(name)]
+            assert replace(now, again=False) == replace(final, again=False)
         planned = {one.key for one in self.state.plan.attempts}
         assert {key.first for key in self.state.attempts} == planned
         for key in planned:
             *earlier, last = self.state.tries(key)
             assert [one.key.try_ for one in (*earlier, last)] == list(range(1, len(earlier) + 2))
             assert all(one.phase == "final" and one.again for one in earlier)
+            why = Counter(one.retry.why for one in (*earlier, last) if one.retry is not None)
+            policy = self.state.plan.task(key.task).retry
+            assert why["infrastructure"] <= policy.infrastructure
+            assert why["feedback"] <= policy.feedback
+            assert why["memory"] <= (policy.memory is not None)
 
     def teardown(self) -> None:
         """Whatever happened: it comes to an end, each task in one final state, and the exit code tells it."""
         if not hasattr(self, "state"):
             return
-        for _ in range(40 * len(self.state.plan.attempts) + 40):
+        for _ in range(100 * len(self.state.plan.attempts) + 40):
             if finished(self.state) and not self.living():
                 break
             for need in self.missing():
@@ -367,6 +468,7 @@ class Supervisor(RuleBasedStateMachine):
             if not all(self.record.shut.values()):
                 self.record.shut.clear()
                 self.windows_change()
+            self.pauses_end()
             self.turn(None)
             for one in self.living():
                 self.step(one, the_usual)
@@ -387,7 +489,7 @@ class Supervisor(RuleBasedStateMachine):
         codes = {0}
         for task in self.state.plan.tasks:
             tries = [one for key, one in self.state.attempts.items() if key.task == task.id]
-            if any(str(one.key) in self.record.served for one in tries):
+            if task.id in self.record.skipped or any(self.is_served(one) for one in tries):
                 continue
             lasts = [one for one in tries if not one.again]
             codes.add(1)

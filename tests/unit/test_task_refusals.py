@@ -244,6 +244,23 @@ REFUSALS = [
         "more than 256 entries",
         "fewer",
     ),
+    # mail
+    ("mail: 5min\n" + task("prompt: p"), 1, "mail must be a mapping", "mail: {wait: 30min}"),
+    ("mail: {wait: 5}\n" + task("prompt: p"), 1, "5 has no unit", ""),
+    ("mail: {wait: 0s}\n" + task("prompt: p"), 1, "0s is out of range", ""),
+    ("mail: {patience: 5min}\n" + task("prompt: p"), 1, "unknown key 'patience' in mail", ""),
+    (
+        "mail: true\n" + task("prompt: p").replace("id: t", "id: person"),
+        4,
+        "'person' means somebody",
+        "rename",
+    ),
+    (
+        task("prompt: p\n    mail: {wait: 1h}").replace("id: t", "id: all"),
+        3,
+        "'all' means somebody",
+        "rename",
+    ),
     # images
     ("image: python\n" + task("prompt: p"), 1, "image must be a mapping", "image: {name:"),
     ("image: {}\n" + task("prompt: p"), 1, "an image without a source", "one of"),

@@ -44,6 +44,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "verdicts.md"
         (Exit(code=None, stopped="cancelled", window="the weekly window of anthropic"), "cancelled"),
         (Exit(code=1, report="it says so", window="the weekly window of anthropic"), "limited"),
         (Exit(code=1, spent="run", window="the weekly window of anthropic"), "over-budget"),
+        (Exit(code=None, stopped="needs-input", asked="which?"), "needs-input"),
+        (Exit(code=0, asked="which?"), "needs-input"),
+        (Exit(code=1, report="it says so", asked="which?"), "needs-input"),
+        (Exit(code=None, stopped="over", asked="which?"), "needs-input"),
+        (Exit(code=None, stopped="cancelled", asked="which?"), "cancelled"),
+        (Exit(code=None, stopped="timeout", asked="which?"), "timeout"),
+        (Exit(code=1, spent="run", asked="which?"), "over-budget"),
+        (Exit(code=137, oom_killed=True, asked="which?"), "oom"),
     ],
 )
 def test_how_it_ended(seen: Exit, ended: Ended) -> None:

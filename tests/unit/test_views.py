@@ -17,7 +17,7 @@ from runner.supervisor import events as e
 from runner.supervisor.host.forecast import Forecast
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState, begin
-from runner.tasks.plan import AllowedHost, PlannedAttempt, Upstream
+from runner.tasks.plan import AllowedHost, MailTerms, PlannedAttempt, Upstream
 from runner.views import gateway_view, holds, live, plan_view, report, summary
 from runner.views.fitting import Column, Fitting, chosen
 from runner.views.inert import InertConsole
@@ -285,6 +285,19 @@ def test_a_plan_says_what_the_model_s_service_may_do_besides_answering() -> None
     words = "web_search, code_execution; fees for their use are counted in no budget"
     assert f"what {LONG.task} may have the model's service do: {words}\n" in said
     assert "may have" not in drawn(plan_view.terminal(made, forecast), 120)
+
+
+def test_a_plan_says_who_has_mail() -> None:
+    made = make_plan(LONG, OTHER)
+    forecast = Forecast(
+        jobs=1, outlets={"steady": "nothing", "q": "nothing"}, images={}, weaker=(), broken=()
+    )
+    for wait, words in ((0.0, "ends at once"), (1800.0, "waits 30min")):
+        task = made.tasks[0].model_copy(update={"mail": MailTerms(wait=wait)})
+        plan = made.model_copy(update={"tasks": (task, made.tasks[1])})
+        said = drawn(plan_view.terminal(plan, forecast), 200)
+        assert f"mail of {LONG.task}: each other and you; who asks you {words}\n" in said
+    assert "mail" not in drawn(plan_view.terminal(made, forecast), 120)
 
 
 def test_the_head_tells_what_was_spent_and_how_fast() -> None:

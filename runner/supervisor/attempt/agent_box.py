@@ -12,13 +12,17 @@ from runner.agents import catalog
 from runner.agents.launch import FORWARD_PORT, PROMPT_FILE, Launch, proxy_environment
 from runner.errors import EngineError, HostError
 from runner.gateway.grants import Usage
+from runner.gather import home as kept
 from runner.git.base_store import BaseStore, base_store
 from runner.sandbox import workspace
+from runner.sandbox.box import BoxSpec, Mount
 from runner.sandbox.engine import BoxState
+from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import signboard
 from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.metering import Meter, usage_file
+from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
@@ -48,6 +52,7 @@ class AgentBox:
         self._known = known
         self._git_dir = Path(spec.source.git_dir)
         self._store: BaseStore | None = None
+        self._first: str | None = None
         self._started: set[str] = set()
 
     @property
@@ -79,7 +84,6 @@ class AgentBox:
         if not started and not waits:
             self._clear_half_made(boxes)
             return None
-        self._rooms.disks.reach(self._spec.box, "agent")
         self.grant()
         for box in boxes:
             if box not in started:
@@ -105,14 +109,40 @@ class AgentBox:
     def prepare(self) -> Launch:
         """Lay out the workspace; returns how the agent is started in it."""
         spec, rooms = self._spec, self._rooms
-        launch = catalog.launch(spec.profile.settings, spec.task.prompt, spec.run, str(spec.key))
-        inputs = workspace.Inputs(spec.task.prompt, launch.home, spec.include, spec.task.protect)
+        begins = spec.begins
+        launch = catalog.launch(
+            spec.profile.settings, spec.prompt, spec.run, str(spec.key), resume=begins.session
+        )
+        inputs = workspace.Inputs(
+            spec.prompt, launch.home, spec.include, spec.task.protect, mail=spec.post is not None
+        )
         workspace.remember(self.space, spec.run, self._git_dir)
-        workspace.lay_out(self.space, self.base, self._git_dir, rooms.locks, inputs)
+        self._first = workspace.lay_out(
+            self.space, self.base, self._git_dir, rooms.locks, inputs, on=begins.on
+        )
         start = passing.Start(self._git_dir, spec.base, spec.source.history)
         passing.lay_out(self.space.root / "in" / "passed", start, spec.task.passes, spec.passed)
         self.disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
+        if begins.home is not None:
+            archive = (Mount(str(begins.home), kept.ARCHIVE),)
+            kept.unpack(rooms.engine, self._keeper(kept.UNPACK, archive))
         return launch
+
+    def keep_home(self) -> bool:
+        """Keep HOME for a later try; returns whether it could be."""
+        archive = self._rooms.kept_home(self._spec.run, self._spec.key)
+        if archive.exists():  # before an earlier process ended
+            return True
+        if not self.existed:
+            return False
+        self._rooms.disks.reach(self._spec.box, "agent")
+        return kept.pack(self._rooms.engine, self._keeper(kept.PACK), archive)
+
+    def _keeper(self, argv: tuple[str, ...], archive: tuple[Mount, ...] = ()) -> BoxSpec:
+        """A container of ours that packs HOME, or lays one out."""
+        spec, rooms = self._spec, self._rooms
+        mounts = self.space.home_mounts(rooms.disks.seen(spec.box), archive)
+        return box_spec(spec, rooms, "gather", argv, {"HOME": "/nonexistent"}, mounts)
 
     def start(self, launch: Launch) -> str:
         """Start the agent; returns its container."""
@@ -126,8 +156,9 @@ class AgentBox:
             told: What it is told then.
         """
         spec = self._spec
+        self._reach()
         workspace.say_more(self.space, told)
-        words = spec.task.prompt if session is None else told
+        words = spec.prompt if session is None else told
         launch = catalog.launch(spec.profile.settings, words, spec.run, str(spec.key), resume=session)
         return self._start("again", launch, PROMPT_FILE if session is None else MORE_FILE)
 
@@ -140,8 +171,11 @@ class AgentBox:
             env["CORRAL_STDIN"] = words
         if (launch.forwarder or ways_out) and sockets is not None:
             env["CORRAL_FORWARD_PORT"] = str(FORWARD_PORT)
-        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets)
-        argv = ("/opt/corral/enter", mode, self.base.commit, *launch.argv)
+        if spec.post is not None:
+            env["CORRAL_MAIL"] = workspace.MAIL
+        has_mail = spec.post is not None
+        mounts = self.space.agent_mounts(rooms.disks.seen(spec.box), self.base, sockets, mail=has_mail)
+        argv = ("/opt/corral/enter", mode, self._first or self.base.commit, *launch.argv)
         container = rooms.engine.create(box_spec(spec, rooms, "agent", argv, env, mounts))
         self.existed = True
         rooms.engine.start(container)
@@ -164,7 +198,13 @@ class AgentBox:
             return None
         return self._rooms.gateway.revoke(self._spec.box)
 
-    def watch(self, container: str, orders: Orders, known: Known) -> Watch:
+    def postbox(self) -> Postbox:
+        """Its mail."""
+        spec, rooms = self._spec, self._rooms
+        outbox = Outbox(rooms.disks, rooms.steward, spec.box)
+        return Postbox(spec.key, spec.post, outbox, self.space.inbox)
+
+    def watch(self, container: str, orders: Orders, known: Known, post: Postbox) -> Watch:
         """The watch over a container of it that runs."""
         spec, rooms = self._spec, self._rooms
         return Watch(
@@ -177,12 +217,14 @@ class AgentBox:
             log=rooms.log(spec.run, spec.key),
             orders=orders,
             exceeds=lambda: rooms.disks.exceeds(spec.box, "agent", spec.task.limits.disk),
-            used=lambda: rooms.disks.used(spec.box, "agent"),
+            mark=self._mark,
             health=spec.task.health,
             nudges=nudges_left(known),
             silence=self._silence(container),
             earlier=earlier(known, time.time()),
             after=known.held[-1].output if known.held else 0,
+            asking=post.asking,
+            waited=post.waited_since,
             meter=Meter(
                 usage_file(rooms.home, spec.run, spec.key),
                 container,
@@ -191,6 +233,15 @@ class AgentBox:
             attempt=str(spec.key),
             frozen=known.frozen(time.time()),
         )
+
+    def _mark(self) -> tuple[int, ...] | None:
+        """Figures of its disk that change when files on it do; None where they are not known."""
+        disks, box = self._rooms.disks, self._spec.box
+        room = disks.room(box, "agent")
+        if room is not None:
+            return room.bytes, room.files
+        used = disks.used(box, "agent")
+        return None if used is None else (used,)
 
     def _silence(self, container: str) -> float:
         """For how long an earlier process saw no sign of life of a container; 0 for one of this process."""
@@ -201,8 +252,18 @@ class AgentBox:
 
     def is_full(self) -> bool:
         """Whether its disk has no room left, as far as that can be told."""
+        with contextlib.suppress(EngineError):
+            self._reach()
         room = self._rooms.disks.room(self._spec.box, "agent")
         return room is not None and room.is_full
+
+    def _reach(self) -> None:
+        """See to it that the disk is there which an earlier process made.
+
+        A box that it left has it anyhow: fifty are watched again before any disk was asked for.
+        """
+        if self._known.begun:
+            self._rooms.disks.reach(self._spec.box, "agent")
 
     def gone(self, container: str) -> None:
         """Remove a container, and wait until nothing of it runs."""

@@ -1,6 +1,7 @@
 """The working time of an attempt: what its boxes lived, less the time in which they were held or frozen.
 
 Held by the gateway, the agent had asked and could do nothing; frozen by the supervisor, it could not ask.
+Where a person is asked and waited for, the time counts as frozen.
 The limits `time` and `idle` count working time; the end of a run (`deadline`) does not.
 """
 

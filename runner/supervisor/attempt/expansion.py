@@ -13,7 +13,7 @@ from dataclasses import replace
 from runner.errors import CorralError, EngineError
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.agent_box import AgentBox
-from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
+from runner.supervisor.attempt.spec import AttemptSpec, Beginning, Known, Orders, Rooms
 from runner.supervisor.verdict import CHECKOUT_FAILED, LAYOUT_FAILED, OVERLAY_FAILED
 from runner.tasks.items import ItemError, from_lines
 from runner.tasks.plan import CommandSettings, Profile
@@ -42,7 +42,19 @@ def items_spec(spec: AttemptSpec, box: str) -> AttemptSpec:
     profile = Profile(name=PROFILE, settings=CommandSettings(run=("sh", "-c", command)), hash=PROFILE)
     task = spec.task.model_copy(update={"prompt": "", "network": (), "hosted": (), "protect": ()})
     key = replace(spec.key, profile=PROFILE)
-    return replace(spec, key=key, box=box, task=task, profile=profile, accesses=(), branch="")
+    return replace(
+        spec,
+        key=key,
+        box=box,
+        task=task,
+        profile=profile,
+        accesses=(),
+        branch="",
+        passed=(),
+        post=None,
+        words=(),
+        begins=Beginning(),
+    )
 
 
 def find_items(spec: AttemptSpec, rooms: Rooms, orders: Orders) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, bo
 from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
-from runner.supervisor.verdict import Check, Ended, Work, how_it_ended, verdict
+from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
 from runner.tasks.items import variables
 
 FAULTS = (CorralError, OSError)
@@ -95,7 +95,8 @@ class _Life:
         except FAULTS as fault:
             self._ended = self._end_event("infrastructure", living.seen, _words(fault))
         else:
-            self._ended = self._judge_end(in_all(living.seen, living.known.held))
+            ended = self._judge_end(in_all(living.seen, living.known.held))
+            self._ended = ended.model_copy(update={"session": living.session})
         yield self._ended
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
@@ -110,6 +111,7 @@ class _Life:
             "oom-killed-child": seen.exit.oom_killed and ended != "oom",
             "disk-full": full and ended != "disk",
             "recording-incomplete": seen.model is not None and seen.model.unrecorded > 0,
+            "mail-unread": seen.unread,
             "tokens-untold": seen.model is not None and seen.model.untold > 0,
         }
         flags = tuple(note for note, holds in notes.items() if holds)
@@ -252,14 +254,26 @@ class _Life:
 
     def finish(self) -> Iterator[e.Event]:
         """Leave nothing behind but the branch and the record, and give the verdict."""
+        reached = verdict(self._ended.ended, self._work, self._check)
+        home = self._keeps_home(reached)
         left = ""
         try:
             self._clean()
         except FAULTS as fault:
             left = f"it could not be cleaned up: {_words(fault)}"
-        reached = verdict(self._ended.ended, self._work, self._check)
-        again = reached == "infrastructure" and self._spec.key.try_ == 1 and not self._orders.stop.is_set()
-        yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, again=again)
+        yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, home=home)
+
+    def _keeps_home(self, reached: Verdict) -> bool:
+        """Keep HOME where a later try may go on with its conversation; whether it is kept."""
+        task = self._spec.task
+        told = task.prompt or self._ended.session  # a command that is told nothing remembers nothing
+        if not told or task.retry.session != "resume" or reached == "infrastructure":
+            return False
+        if served(reached, may_be_empty=task.may_be_empty):
+            return False
+        with contextlib.suppress(*FAULTS):
+            return self._box.keep_home()
+        return False
 
     def _clean(self) -> None:
         try:

@@ -35,16 +35,19 @@ class Living:
 
     Attributes:
         seen: What was seen of it so far; its `exit` is set once it is over.
+        session: Under which its conversation goes on, as far as it told.
         known: What was noted of it so far.
     """
 
     def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known, box: AgentBox) -> None:
         self.seen = Watched()
         self.known = known
+        self.session = known.held[-1].session if known.held else spec.begins.session
         self._spec = spec
         self._rooms = rooms
         self._orders = orders
         self._box = box
+        self._post = box.postbox()
         self._asks = asks_of(spec.profile, spec.accesses, spec.account.on_limit)
 
     def events(self) -> Iterator[e.Event]:
@@ -65,11 +68,14 @@ class Living:
             )
             yield began
             self.known = self.known.after(began)
-            watch = self._box.watch(container, self._orders, self.known)
+            watch = self._box.watch(container, self._orders, self.known, self._post)
             for self.seen in watch.signs():
                 if self.seen.news is not None:
                     yield attention(self._spec, time.time(), self.seen.news)
                 yield signs(self._spec, time.time(), "running", self.seen)
+                yield from self._post.round()
+            yield from self._last_mail()
+            self.session = watch.reader.session or self.session
             held = self._held(container, watch)
             if held is None:
                 self._close()
@@ -88,7 +94,9 @@ class Living:
         if self.seen.exit is not None and self.seen.exit.stopped is not None:
             return None
         if not self.known.held:
-            return self._box.start(self._box.prepare())
+            launch = self._box.prepare()
+            self._post.bring()
+            return self._box.start(launch)
         last = self.known.held[-1]
         return self._box.start_again(last.session, resuming.told_again(last))
 
@@ -100,8 +108,7 @@ class Living:
     def _held(self, container: str, watch: Watch) -> e.AttemptHeld | None:
         """What is told of an agent that is to go on in another box; None if it is not to."""
         seen = self.seen
-        session = watch.reader.session or (self.known.held[-1].session if self.known.held else None)
-        why, cause = self._why(container, session)
+        why, cause = self._why(container, self.session)
         if not why or (self._rooms.gateway is None and cause == "limit") or self._stopped() is not None:
             return None
         return e.AttemptHeld(
@@ -110,7 +117,7 @@ class Living:
             container=container,
             why=why,
             cause=cause,
-            session=session,
+            session=self.session,
             exit_code=seen.exit.code if seen.exit else None,
             seconds=seen.seconds,
             held_s=seen.held_s,
@@ -119,6 +126,13 @@ class Living:
             peak_memory=seen.measured.peak_memory,
             output=watch.log.stat().st_size,
         )
+
+    def _last_mail(self) -> Iterator[e.Event]:
+        """Take what a box left in its outbox that is gone, and note what it asked and was not told."""
+        yield from self._post.round(last=True)
+        asked, self.seen.unread = self._post.asking(), self._post.unread
+        if asked is not None and self.seen.exit is not None:
+            self.seen.exit = replace(self.seen.exit, asked=asked.words)
 
     def _why(self, container: str, session: str | None) -> tuple[str, e.Cause]:
         """Why its agent is to go on in another box, in words (empty if it is not to), and of which kind.

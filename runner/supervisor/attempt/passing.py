@@ -60,12 +60,9 @@ class Passed:
         return self.name.replace("/", "+")
 
 
-def with_passed(task: Task, passed: Sequence[Passed]) -> Task:
-    """A task, its prompt with words behind it that name the files; as it is where nothing is passed on."""
-    if not task.passes or not passed:
-        return task
-    words = "\n".join(_words(task.passes, passed))
-    return task.model_copy(update={"prompt": f"{task.prompt.rstrip()}\n\n{words}\n".lstrip()})
+def words(task: Task, passed: Sequence[Passed]) -> tuple[str, ...]:
+    """What an agent is told of the files besides its prompt; nothing where nothing is passed on."""
+    return ("\n".join(_words(task.passes, passed)),) if task.passes and passed else ()
 
 
 def _words(passes: Sequence[Passing], passed: Sequence[Passed]) -> Iterator[str]:

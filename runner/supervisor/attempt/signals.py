@@ -35,6 +35,8 @@ from runner.supervisor.attempt.health import (
 
 WEIGHING = 3.0
 """Seconds between two looks at what a box's files take."""
+DEAREST = 100.0
+"""Between two looks at a disk lies so many times what the first one took: a hundredth of the time at most."""
 BUSY_CORES = 0.05
 """A box that uses more CPU than this is at work, even if it says nothing."""
 REMEMBERED = 64
@@ -71,6 +73,10 @@ class Told:
     answers: bool | None = None
 
 
+Mark = tuple[int, ...]
+"""Figures of a disk that change when files on it do."""
+
+
 class Scales:
     """Weighs a box's files every few seconds, in a thread of its own: it may take long, and time goes on.
 
@@ -81,14 +87,15 @@ class Scales:
         wanted: Whether changes are to be looked for.
     """
 
-    def __init__(self, exceeds: Callable[[], bool], used: Callable[[], int | None]) -> None:
+    def __init__(self, exceeds: Callable[[], bool], mark: Callable[[], Mark | None]) -> None:
         self.heavy = False
         self.looks = 0
         self.changes = 0
         self.wanted = False
         self._exceeds = exceeds
-        self._used = used
-        self._before: int | None = None
+        self._mark = mark
+        self._before: Mark | None = None
+        self._next = 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._weigh, name="scales", daemon=True)
 
@@ -109,7 +116,11 @@ class Scales:
                 return
 
     def _compare(self) -> None:
-        found = self._used() if self.wanted else None
+        began = time.monotonic()
+        if not self.wanted or began < self._next:
+            return
+        found = self._mark()
+        self._next = began + DEAREST * (time.monotonic() - began)
         if found is None:
             return
         self.changes += self._before is not None and found != self._before

@@ -18,9 +18,28 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
 from runner.supervisor.attempt.passing import Passed
+from runner.supervisor.attempt.postbox import Post
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
+
+HOME = "home.tar.gz"
+"""What the archive of a HOME is called, beside an attempt's output."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a later try has of an earlier one; nothing, for a try that begins as the first did.
+
+    Attributes:
+        on: The commit that its workspace begins with, instead of the base.
+        session: The conversation that goes on.
+        home: The archive of the HOME that it begins with.
+    """
+
+    on: str | None = None
+    session: str | None = None
+    home: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,18 @@ class AttemptSpec:
     include: dict[str, bytes]
     passed: tuple[Passed, ...] = ()
     """What its agent gets of the tasks before its own, by `task.passes`."""
+    post: Post | None = None
+    """Its mail; None where its task has none."""
+    words: tuple[str, ...] = ()
+    """What its agent is told besides the task's prompt."""
+    begins: Beginning = Beginning()
+
+    @property
+    def prompt(self) -> str:
+        """All that its agent is told at its start."""
+        if not self.words:
+            return self.task.prompt
+        return "\n\n".join(part.strip("\n") for part in (self.task.prompt, *self.words) if part) + "\n"
 
     @property
     def has_grant(self) -> bool:
@@ -79,7 +110,7 @@ class Orders:
 
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
-    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed."""
+    """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed, or its HOME."""
     return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
 
 
@@ -103,6 +134,10 @@ class Rooms:
     def locks(self) -> Path:
         """Where lock files lie."""
         return self.home / "locks"
+
+    def kept_home(self, run: str, key: AttemptKey) -> Path:
+        """The archive of an attempt's HOME, where it is kept for a later try."""
+        return log_file(self.home, run, key, HOME)
 
     def log(self, run: str, key: AttemptKey, what: str = "log") -> Path:
         """The file that holds an attempt's output, or its check's."""

@@ -20,8 +20,10 @@ from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
 from runner.supervisor.attempt.metering import Meter
-from runner.supervisor.attempt.signals import Pulse, Scales, Told, Used
+from runner.supervisor.attempt.postbox import Asking
+from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
+from runner.supervisor.deadline import steady
 from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
@@ -47,6 +49,10 @@ class Watched:
     held: Held | None = None
     was_held: tuple[float, Held] | None = None
     """What it was held for last, its turn aside, and when that was seen, in seconds since the epoch."""
+    question: Asking | None = None
+    """What it asked a person by mail, and waits for."""
+    unread: bool = False
+    """Whether what it put into its outbox in the end could not be read."""
     lived: tuple[float, float] | None = None
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
@@ -61,6 +67,11 @@ class Watched:
     """Whether the gateway answers; None while there was nothing to ask there."""
     asked: float = 0.0
     """When the gateway was asked last, in seconds of the monotonic clock."""
+
+    @property
+    def asks(self) -> str:
+        """What it asked a person by mail and waits for, in words; empty for nothing."""
+        return "" if self.question is None else self.question.words
 
     @property
     def tokens(self) -> int | None:
@@ -82,7 +93,7 @@ class Watch:
         grant: The box's name at the gateway, or None if it has no grant.
         orders: What ends the box from outside.
         exceeds: Whether its files take more than its limit, where only looking bounds them.
-        used: Bytes that its files take, where that is known.
+        mark: Figures that change when its files do, where they are known.
         health: For how long its conditions are borne, where that differs from the table.
         earlier: What passed in this attempt before the box.
         after: Bytes of the log that are of earlier boxes.
@@ -91,6 +102,8 @@ class Watch:
         meter: What keeps the record of what it uses.
         attempt: The attempt's name, by which orders may name it.
         frozen: Seconds for which the box was frozen before.
+        asking: What it asked a person by mail, and waits for.
+        waited: For how many seconds it did since a moment of the wall clock, before it was watched here.
     """
 
     engine: Engine
@@ -104,13 +117,15 @@ class Watch:
     exceeds: Callable[[], bool]
     earlier: Earlier = field(default_factory=Earlier)
     after: int = 0
-    used: Callable[[], int | None] = lambda: None
+    mark: Callable[[], Mark | None] = lambda: None
     health: Health = field(default_factory=Health)
     nudges: int = 0
     silence: float = 0.0
     meter: Meter | None = None
     attempt: str = ""
     frozen: float = 0.0
+    asking: Callable[[], Asking | None] = lambda: None
+    waited: Callable[[float], float] = lambda _: 0.0
 
     def signs(self) -> Iterator[Watched]:
         """Signs of life about once a second; the last one has its `exit` set and the box is ended.
@@ -126,12 +141,13 @@ class Watch:
         group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         table = cares(self.health, self.limits.idle)
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=self.frozen)
+        stood = self.frozen + self.waited(time.time() - _age(state))
+        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=stood)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         ticked = time.monotonic()
         with (
             Output(self.engine, self.container, self.log, self.after) as output,
-            Scales(self.exceeds, self.used) as scales,
+            Scales(self.exceeds, self.mark) as scales,
             self.meter or contextlib.nullcontext(),
         ):
             pulse = Pulse(self.reader, table, scales, group, init, self.silence)
@@ -142,18 +158,20 @@ class Watch:
                     pulse.heard(line)
                 now = time.monotonic()
                 frost.heed()
-                clock = clock.frost(now, frozen=frost.frozen)
+                seen.question = self.asking()
+                clock = clock.frost(now, frozen=frost.frozen or seen.question is not None)
                 if now - ticked >= TICK:
                     self._measure(seen, group, now - ticked)
                     ticked = now
                     clock = _read(clock, now, seen)
                     told = Told(seen.model if seen.answers else None, seen.answers)
                     used = Used(seen.cores, seen.measured.written_bytes)
-                    seen.state = pulse.beat(clock.worked(now), output, used, told)
+                    seen.state = pulse.beat(clock.worked(now), output, used, told, seen.asks)
                     seen.silence = pulse.signals.silence
                     seen.news = nurse.news(seen.state)
                     yield seen
-                reason = self._must_end(clock.worked(now), nurse.end, heavy=scales.heavy) if alive else None
+                unwell = "needs-input" if _unanswered(seen.question) else nurse.end
+                reason = self._must_end(clock.worked(now), unwell, heavy=scales.heavy) if alive else None
                 if reason is not None:
                     self._end(seen, comes_back=reason == "nudge")
                     cause = str(seen.state) if reason == nurse.end else ""
@@ -282,6 +300,11 @@ class _Nurse:
             self._told |= {state.condition}
             return state
         return None
+
+
+def _unanswered(question: Asking | None) -> bool:
+    """Whether a person was waited for as long as was asked for."""
+    return question is not None and steady() >= question.until
 
 
 def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:

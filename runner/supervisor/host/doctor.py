@@ -21,8 +21,11 @@ from runner.sandbox.engine import Engine, EngineFacts
 from runner.sandbox.facts import check_runtime
 from runner.settings import Settings
 from runner.supervisor import reap
+from runner.supervisor.capacity import policy_of
 from runner.supervisor.host import machine as host
 from runner.supervisor.host import units
+from runner.supervisor.host.admission import Policy, Room
+from runner.supervisor.host.facts import Host
 from runner.tasks.units import format_size
 
 Level = Literal["ok", "weaker", "broken"]
@@ -83,6 +86,7 @@ def _engine(
     yield _engine_version(facts)
     yield Finding("cgroups", "ok", f"version {facts.cgroup}")
     yield Finding("storage", "ok", f"{facts.storage} at {facts.root_dir}")
+    yield _room(host.look(settings.home, facts), policy_of(settings))
     yield _users(facts)
     yield _disk_limit(facts, Path("/dev/loop-control"))
     for runtime in runtimes:
@@ -140,6 +144,18 @@ def _engine_version(facts: EngineFacts) -> Finding:
             "engine", "ok", found, "newer engines (23.0.11 and up, runc 1.2.8 and up) close known escapes"
         )
     return Finding("engine", "ok", found)
+
+
+def _room(here: Host, policy: Policy) -> Finding:
+    """What can be promised to attempts (`docs/admission.md`), and what the kernel does not tell."""
+    room, kept = Room(here, policy), format_size(policy.kept_memory(here.memory_total))
+    found = (
+        f"{room.cpus:g} CPUs and {format_size(room.memory)} of memory can be promised to attempts; "
+        f"{kept} of memory stay free"
+    )
+    if here.pressure.memory is None:
+        found += "; the kernel tells no pressure, so that thrashing is not noticed"
+    return Finding("room", "ok", found)
 
 
 def _users(facts: EngineFacts) -> Finding:

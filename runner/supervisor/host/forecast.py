@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,14 @@ from runner.errors import CorralError, HostError, UsageError
 from runner.gateway.grants import Access, Service
 from runner.gateway.keys.sources import CredentialError
 from runner.sandbox.engine import Engine
+from runner.sandbox.facts import EngineFacts
 from runner.settings import Settings
 from runner.supervisor.access import NoCredentialError, accesses_for, look
+from runner.supervisor.capacity import policy_of
 from runner.supervisor.host import doctor
 from runner.supervisor.host import machine as host
+from runner.supervisor.host.adapting import first_jobs
+from runner.supervisor.host.admission import Needs, Room
 from runner.supervisor.means import images_unbuilt
 from runner.supervisor.schedule import images_of
 from runner.tasks.plan import Plan
@@ -24,12 +28,14 @@ class Forecast:
     """What the host makes of a plan.
 
     Attributes:
-        jobs: Attempts at once.
+        jobs: Attempts at once; the number to begin with, if `auto`.
+        auto: Whether that number follows what the host bears.
         outlets: Per profile, what it may reach outside, in words.
         images: Per source, the images it needs and whether each is there; None if no engine answers.
         weaker: Promises that are weaker on this host.
         broken: What a run rests on and is not there: with any of it, a run is refused.
         left: What killed runs left here, in words; empty if nothing, or if no engine answers.
+        unfit: Tasks that this host can never bear, in words: with any of them, a run is refused.
     """
 
     jobs: int
@@ -38,6 +44,8 @@ class Forecast:
     weaker: tuple[str, ...]
     broken: tuple[doctor.Finding, ...]
     left: str = ""
+    unfit: tuple[str, ...] = ()
+    auto: bool = False
 
     def require_sound(self) -> None:
         """Refuse a run on a host that can't bear it.
@@ -47,30 +55,54 @@ class Forecast:
         """
         for finding in self.broken:
             raise HostError(f"{finding.name}: {finding.found}", cure=finding.cure)
+        if self.unfit:
+            raise HostError("\n".join(self.unfit), cure=UNFIT_CURE)
 
 
-def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: int | None) -> Forecast:
+UNFIT_CURE = "lower its `limits`, or give more away (CORRAL_OVERCOMMIT_MEMORY, CORRAL_KEEP_MEMORY and others)"
+
+
+def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: str | None) -> Forecast:
     """Look at the host with a plan in mind; nothing is made.
 
     Args:
         plan: The plan.
         settings: The settings.
         environment: For the engine's address.
-        jobs: How many attempts at once, if the person said.
+        jobs: How many attempts at once, or `auto`, if the person said.
 
     Raises:
         UsageError: A source asks for an image that can't be used.
     """
     limits = [plan.task(planned.task).limits.memory for planned in plan.attempts]
+    wanted, here = jobs or settings.jobs, host.look(settings.home, _engine_facts(environment))
     findings = doctor.examine(settings, environment, {task.runtime for task in plan.tasks})
     return Forecast(
-        jobs=jobs or settings.jobs or host.default_jobs(host.look(settings.home), limits),
+        jobs=first_jobs(here, limits) if wanted == "auto" else int(wanted),
+        auto=wanted == "auto",
         outlets={profile.name: _outlet(plan, profile.name, settings) for profile in plan.profiles},
         images=_images(plan, settings, environment),
         weaker=doctor.weaker(findings),
         broken=tuple(finding for finding in findings if finding.level == "broken"),
         left=next((f.found for f in findings if f.name == doctor.LEFTOVERS and f.cure), ""),
+        unfit=tuple(_unfit(plan, Room(here, policy_of(settings)))),
     )
+
+
+def _unfit(plan: Plan, room: Room) -> Iterator[str]:
+    """What of a plan would not fit even if nothing else lived on the host."""
+    for task in plan.tasks:
+        if (short := room.never(Needs.of(task.limits))) is not None:
+            yield f"the task {task.id} can never start here: {short.why}"
+
+
+def _engine_facts(environment: Mapping[str, str]) -> EngineFacts | None:
+    """What the engine says of itself; None if none answers, which is said elsewhere."""
+    try:
+        with Engine(environment, timeout=doctor.PATIENCE) as engine:
+            return engine.facts()
+    except CorralError:
+        return None
 
 
 def _outlet(plan: Plan, name: str, settings: Settings) -> str:
