@@ -13,7 +13,18 @@ from rich.text import Text
 
 import runner
 from runner import settings as configuration
-from runner.commands import attending, deciding, host, looking, mailing, planning, running, shelling, topping
+from runner.commands import (
+    attending,
+    deciding,
+    host,
+    looking,
+    mailing,
+    planning,
+    running,
+    shelling,
+    telling,
+    topping,
+)
 from runner.commands.words import err, out
 from runner.errors import CorralError
 from runner.interruptions import heeded
@@ -54,6 +65,7 @@ app.command()(host.reap)
 app.add_typer(mailing.inbox_app, name="inbox")
 app.add_typer(host.image_app, name="image")
 app.add_typer(host.gateway_app, name="gateway")
+app.add_typer(telling.notify_app, name="notify")
 
 
 @app.callback(invoke_without_command=True)

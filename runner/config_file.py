@@ -27,11 +27,14 @@ from runner.accounts import (
     ProviderAccount,
     Source,
 )
+from runner.recipients import KINDS, Kind, Quiet, Recipient
 from runner.tasks.plan import Value
 
 EXAMPLE = 'credential = { file = "~/.keys/anthropic" }'
 
 _NO_SECRETS = "a credential itself may not stand in this file"
+URL_EXAMPLE = 'url = { file = "~/.keys/chat-url" }'
+_HOURS = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*-\s*([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SECRET_KEYS = re.compile(r"(?i).*(key|token|secret|password).*")
@@ -98,6 +101,30 @@ class CredentialTable(_Table):
         return name
 
 
+def _plain_name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a name is up to 32 of a-z, 0-9, '.', '_' and '-', and begins with a-z or 0-9")
+    return name
+
+
+def _no_two(names: list[str], of_what: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two {of_what} are called {name}")
+
+
+def _quiet_hours(given: object) -> object:
+    """Quiet hours as people write them: `22:00-07:00`."""
+    found = _HOURS.fullmatch(given) if isinstance(given, str) else None
+    if found is not None:
+        begin, end = (60 * int(found[n]) + int(found[n + 1]) for n in (1, 3))
+        if begin != end:
+            return Quiet(begin=begin, end=end)
+    if given is None or given is False:
+        return given
+    raise ValueError('quiet hours are wanted, like "22:00-07:00"')
+
+
 class AccountTable(_Table):
     """One `[[accounts]]`."""
 
@@ -109,12 +136,7 @@ class AccountTable(_Table):
     subscription: bool | None = None
     limits: Prior = Prior()
 
-    @field_validator("name")
-    @classmethod
-    def _is_plain(cls, name: str) -> str:
-        if _NAME.fullmatch(name) is None:
-            raise ValueError("a name is up to 32 of a-z, 0-9, '.', '_' and '-', and begins with a-z or 0-9")
-        return name
+    _plain = field_validator("name")(_plain_name)
 
     @field_validator("base_url")
     @classmethod
@@ -130,19 +152,86 @@ class AccountTable(_Table):
         return self
 
 
+class RecipientTable(_Table):
+    """One `[[notify.to]]`."""
+
+    name: str
+    url: CredentialTable | None = None
+    desktop: Literal[True] | None = None
+    on: tuple[Kind, ...] = Field(default=KINDS, min_length=1)
+    quiet: Quiet | Literal[False] | None = None
+
+    _plain = field_validator("name")(_plain_name)
+    _hours = field_validator("quiet", mode="before")(_quiet_hours)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> RecipientTable:
+        if (self.url is None) == (self.desktop is None):
+            raise ValueError(f"one way is wanted: desktop = true, or {URL_EXAMPLE}")
+        if self.url is not None and self.url.login is not None:
+            raise ValueError("a URL comes from env, file, command or keyring, not from a login")
+        return self
+
+
+class NotifyTable(_Table):
+    """`[notify]`: who is told of what happens, and when not."""
+
+    quiet: Quiet | None = None
+    to: tuple[RecipientTable, ...] = ()
+
+    _hours = field_validator("quiet", mode="before")(_quiet_hours)
+
+    @field_validator("to")
+    @classmethod
+    def _distinct(cls, tables: tuple[RecipientTable, ...]) -> tuple[RecipientTable, ...]:
+        _no_two([table.name for table in tables], "recipients")
+        return tables
+
+
 class ConfigFile(_Table):
     """The whole file."""
 
     accounts: tuple[AccountTable, ...] = ()
+    notify: NotifyTable = NotifyTable()
 
     @field_validator("accounts")
     @classmethod
     def _distinct(cls, tables: tuple[AccountTable, ...]) -> tuple[AccountTable, ...]:
-        names = [table.name for table in tables]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two accounts are called {name}")
+        _no_two([table.name for table in tables], "accounts")
         return tables
+
+
+def recipients(
+    config: ConfigFile, folder: Path, home: Path, environment: Mapping[str, str]
+) -> tuple[Recipient, ...]:
+    """Who is told, in the file's order; the arguments are those of `resolve`.
+
+    Raises:
+        ValueError: As `resolve`.
+    """
+    return tuple(_recipient(table, config.notify, folder, home, environment) for table in config.notify.to)
+
+
+def _recipient(
+    table: RecipientTable, notify: NotifyTable, folder: Path, home: Path, environment: Mapping[str, str]
+) -> Recipient:
+    whose = f"notify.to {table.name}"
+    source = None if table.url is None else _source(whose, table.url, folder, home)
+    quiet = notify.quiet if table.quiet is None else table.quiet or None
+    secret = _from_environment(whose, source, environment)
+    return Recipient(name=table.name, source=source, secret=secret, on=table.on, quiet=quiet)
+
+
+def _from_environment(
+    whose: str, source: FromEnvironment | Source | None, environment: Mapping[str, str]
+) -> SecretStr | None:
+    """What a variable holds, if that is the source and it is set."""
+    secret = environment.get(source.name, "") if isinstance(source, FromEnvironment) else ""
+    try:
+        secret = accounts.one_word(secret)
+    except ValueError as wrong:
+        raise ValueError(f"{whose}: {wrong}") from None
+    return SecretStr(secret) if secret else None
 
 
 def resolve(
@@ -165,16 +254,12 @@ def resolve(
 def _account(
     table: AccountTable, folder: Path, home: Path, environment: Mapping[str, str]
 ) -> ProviderAccount:
-    source = None if table.credential is None else _source(table.name, table.credential, folder, home)
+    whose = f"account {table.name}"
+    source = None if table.credential is None else _source(whose, table.credential, folder, home)
     subscription = table.subscription
     if subscription is None:
         subscription = table.provider == "anthropic" and isinstance(source, FromLogin)
     bearer = subscription or isinstance(source, FromLogin)
-    secret = environment.get(source.name, "") if isinstance(source, FromEnvironment) else ""
-    try:
-        secret = accounts.one_word(secret)
-    except ValueError as wrong:
-        raise ValueError(f"account {table.name}: {wrong}") from None
     return ProviderAccount(
         name=table.name,
         provider=table.provider,
@@ -182,19 +267,19 @@ def _account(
         header=table.header or ("authorization" if bearer else accounts.HEADERS[table.provider]),
         subscription=subscription,
         source=source,
-        secret=SecretStr(secret) if secret else None,
+        secret=_from_environment(whose, source, environment),
         limits=table.limits,
     )
 
 
-def _source(account: str, table: CredentialTable, folder: Path, home: Path) -> FromEnvironment | Source:
+def _source(whose: str, table: CredentialTable, folder: Path, home: Path) -> FromEnvironment | Source:
     if table.env is not None:
         return FromEnvironment(name=table.env)
     if table.file is not None:
         path = _path(table.file, folder, home)
-        whose = whose_login(path, home)
-        if whose is not None:
-            raise ValueError(f"account {account}: {two_owners(whose)}")
+        owner = whose_login(path, home)
+        if owner is not None:
+            raise ValueError(f"{whose}: {two_owners(owner)}")
         return FromFile(path=str(path))
     if table.command is not None:
         program, *arguments = table.command
@@ -205,7 +290,7 @@ def _source(account: str, table: CredentialTable, folder: Path, home: Path) -> F
         return FromKeyring(service=table.keyring.service, user=table.keyring.user)
     if table.login is None:
         raise AssertionError("a credential table has one source")
-    return FromLogin(account=account, **table.login.model_dump())
+    return FromLogin(account=whose.removeprefix("account "), **table.login.model_dump())
 
 
 def _path(text: str, folder: Path, home: Path) -> Path:

@@ -24,7 +24,8 @@ from runner import config_file
 from runner.accounts import HEADERS, PROVIDERS, FromEnvironment, Provider, ProviderAccount
 from runner.config_file import ConfigFile
 from runner.errors import UsageError
-from runner.tasks.units import parse_size
+from runner.recipients import Recipient
+from runner.tasks.units import parse_duration, parse_size
 
 BOX_UID = 59_999
 """Default uid inside boxes: the last of the range for people (login.defs), so hardly ever anyone's."""
@@ -40,6 +41,9 @@ def _default_config() -> Path:
     return (Path(config) if config else Path.home() / ".config") / "corral" / "config.toml"
 
 
+Seconds = Annotated[float, Field(ge=0), BeforeValidator(parse_duration)]
+"""Seconds, written as in a task file."""
+
 Size = Annotated[int, Field(ge=0), BeforeValidator(parse_size)]
 """Bytes, written as in a task file."""
 
@@ -48,7 +52,7 @@ class _Variables(EnvSettingsSource):
     """The environment, for all settings but those that stand in the configuration file."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
-        if field_name == "accounts":
+        if field_name in {"accounts", "recipients"}:
             return None, field_name, False
         return super().get_field_value(field, field_name)
 
@@ -72,6 +76,8 @@ class Settings(BaseSettings):
     """The same for the disk of the state directory: few fill theirs."""
     keep_memory: Size | None = None
     """Memory that stays free for others, like `2GiB`; a tenth of all by default, from 512 MiB to 4 GiB."""
+    room_patience: Seconds = Field(default=1800.0, validate_default=False)
+    """How long something waits for room on the host while nothing lives that could give any, like `30min`."""
     critical_memory: Size | None = None
     """With less free memory agents are frozen, and then ended; two fifths of what stays free by default."""
     keep_disk: Size | None = None
@@ -110,6 +116,8 @@ class Settings(BaseSettings):
     """The configuration file, which need not be there unless it was named."""
     accounts: tuple[ProviderAccount, ...] = ()
     """The accounts that stand in it, in its order."""
+    recipients: tuple[Recipient, ...] = ()
+    """Who is told of what happens in the night, by the same file."""
 
     @classmethod
     def settings_customise_sources(
@@ -208,19 +216,24 @@ def load() -> Settings:
         raise UsageError(
             "; ".join(_wrong(one) for one in error.errors()), cure="correct or unset it"
         ) from None
-    return settings.model_copy(update={"accounts": _accounts(settings.config)})
+    return settings.model_copy(update={**_configured(settings.config)})
 
 
 MAX_CONFIG = 1024 * 1024
 """Bytes of the configuration file."""
 
 
-def _accounts(file: Path) -> tuple[ProviderAccount, ...]:
+def _configured(file: Path) -> dict[str, object]:
+    """The settings that stand in the configuration file."""
     text = _config_text(file)
-    cure = f"correct {file}; docs/gateway.md shows what may stand in it"
+    cure = f"correct {file}; docs/gateway.md and docs/nights.md show what may stand in it"
     try:
         config = ConfigFile.model_validate(tomllib.loads(text))
-        return config_file.resolve(config, file.parent, Path.home(), os.environ)
+        places = (file.parent, Path.home(), os.environ)
+        return {
+            "accounts": config_file.resolve(config, *places),
+            "recipients": config_file.recipients(config, *places),
+        }
     except ValidationError as error:
         words = "".join(f"\n  {problem}" for problem in config_file.problems(error))
         raise UsageError(f"{file} can't be used:{words}", cure=cure) from None

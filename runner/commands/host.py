@@ -35,6 +35,7 @@ from runner.supervisor import reap as reaping
 from runner.supervisor.host import doctor as doctoring
 from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import images_unbuilt, standing
+from runner.supervisor.people import trying
 from runner.supervisor.records import run_names, wanted_images
 from runner.supervisor.schedule import images_of
 from runner.supervisor.state import RunState
@@ -52,6 +53,7 @@ def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has, what is weaker or missing, and the cure."""
     settings, environment = configuration.load(), configuration.environment()
     findings = [*doctoring.examine(settings, environment), *keys.examine(settings, environment)]
+    findings += trying.examine(settings.recipients, environment)
     if as_json:
         print_json(selfcheck_view.as_json(tuple(findings)))
     else:

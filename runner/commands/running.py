@@ -21,6 +21,7 @@ from runner.commands.words import (
     JobsOption,
     JsonOption,
     RunArgument,
+    StartOption,
     UntilOption,
     err,
     out,
@@ -35,7 +36,7 @@ from runner.selfcheck.promises import check_names
 from runner.settings import Settings
 from runner.supervisor import access, deciding, detached, prepare, replaying
 from runner.supervisor import events as e
-from runner.supervisor.deadline import end_of_run
+from runner.supervisor.deadline import end_of_run, start_of_run
 from runner.supervisor.host.forecast import Forecast, forecast
 from runner.supervisor.lease import OwnedError
 from runner.supervisor.means import means
@@ -53,6 +54,7 @@ def run(
     *,
     jobs: JobsOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the run; the time, by default.")] = None,
+    start: StartOption = None,
     until: UntilOption = None,
     lasts: ForOption = None,
     record: Annotated[
@@ -66,7 +68,8 @@ def run(
 ) -> None:
     """Run the tasks of a file; interrupt once to drain, twice to stop. Work comes home either way."""
     accepted = check_names(accept_weaker or ())
-    end = end_of_run(until, lasts, time.time())
+    starts = start_of_run(start, time.time())
+    end = end_of_run(until, lasts, starts or time.time())
     settings = configuration.load()
     taken = run_names(settings)
     made = prepare.plan(file, taken, name, record=record)
@@ -76,12 +79,12 @@ def run(
         words = f"note: {expected.left}; `corral resume RUN` goes on with a run, `corral reap` gives up"
         err.print(Text(words, "yellow"), soft_wrap=True)
     while True:
+        do = partial(Night.start, plan=made, until=end, starts=starts)
         try:
             if detach:
-                code = _detach(made, settings, expected, end, accept_weaker or (), as_json)
+                code = _detach(made, settings, expected, (starts, end), accept_weaker or (), as_json)
             else:
-                begin = partial(Night.start, plan=made, until=end)
-                code = _work(made, settings, expected, accepted, as_json, begin)
+                code = _work(made, settings, expected, accepted, as_json, do)
         except OwnedError:
             if name is not None:
                 raise
@@ -143,14 +146,18 @@ def _detach(
     made: Plan,
     settings: Settings,
     expected: Forecast,
-    until: float | None,
+    clock: tuple[float | None, float | None],
     accepted: Sequence[str],
     as_json: bool,
 ) -> int:
-    """Begin a run, and leave it to a supervisor of its own; returns the exit code."""
+    """Begin a run, and leave it to a supervisor of its own; returns the exit code.
+
+    `clock` is when its first attempt may start, and when it must end.
+    """
     expected.require_sound()
     jobs = "auto" if expected.auto else str(expected.jobs)
     options = ["--kept", "--jobs", jobs, *(f"--accept-weaker={name}" for name in accepted)]
+    starts, until = clock
     started = e.RunStarted(
         at=time.time(),
         plan=made,
@@ -158,6 +165,7 @@ def _detach(
         auto=expected.auto,
         weaker=expected.weaker,
         until=until,
+        starts=starts,
     )
     detached.write_down(settings, started)
     start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
@@ -176,12 +184,14 @@ def _detach(
 
 
 def _needs_variables(made: Plan, settings: Settings) -> bool:
-    """Whether some attempt is answered by a service whose credential stands in a variable alone."""
+    """Whether a credential stands in a variable alone: of a service that answers, or of who is told."""
     accesses = (
         access_
         for planned in made.attempts
         for access_ in access.accesses_for(made.profile(planned.profile), planned.key, settings)
     )
+    if any(recipient.secret is not None for recipient in settings.recipients):
+        return True
     return any(isinstance(one, Service) and one.secret.get_secret_value() for one in accesses)
 
 

@@ -45,6 +45,10 @@ UntilOption = Annotated[
     str | None,
     typer.Option("--until", metavar="HH:MM", help="End the run at this time of day; work comes home."),
 ]
+StartOption = Annotated[
+    str | None,
+    typer.Option("--start", metavar="HH:MM", help="Start nothing before this time of day; images are made."),
+]
 ForOption = Annotated[
     str | None, typer.Option("--for", metavar="TIME", help="End the run after so long, like 6h or 90min.")
 ]

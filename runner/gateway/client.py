@@ -164,6 +164,15 @@ class Gateway:
             raise HostError("a gateway of another version of Corral runs", cure="wait for its runs to end")
         return int(str(said["pid"])), STANDING.validate_python(said["grants"])
 
+    def standings(self) -> list[Standing]:
+        """How all grants stand, those of other clients too; none where no process serves them.
+
+        Raises:
+            HostError: As `look`.
+        """
+        found = self.look(self._home)
+        return [] if found is None else found[1]
+
     def outlooks(self) -> list[Outlook]:
         """How every account stands that was asked anything, or whose window is used up."""
         try:

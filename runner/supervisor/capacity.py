@@ -75,6 +75,7 @@ def policy_of(settings: Settings) -> Policy:
         disk=settings.overcommit_disk,
         keep_memory=settings.keep_memory,
         critical_memory=settings.critical_memory,
+        patience=settings.room_patience,
         keep_disk=settings.keep_disk,
     )
 
@@ -107,6 +108,7 @@ class Capacity:
         self._used: dict[AttemptKey, _Used] = {}
         self._waits: dict[AttemptKey, float] = {}
         self._since: float | None = None
+        self._alone_since: float | None = None
         self._refused_at = float("-inf")
         self._told = float("-inf")
         self._strain = Strain()
@@ -124,7 +126,7 @@ class Capacity:
     def see(self, event: e.Event) -> None:
         """Take in what an attempt uses, as its signs of life tell, and that one gave back what it had."""
         if isinstance(event, e.AttemptFinal):
-            self._refused_at = float("-inf")
+            self._refused_at = self._shown = float("-inf")
         if isinstance(event, e.Signs) and event.memory is not None:
             used = self._used.get(AttemptKey.parse(event.attempt))
             if used is not None:
@@ -163,6 +165,8 @@ class Capacity:
             now = self._clock()
             self._others = claims.read(self._home, self._run, now)
             own = self._claims(state(), now)
+            alone = not own and not self._others.claims
+            self._alone_since = (now if self._alone_since is None else self._alone_since) if alone else None
             self._looked = float("-inf")
             room = Room(self._look(now), self._policy, (*own, *self._others.claims), now)
             yield replace(room, closed=self._closed(room, own, ours=ours, now=now))
@@ -181,6 +185,12 @@ class Capacity:
         if first is None:
             return None
         return Short("turn", f"for the run {first.run}, which has less of the host and waits", 0)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether what finds no room has waited for long enough, and nothing lives that could make any."""
+        since = self._alone_since
+        return since is not None and self._clock() - since >= self._policy.patience
 
     @property
     def waits(self) -> dict[AttemptKey, float]:
@@ -203,6 +213,7 @@ class Capacity:
         self._refused_at = now if refused else float("-inf")
         first = next(iter(refused.items()), None)
         if first is None:
+            self._alone_since = None
             if state.short is not None:
                 yield e.HostShort(at=time.time())
             return
@@ -315,9 +326,10 @@ def start(
             carry_out(decision)
     elif capacity.may_look():
         with capacity.room(state) as room:
+            gives_up = capacity.gives_up
             due = agenda.due(agenda.state.jobs, room, capacity.waits)
             for decision in due:
-                carry_out(decision)
+                carry_out(replace(decision, standing="fail") if decision.short and gives_up else decision)
         for event in capacity.tell(state(), due):
             note(event)
 

@@ -1,9 +1,11 @@
-"""When a run must end, by the wall clock; and how moments are told to people."""
+"""When a run begins and when it must end, by the wall clock; and how moments are told to people."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from runner.errors import UsageError
@@ -18,7 +20,37 @@ def steady() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def wall() -> float:
+    """Seconds since the epoch, as the clock on the wall has it, which people set."""
+    return time.time()
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """The two clocks of a host: one that only goes forward, and the one on the wall, which people set."""
+
+    steady: Callable[[], float] = steady
+    wall: Callable[[], float] = wall
+
+    def comes(self, moment: float) -> float:
+        """When a moment of the wall clock comes, by the other: setting the wall later does not move it."""
+        return self.steady() + moment - self.wall()
+
+
 _TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+
+
+def start_of_run(start: str | None, now: float) -> float | None:
+    """When a run begins, as its option says; None for at once.
+
+    Args:
+        start: A time of day, `HH:MM` of the local clock: the next one that comes.
+        now: The time, in seconds since the epoch.
+
+    Raises:
+        UsageError: A text that is no such time.
+    """
+    return None if start is None else _time_of_day("--start", start, "23:00", now)
 
 
 def end_of_run(until: str | None, lasts: str | None, now: float) -> float | None:
@@ -26,8 +58,8 @@ def end_of_run(until: str | None, lasts: str | None, now: float) -> float | None
 
     Args:
         until: A time of day, `HH:MM` of the local clock: the next one that comes.
-        lasts: A span of time from now, like `6h`.
-        now: The time, in seconds since the epoch.
+        lasts: A span of time from its start, like `6h`.
+        now: When it starts, in seconds since the epoch.
 
     Raises:
         UsageError: A text that is no such time, or both at once.
@@ -36,12 +68,14 @@ def end_of_run(until: str | None, lasts: str | None, now: float) -> float | None
         raise UsageError("--until and --for exclude each other", cure="give one of them")
     if lasts is not None:
         return now + _span(lasts)
-    if until is None:
-        return None
-    found = _TIME_OF_DAY.fullmatch(until.strip())
+    return None if until is None else _time_of_day("--until", until, "07:00", now)
+
+
+def _time_of_day(option: str, text: str, example: str, now: float) -> float:
+    found = _TIME_OF_DAY.fullmatch(text.strip())
     if found is None:
-        cure = "write it like --until 07:00, in the time of this machine's clock"
-        raise UsageError(f"--until: {until!r} is no time of day", cure=cure)
+        cure = f"write it like {option} {example}, in the time of this machine's clock"
+        raise UsageError(f"{option}: {text!r} is no time of day", cure=cure)
     return _next(int(found[1]), int(found[2]), now)
 
 

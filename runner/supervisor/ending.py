@@ -31,7 +31,8 @@ def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:
         return True
     if attempt.verdict is None:
         shut = state.shut_for(key.profile)
-        return state.over or state.spent_for(key) is not None or (shut is not None and shut.for_good)
+        late = state.over or state.late_for(key) is not None
+        return late or state.spent_for(key) is not None or (shut is not None and shut.for_good)
     return attempt.ended == "timeout" and attempt.reason == RUN_OVER
 
 

@@ -43,6 +43,10 @@ class RunStarted(Happened):
     weaker: tuple[str, ...] = ()
     until: float | None = None
     """When it must end; None for whenever it is done."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    takes: dict[str, float] = Field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, as far as earlier runs tell."""
 
 
 class RunResumed(Happened):
@@ -56,6 +60,14 @@ class RunResumed(Happened):
     """What is weaker for this process; what was, for earlier ones, stays noted."""
     until: float | None = None
     """When it must end now."""
+    takes: dict[str, float] = Field(default_factory=dict)
+    """As `RunStarted`, by what is known now."""
+
+
+class RunBegan(Happened):
+    """The time came at which its first attempt may start."""
+
+    kind: Literal["run.began"] = "run.began"
 
 
 class ImageReady(Happened):
@@ -116,6 +128,46 @@ class RunOver(Happened):
 
     kind: Literal["run.over"] = "run.over"
     until: float
+
+
+class Late(Value):
+    """Of what there is no time left: attempts of a task by a profile, in seconds."""
+
+    task: str
+    profile: str
+    takes: float
+    """In how much time one is done."""
+    left: float
+    """How much there was when that was found out."""
+
+
+class TooLate(Happened):
+    """What is not started any more, since it would not be done before the run's end."""
+
+    kind: Literal["run.late"] = "run.late"
+    late: tuple[Late, ...]
+
+
+class BudgetUsed(Happened):
+    """Most of a budget was spent that all attempts of the run share."""
+
+    kind: Literal["run.budget"] = "run.budget"
+    whose: Spent
+    unit: Literal["usd", "tokens", "requests"]
+    used: float
+    cap: float
+
+
+class Notified(Happened):
+    """A recipient was told of something, or could not be."""
+
+    kind: Literal["run.notified"] = "run.notified"
+    recipient: str
+    """Its name in the configuration file."""
+    causes: tuple[str, ...] = ()
+    """What it need not be told again, by the names of notices."""
+    failed: Words = ""
+    """Why it could not be told, if that is so."""
 
 
 class Shut(Value):
@@ -457,7 +509,11 @@ Event = Annotated[
     | OrderHeeded
     | RunPaused
     | RunUnpaused
+    | RunBegan
     | RunOver
+    | TooLate
+    | BudgetUsed
+    | Notified
     | WindowsChanged
     | HostShort
     | JobsChanged

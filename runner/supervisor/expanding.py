@@ -20,7 +20,7 @@ TRIES = 2
 
 def due(state: RunState) -> AttemptKey | None:
     """A try of the first task whose items can be found out now; None if there is none."""
-    if state.draining or state.over or state.paused:
+    if state.draining or state.over or state.paused or not state.begun:
         return None
     tasks = {task.id: task for task in state.plan.waiting}
     for planned in state.plan.attempts if tasks else ():

@@ -22,7 +22,8 @@ from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.capacity import Capacity, ThisHost, policy_of
 from runner.supervisor.lease import owned
 from runner.supervisor.night import Means
-from runner.supervisor.records import journal
+from runner.supervisor.people.herald import Herald
+from runner.supervisor.records import expected_times, journal
 from runner.tasks.plan import Plan, Source
 
 
@@ -111,6 +112,8 @@ def means(
         book.reserve()
         host = ThisHost(settings.home, facts)
         capacity = stack.enter_context(Capacity(settings.home, plan.run, host, policy_of(settings)))
+        herald = Herald(settings.recipients, environment, settings.home)
+        stack.callback(herald.close)
         yield Means(
             rooms=Rooms(
                 engine=engine,
@@ -130,6 +133,8 @@ def means(
             weaker=weaker + has.weaker,
             auto=auto,
             capacity=capacity,
+            herald=herald,
+            takes=lambda: expected_times(settings, plan),
         )
 
 

@@ -12,8 +12,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from runner import names
@@ -29,8 +29,8 @@ from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.complaints import report_bug
-from runner.supervisor.deadline import steady
 from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.imaging import ImageMaker
 from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
@@ -38,6 +38,7 @@ from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.orders import Order
 from runner.supervisor.pauses import Pauses
+from runner.supervisor.people.herald import Herald
 from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision
@@ -52,7 +53,8 @@ PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt."""
+    """What a run works with. `accesses` says who answers the model calls of a profile's attempt, and
+    `takes` in how many seconds attempts are done (`expected`)."""
 
     rooms: Rooms
     journal: Journal
@@ -65,6 +67,8 @@ class Means:
     """Whether `jobs` follows what the host bears."""
     capacity: capacity.Capacity | None = None
     """What the host has for the run; None where nobody asks."""
+    herald: Herald = field(default_factory=Herald)
+    takes: Callable[[], dict[str, float]] = dict
 
 
 class Night:
@@ -80,13 +84,13 @@ class Night:
         self._threads: dict[AttemptKey, threading.Thread] = {}
         self._orders = Orders(ours=means.lease.holds)
         self._pauses: Pauses[AttemptKey] = Pauses()
-        self._end: float | None = None
         self._deaf = threading.Event()
         self._interruptions = 0
         self._signal_code = 0
         self._bug: str | None = None
         self._board: Signboard | None = None
         self._state: RunState
+        self._clock: Clockwork
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
         """Drain at the first interruption, stop at the second; safe to call from a signal handler.
@@ -98,19 +102,27 @@ class Night:
         self._signal_code = exit_code
         self._interruptions += times
 
-    def start(self, plan: Plan, until: float | None = None) -> RunState:
+    def start(self, plan: Plan, until: float | None = None, starts: float | None = None) -> RunState:
         """Do all of a plan, of a run that this process owns (`means`).
 
         Args:
             plan: What is to be done.
             until: When the run must end, in seconds since the epoch.
+            starts: When its first attempt may start, likewise; images are prepared meanwhile.
 
         Raises:
             HostError: The journal can't be written.
         """
         means = self._means
         started = e.RunStarted(
-            at=time.time(), plan=plan, jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until
+            at=time.time(),
+            plan=plan,
+            jobs=means.jobs,
+            auto=means.auto,
+            weaker=means.weaker,
+            until=until,
+            starts=starts,
+            takes=self._takes(until),
         )
         row = enter(means.journal, means.lease, started)
         self._state = begin(plan.run, started)
@@ -129,11 +141,19 @@ class Night:
         """
         rows = list(self._means.journal.events(run))
         self._state = fold((row.run, row.event) for row in rows)
+        self._means.herald.catch_up(rows, self._state)
         if until is None:
             until = still_ahead(self._state, time.time())
         means = self._means
         self._note(
-            e.RunResumed(at=time.time(), jobs=means.jobs, auto=means.auto, weaker=means.weaker, until=until)
+            e.RunResumed(
+                at=time.time(),
+                jobs=means.jobs,
+                auto=means.auto,
+                weaker=means.weaker,
+                until=until,
+                takes=self._takes(until),
+            )
         )
         for follows in list(retrying.due(self._state, time.time())):
             self._note(follows)
@@ -147,16 +167,19 @@ class Night:
                 self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
 
+    def _takes(self, until: float | None) -> dict[str, float]:
+        return {} if until is None else self._means.takes()
+
     # -- the loop
 
     def _live(self) -> RunState:
-        if self._state.until is not None:
-            self._end = steady() + self._state.until - time.time()
+        self._clock = Clockwork(self._state)
         images = (self._state.plan, self._means.images, self._tell, self._bug_in)
         threading.Thread(target=imaging.prepare, args=images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
-            with Lookout(self._means.rooms.gateway if self._asking else None) as lookout:
+            asked = self._asking or self._state.plan.budget.caps()
+            with Lookout(self._means.rooms.gateway if asked else None, self._state.plan) as lookout:
                 self._loop(lookout)
         except LeaseLostError:
             self._deaf.set()  # what runs is another's now: nothing of it is touched any more
@@ -166,6 +189,8 @@ class Night:
             raise
         self._board.clear()
         code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
+        if not self._interruptions:  # who interrupts it is there and sees it
+            self._note_all(self._means.herald.farewell(self._state, code, lambda: self._interruptions > 0))
         self._note(e.RunEnded(at=time.time(), exit_code=code))
         return self._state
 
@@ -174,11 +199,12 @@ class Night:
         while True:
             self._heed_interruptions()
             self._heed_orders()
-            self._heed_the_end()
+            self._heed_the_clock()
             self._heed_windows(lookout)
             self._heed_items()
             for key in self._pauses.over():
                 self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
+            self._note_all(self._means.herald.news(self._state, lookout.spent))
             agenda.follow(self._state)
             capacity.tend(self._means.capacity, agenda, self._orders, lookout.outlooks, self._note)
             agenda.follow(self._state)
@@ -254,9 +280,9 @@ class Night:
         self._orders.frozen.add(str(key))
         self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
 
-    def _heed_the_end(self) -> None:
-        if self._end is not None and steady() >= self._end and not self._state.over:
-            self._note(e.RunOver(at=time.time(), until=self._state.until or time.time()))
+    def _heed_the_clock(self) -> None:
+        self._note_all(self._clock.news(self._state))
+        if self._state.over:
             self._orders.over.set()
 
     def _heed_windows(self, lookout: Lookout) -> None:
@@ -300,6 +326,10 @@ class Night:
         self._threads[key] = thread
         thread.start()
 
+    def _note_all(self, events: Iterable[e.Event]) -> None:
+        for event in events:
+            self._note(event)
+
     def _note(self, event: e.Event) -> None:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
@@ -308,6 +338,7 @@ class Night:
         self._state = apply(self._state, event)
         if self._means.capacity is not None:
             self._means.capacity.see(event)
+        self._means.herald.heed(event, self._state)
         self._show(row)
         if isinstance(event, e.AttemptFinal):
             self._after_all(AttemptKey.parse(event.attempt))

@@ -12,7 +12,8 @@ from typing import Literal
 from runner.agents import catalog
 from runner.names import AttemptKey
 from runner.supervisor import routing
-from runner.supervisor.deadline import at
+from runner.supervisor.deadline import at, left
+from runner.supervisor.events import Late
 from runner.supervisor.host.admission import Room, Short
 from runner.supervisor.places import Turn, turns
 from runner.supervisor.state import AttemptState, RunState
@@ -21,11 +22,15 @@ from runner.tasks.plan import Plan, PlannedAttempt, Priority
 NOT_STARTED = "the run was stopped before it started"
 PAUSED = "until the run goes on (`corral unpause`)"
 NOT_BEFORE_END = "the run's end came before it started"
+NO_TIME = "it would not be done before the run's end"
 
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded", "width"}
+_OF_OTHERS = {
+    *("attempts", "spent", "jobs", "auto", "short", "heeded", "width"),
+    *("warned", "notified", "untold"),
+}
 _OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
 """What is known of a run and concerns all of its attempts, whatever places and room there are."""
 
@@ -236,6 +241,16 @@ def _prepared(state: RunState, attempt: AttemptState, base: str | None) -> Decis
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
+    if (waits := _waits(state, attempt, image)) is not None:
+        return waits
+    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or base)
+
+
+def _waits(state: RunState, attempt: AttemptState, image: tuple[int, str | None]) -> Decision | None:
+    """Why an attempt that might start does not do so yet."""
+    key = attempt.key
+    if not state.begun:
+        return Decision(key, "wait", "for the run's start", until=state.starts)
     if image not in state.images:
         return Decision(key, "wait", "for its image")
     if state.plan.task(key.task).for_each is not None:
@@ -246,12 +261,9 @@ def _prepared(state: RunState, attempt: AttemptState, base: str | None) -> Decis
     if attempt.rests_until is not None:
         return Decision(key, "wait", "to be tried again", until=attempt.rests_until)
     if (shut := state.shut_for(key.profile)) is not None:
-        return Decision(
-            key, "wait", f"for {shut.window}, until {at(shut.until, shut.since)}", until=shut.until
-        )
-    if state.paused:
-        return Decision(key, "wait", PAUSED)
-    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or base)
+        words = f"for {shut.window}, until {at(shut.until, shut.since)}"
+        return Decision(key, "wait", words, until=shut.until)
+    return Decision(key, "wait", PAUSED) if state.paused else None
 
 
 def _never(state: RunState, key: AttemptKey) -> str:
@@ -260,10 +272,19 @@ def _never(state: RunState, key: AttemptKey) -> str:
         return NOT_STARTED
     if state.over:
         return NOT_BEFORE_END
+    if (late := state.late_for(key)) is not None:
+        return f"{NO_TIME}: {late_words(late)}"
     if (spent := state.spent_for(key)) is not None:
         return f"the budget of its {spent} is spent"
     shut = state.shut_for(key.profile)
     return f"{shut.window} is used up, and `on_limit` is `stop`" if shut and shut.for_good else ""
+
+
+def late_words(late: Late) -> str:
+    """How much time there is too little."""
+    there_are = left(late.left, 0)
+    verb = "is" if there_are in {"1min", "1s"} else "are"
+    return f"it takes about {left(late.takes, 0)}, {there_are} {verb} left"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -118,6 +118,20 @@ class RunState:
     """Tries whose work counts as accepted, as a person decided."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
+    starts: float | None = None
+    """When its first attempt may start; None for at once."""
+    begun: bool = True
+    """Whether that has come."""
+    takes: Mapping[str, float] = field(default_factory=dict)
+    """By `TASK/PROFILE`, in how many seconds an attempt is done, where that is known."""
+    late: Mapping[tuple[str, str], e.Late] = field(default_factory=dict)
+    """By task and profile, what is not started any more, since there is no time left for it."""
+    warned: frozenset[tuple[Spent, str]] = frozenset()
+    """Of which budgets most was spent, each with its unit."""
+    notified: frozenset[tuple[str, str]] = frozenset()
+    """What people were told: the recipient, and the notice's cause."""
+    untold: Mapping[str, str] = field(default_factory=dict)
+    """Why recipients could not be told when that was tried last, by their names."""
     not_expanded: dict[str, e.TaskNotExpanded] = field(default_factory=dict)
     """Tasks of which this process could not find out the items."""
     width: int = 1
@@ -158,6 +172,10 @@ class RunState:
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""
         return self.serves(attempt) or attempt.key in self.used
+
+    def late_for(self, key: AttemptKey) -> e.Late | None:
+        """For want of which time an attempt is not started any more, if it is not."""
+        return self.late.get((key.task, key.profile))
 
     def task_served(self, task: str) -> bool:
         """Whether an attempt of the task served it, it was not wanted, or need not be, as a person said."""
@@ -233,6 +251,9 @@ def begin(run: str, event: e.Event) -> RunState:
         attempts=attempts,
         until=event.until,
         auto=event.auto,
+        starts=event.starts,
+        begun=event.starts is None,
+        takes=event.takes,
     )
 
 
@@ -252,6 +273,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 stopping=False,
                 until=event.until,
                 over=False,
+                takes=event.takes,
+                late={},
                 shut=(),
                 ended=None,
                 exit_code=None,
@@ -276,6 +299,25 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
         case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
+        case _:
+            return _clock_or_people(state, event)
+
+
+def _clock_or_people(state: RunState, event: e.Event) -> RunState:
+    """The state after what the clock brought about, or after people were told."""
+    match event:
+        case e.RunBegan():
+            return replace(state, begun=True)
+        case e.TooLate():
+            return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
+        case e.BudgetUsed():
+            return replace(state, warned=state.warned | {(event.whose, event.unit)})
+        case e.Notified():
+            untold = {name: why for name, why in state.untold.items() if name != event.recipient}
+            if event.failed:
+                untold[event.recipient] = event.failed
+            told = state.notified.union((event.recipient, cause) for cause in event.causes)
+            return replace(state, notified=told, untold=untold)
         case _:
             return _task_event(replace(state, mail=state.mail.after(event)), event)
 

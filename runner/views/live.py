@@ -17,7 +17,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
-from runner.supervisor.schedule import Decision, decide
+from runner.supervisor.schedule import Decision, decide, late_words
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import conditions, holds, inbox, summary, wording
 from runner.views.fitting import Column, Fitting
@@ -116,7 +116,8 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
             words = f"run {state.name}: {wording.many(len(state.plan.attempts), 'attempt')}, "
             words += f"{'at first ' if state.auto else ''}{state.jobs} at once"
             played = summary.who_played(state)
-            ends = f", to end {at(state.until, event.at)}" if state.until is not None else ""
+            ends = f", to start {at(event.starts, event.at)}" if event.starts is not None else ""
+            ends += f", to end {at(state.until, event.at)}" if state.until is not None else ""
             return Text(words + ends) + Text(f"; {played}" if played else "", "yellow")
         case e.ImageLine() if event.line.startswith("building "):
             return Text(line(event.line), "dim")
@@ -170,10 +171,18 @@ _HELD: dict[e.Cause, str] = {
 def _limits(event: e.Event, state: RunState) -> Text | None:
     """What happens at a limit of a provider's, or of the run's time, in words."""
     match event:
+        case e.RunBegan():
+            return Text("the run's start came")
+        case e.TooLate():
+            return cell(late_sentence(event), "yellow")
         case e.RunOver():
             return Text("the run's end came: what runs is ended, and its work brought home", "yellow")
         case e.WindowsChanged():
             return cell(holds.windows(state) or "nobody waits for a provider's window any more", "yellow")
+        case e.BudgetUsed():
+            return cell(f"{event.used / event.cap:.0%} of the budget of the {event.whose} is spent", "yellow")
+        case e.Notified() if event.failed:
+            return cell(f"{event.recipient} could not be told: {event.failed}", "yellow")
         case e.AttemptAttention():
             words = f"needs attention: {conditions.plain(event.condition)}: {event.why}"
             return Text(f"{event.attempt}  ") + cell(words.rstrip(": "), "yellow")
@@ -199,6 +208,13 @@ def _room(event: e.Event) -> Text | None:
             return Text(f"{event.attempt}  goes on after it was frozen")
         case _:
             return None
+
+
+def late_sentence(event: e.TooLate) -> str:
+    """What is not started any more, in one line."""
+    first, more = event.late[0], len(event.late) - 1
+    others = f", and {more} more with as little time" if more else ""
+    return f"{first.task}/{first.profile} is not started any more: {late_words(first)}{others}"
 
 
 def _verdict_line(attempt: AttemptState) -> Text:
@@ -359,6 +375,8 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int 
         text.append("  stopping", "yellow")
     elif state.ended is None and state.draining:
         text.append("  draining (^C again: stop)", "yellow")
+    if state.ended is None and not state.begun and state.starts is not None:
+        text.append(f"  starts {at(state.starts, now)} (in {left(state.starts, now)})", "yellow")
     if state.ended is None and state.over:
         text.append("  its end came", "yellow")
     elif state.ended is None and state.until is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
+from runner.names import AttemptKey
 from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.schedule import NOT_BEFORE_END, NOT_STARTED, decide
+from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
 from runner.supervisor.state import AttemptState, RunState
 from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
@@ -44,7 +45,7 @@ def terminal(state: RunState) -> RenderableType:
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
-    parts += [Text(f"note: {line(note)}", "yellow") for note in (*state.weaker, *state.plan.notes)]
+    parts += [Text(f"note: {line(note)}", "yellow") for note in _notes(state)]
     return Group(*parts)
 
 
@@ -52,12 +53,18 @@ def to_decide(state: RunState) -> Iterator[Text]:
     """What waits for a person, and what can be typed about it."""
     for one in deciding.undecided(state):
         yield Text()
-        how = ", ".join(dict.fromkeys(_verdict(state, attempt) for attempt in one.attempts))
+        how = ", ".join(dict.fromkeys(_verdict(state, {}, attempt) for attempt in one.attempts))
         waits = f"; {wording.many(len(one.waiting), 'attempt')} held for it" if one.waiting else ""
         yield Text("to decide: ", "bold yellow") + cell(f"{one.task}, {how}{waits}")
         typed = deciding.commands(state, one)
         wide = max(len(command) for command, _ in typed)
         yield from (Text(f"  {command:{wide}}") + Text(f"   # {what}", "dim") for command, what in typed)
+
+
+def _notes(state: RunState) -> tuple[str, ...]:
+    """What a person should know of the run as a whole."""
+    untold = (f"{name} could not be told: {why}" for name, why in state.untold.items())
+    return (*state.weaker, *untold, *state.plan.notes)
 
 
 def text_markdown(state: RunState) -> str:
@@ -85,9 +92,10 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "item", state.plan.task(one.key.task).item or ""
     yield "model", summary.played_words(state, one.key.profile)
     yield "replay", wording.followed(one)
-    yield "stands at", _verdict(state, one) if one.verdict is None else ""
+    standings = _standings(state)
+    yield "stands at", _verdict(state, standings, one) if one.verdict is None else ""
     yield "verdict", one.verdict or ""
-    yield "why", one.reason or _held(state, one)
+    yield "why", one.reason or _held(standings, one)
     yield "tried again", "" if one.retry is None else wording.retried(one.retry)
     yield "memory", "" if one.retry is None or not one.retry.memory else wording.size(one.retry.memory)
     yield "used", "as if it were accepted: a person decided so" if one.key in state.used else ""
@@ -127,7 +135,7 @@ def diff(raw: bytes) -> Text:
 
 def next_steps(state: RunState) -> RenderableType:
     """What a person may want to do after a run, a command a line."""
-    waiting = sum(1 for one in state.attempts.values() if one.phase == "queued" and _can_go_on(state, one))
+    waiting = sum(why in {NOT_STARTED, NOT_BEFORE_END} for _, why in _standings(state).values())
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
     steps += inbox.steps(state)
@@ -145,10 +153,18 @@ def next_steps(state: RunState) -> RenderableType:
     return Group(*lines)
 
 
+Standings = Mapping[AttemptKey, tuple[Standing, str]]
+
+
+def _standings(state: RunState) -> Standings:
+    """Where each attempt stands, and why, by its last try."""
+    return {decision.key: (decision.standing, decision.why) for decision in decide(state, 0)}
+
+
 def _can_go_on(state: RunState, one: AttemptState) -> bool:
     """Whether only the interruption, or the run's end, kept an attempt from its start."""
     why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
-    return why in {NOT_STARTED, NOT_BEFORE_END}
+    return why in {NOT_STARTED, NOT_BEFORE_END} or why.startswith(NO_TIME)
 
 
 def finding(found: Finding) -> Text:
@@ -173,10 +189,11 @@ def headline(state: RunState) -> Text:
 
 
 def _attempts(state: RunState) -> Fitting:
+    standings = _standings(state)
     rows = [
         (
             wording.named(attempt.key, state.plan.task(attempt.key.task)),
-            Text(_verdict(state, attempt), wording.colour(attempt.verdict)),
+            Text(_verdict(state, standings, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
             Text(wording.size(attempt.peak_memory) if attempt.peak_memory else ""),
@@ -191,18 +208,18 @@ def _attempts(state: RunState) -> Fitting:
 
 def _remarks(state: RunState) -> Iterator[Text]:
     """What the table has no room for: why, what was noticed, where files are kept."""
+    standings = _standings(state)
     for one in state.attempts.values():
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
-        for words in (one.reason, _held(state, one), wording.followed(one), *one.flags, *kept):
+        for words in (one.reason, _held(standings, one), wording.followed(one), *one.flags, *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
 
 
-def _held(state: RunState, one: AttemptState) -> str:
+def _held(standings: Standings, one: AttemptState) -> str:
     """Why an attempt that was not started will not be."""
-    if one.phase != "queued":
-        return ""
-    return next((d.why for d in decide(state, 0) if d.key == one.key and d.standing == "held"), "")
+    standing, why = standings.get(one.key, ("final", ""))
+    return why if standing == "held" else ""
 
 
 def _compared(state: RunState) -> Iterator[RenderableType]:
@@ -238,10 +255,10 @@ def _side(side: Side) -> tuple[str, ...]:
     )
 
 
-def _verdict(state: RunState, attempt: AttemptState) -> str:
+def _verdict(state: RunState, standings: Standings, attempt: AttemptState) -> str:
     if attempt.verdict is None:
-        held = next((d for d in decide(state, 0) if d.key == attempt.key), None)
-        return held.standing if held is not None and held.standing == "held" else attempt.phase
+        held = standings.get(attempt.key, ("final", ""))[0] == "held"
+        return "held" if held else attempt.phase
     if attempt.key in state.used:
         return f"{attempt.verdict}, used"
     return f"{attempt.verdict}, tried again" if attempt.again else attempt.verdict
@@ -252,6 +269,7 @@ def _check(attempt: AttemptState) -> str:
 
 
 def _markdown_lines(state: RunState) -> Iterator[str]:
+    standings = _standings(state)
     yield f"## Corral run `{state.name}`"
     yield ""
     if words := summary.played_words(state):
@@ -264,7 +282,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
                 " ".join(
                     filter(None, (markdown(str(a.key)), markdown(state.plan.task(a.key.task).item or "")))
                 ),
-                _verdict(state, a),
+                _verdict(state, standings, a),
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",
                 "" if a.tokens is None else wording.tokens(a.tokens),
@@ -299,7 +317,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         )
         yield ""
         yield from _markdown_table(SIDES, [_side(side) for side in side_by_side(state.plan.compared, rows)])
-    for note in (*state.weaker, *state.plan.notes):
+    for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"
 

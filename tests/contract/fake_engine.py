@@ -128,6 +128,13 @@ class FakeEngine(Engine):
             found = [self._known(name) for name in list(host.boxes)]
             return [box.state() for box in found if box is not None and _fits(box.spec.labels, filters)]
 
+    def running(self, filters: list[str]) -> dict[str, str]:
+        """See `Engine`."""
+        with self._asked("running") as host:
+            found = [self._known(name) for name in list(host.boxes)]
+            alive = [box for box in found if box is not None and box.status in {"running", "paused"}]
+            return {box.id: box.status for box in alive if _fits(box.spec.labels, filters)}
+
     def kill(self, container: str, signal: str = "SIGKILL") -> None:
         """See `Engine`."""
         with self._asked("kill") as host:

@@ -234,6 +234,16 @@ def test_boxes_are_found_by_all_of_their_labels(host: Host) -> None:
     assert [box.id for box in host.engine.find(names.label_filters(host.home, "r", one))] == made[:1]
 
 
+def test_what_runs_is_told_with_its_state_and_nothing_else_is(host: Host) -> None:
+    filters = names.label_filters(host.home)
+    runs, frozen, ended = host.begin("sleep infinity"), host.begin("sleep infinity"), host.begin("true")
+    host.engine.create(host.spec("true"))
+    host.engine.pause(frozen)
+    host.engine.wait_ended(ended, 30)
+    assert host.engine.running(filters) == {runs: "running", frozen: "paused"}
+    assert host.engine.running(names.label_filters(host.home, "other")) == {}
+
+
 def test_a_name_is_given_once_and_an_image_must_be_there(host: Host) -> None:
     spec = host.spec("true")
     host.engine.create(spec)

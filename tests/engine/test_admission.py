@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from runner.sandbox.engine import Engine
 from runner.tasks.units import GIB, MIB
 from tests.conftest import FULL
 from tests.engine.living import Live, living
@@ -194,6 +196,9 @@ def test_one_that_is_frozen_when_the_supervisor_dies_goes_on_later(pressed: Corr
     file = write_tasks(repo.parent / "t.yaml", repo, tasks, limits={**QUICK, "disk": "64MiB"})
     with living(pressed, "run", file, "--name", "killed") as run:
         run.until("attempt.frozen")
+        with Engine(pressed.environment) as engine:
+            while (box := engine.inspect(run.boxes()["hog/do-hog/1"])) is not None and box.status != "paused":
+                time.sleep(0.05)  # it is told before it is done, so that a crash in between forgets nothing
         run.kill()
     del pressed.env["CORRAL_CRITICAL_MEMORY"]
     with living(pressed, "resume", "killed") as resumed:

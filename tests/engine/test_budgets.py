@@ -84,6 +84,14 @@ def test_the_budget_of_a_run_holds_what_was_not_started(corral: Corral, repo: Pa
     assert "the budget of its run is spent" in corral("show", "c").out
 
 
+def test_most_of_a_budget_is_noted_once_while_its_attempt_lives(corral: Corral, repo: Path) -> None:
+    ask = "date > made; for n in 1 2 3 4; do python3 ask.py 1; done; sleep 9"
+    done = run(corral, repo, {"a": ask, "b": "date > made"}, {"run": {"requests": 5}})
+    assert done.verdicts == {"a": "done", "b": "done"}
+    (told,) = [event for event in done.events if event["kind"] == "run.budget"]
+    assert (told["whose"], told["unit"], told["used"], told["cap"]) == ("run", "requests", 4, 5)
+
+
 @pytest.mark.parametrize("leave", ["", "leave"])
 def test_case_64_a_crowd_overshoots_by_one_request_at_most(corral: Corral, repo: Path, leave: str) -> None:
     """Forty at once, and such as hang up before usage is told → spent ≤ budget + one request."""

@@ -47,6 +47,7 @@ def test_a_box_on_a_host_short_of_room_gets_what_there_is(small: Corral, repo: P
 
 def test_what_a_full_host_did_not_take_is_never_called_work(small: Corral, repo: Path) -> None:
     before = host_git_hashes(repo)
+    small.env["CORRAL_ROOM_PATIENCE"] = "1s"  # nobody makes room before that
     with full_while_a_box_writes(small, repo) as run:
         assert run.end() == 3
     row = run.events[-1]["attempts"][0]

@@ -18,7 +18,7 @@ from runner.names import AttemptKey
 from runner.sandbox.pressure import Pressure, Stall
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
-from runner.supervisor.capacity import TELL_AGAIN, TELL_OTHER, Capacity
+from runner.supervisor.capacity import TELL_AGAIN, TELL_OTHER, Capacity, start, tend
 from runner.supervisor.host import claims
 from runner.supervisor.host.admission import Claim, Needs, Policy
 from runner.supervisor.host.facts import Disk, Host
@@ -30,6 +30,7 @@ from runner.tasks.units import GIB
 from tests.unit.makers import life, make_plan, started
 
 PLENTY = 10**6
+PATIENT = 600
 
 
 @dataclass
@@ -73,7 +74,8 @@ class Run:
         self.world, self.name, self.orders, self.told = world, name, Orders(), list[e.Event]()
         self.state: RunState = started(plan.model_copy(update=update), jobs)
         self.state = dataclasses.replace(self.state, auto=auto)
-        policy = Policy(memory=1.0, keep_memory=2 * GIB)
+        self.failed: list[str] = []
+        policy = Policy(memory=1.0, keep_memory=2 * GIB, patience=PATIENT)
         self.capacity = Capacity(world.home, name, world, policy, clock=lambda: world.now)
 
     def note(self, event: e.Event) -> None:
@@ -82,23 +84,25 @@ class Run:
         self.told.append(event)
 
     def round(self) -> list[str]:
-        """Tend and start what may; which tasks were started."""
+        """What the supervisor does in each round; which tasks were started."""
         agenda, new = Agenda(self.state), list[str]()
-        for event in self.capacity.tend(self.state, self.orders, (), agenda.has_ready):
-            self.note(event)
-        if not self.capacity.may_look():
-            return []
+
+        def carry_out(decision: Decision) -> None:
+            if decision.standing == "start":
+                new.append(decision.key.task)
+                self.note_all(life(str(decision.key), "done")[:2])
+            elif decision.standing == "fail":
+                self.failed.append(decision.why)
+                self.note_all(life(str(decision.key), "infrastructure")[2:])
+
+        tend(self.capacity, agenda, self.orders, (), self.note)
         agenda.follow(self.state)
-        with self.capacity.room(lambda: self.state) as room:
-            due: list[Decision] = agenda.due(self.state.jobs, room, self.capacity.waits)
-            for one in due:
-                if one.standing == "start":
-                    for event in life(str(one.key), "done")[:2]:
-                        self.note(event)
-                    new.append(one.key.task)
-        for told in self.capacity.tell(self.state, due):
-            self.note(told)
+        start(self.capacity, agenda, lambda: self.state, carry_out, self.note)
         return new
+
+    def note_all(self, events: list[e.Event]) -> None:
+        for event in events:
+            self.note(event)
 
     def end(self, task: str) -> None:
         for event in life(f"{task}/p/1", "done")[2:]:
@@ -151,8 +155,8 @@ def test_two_runs_never_give_away_the_same_room(world: World) -> None:
     assert two.state.short is not None
     assert two.state.short.thing == "memory"
     one.end("t00")
-    assert one.round() == []
     world.now += 1
+    assert one.round() == [], "and what it gave back is shown"
     assert two.round() == ["t00"]
 
 
@@ -207,6 +211,30 @@ def test_what_another_version_or_a_damaged_disk_left_is_passed_over(world: World
     (folder / "before.json").write_text(future.model_dump_json())
     assert claims.read(world.home, "one", world.now) == claims.Others()
     assert Run(world, "one", 8).round() == ["t00"]
+
+
+def test_where_nothing_lives_that_could_make_room_it_is_given_up_in_the_end(world: World) -> None:
+    world.free = GIB  # somebody else has the rest
+    run = Run(world, "one", 4)
+    for _ in range(PATIENT):
+        assert run.round() == []
+        world.now += 1
+    assert run.failed == []
+    run.round()
+    assert run.failed == ["memory: needs 512MiB, 205MiB free"], "1 GiB is free, and 819 MiB are the least"
+
+
+def test_patience_begins_anew_once_something_lived(world: World) -> None:
+    run = Run(world, "one", 4, 4)
+    run.state = dataclasses.replace(run.state, jobs=1)
+    assert run.round() == ["t00"]
+    world.now += 10 * PATIENT
+    run.end("t00")
+    world.free = GIB
+    assert run.round() == []
+    world.now += PATIENT - 1
+    assert run.round() == []
+    assert run.failed == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")

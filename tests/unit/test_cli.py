@@ -29,6 +29,7 @@ COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
     *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["notify"], ["notify", "test"]),
     *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
     *(["gateway", "status"], ["gateway", "stop"], ["gateway", "login"]),

@@ -41,6 +41,8 @@ def test_shown_configuration_files_load() -> None:
     assert len(shown) >= 4
     for text in shown:
         assert ConfigFile.model_validate(tomllib.loads(text)).accounts
+    (told,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "nights.md").read_text(), re.DOTALL)
+    assert len(ConfigFile.model_validate(tomllib.loads(told)).notify.to) == 3
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)

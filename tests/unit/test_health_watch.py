@@ -17,9 +17,10 @@ from runner.agents.command import Reader
 from runner.errors import HostError, TaskFileError
 from runner.gateway.client import Gateway
 from runner.gateway.grants import Usage
-from runner.sandbox.engine import Engine
+from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.sandbox.usage import Group
+from runner.sandbox.usage import Usage as GroupUsage
 from runner.supervisor import events as e
 from runner.supervisor.attempt import resuming
 from runner.supervisor.attempt.health import Processes, State, cares
@@ -75,6 +76,20 @@ def test_a_gateway_that_does_not_answer_is_borne_for_a_while_and_asked_seldom(tm
     assert seen.exit.cause.startswith("gateway unreachable: it has not answered for ")
     assert engine.killed.is_set()
     assert gateway.asked <= 2 + seen.seconds / UNANSWERED  # at once, to take the grant back, and seldom
+
+
+class Ended(Idle):
+    """An engine whose box ended well, and which knows of no kill for memory."""
+
+    def wait_ended(self, _container: str) -> BoxState:
+        return replace(self.state, status="exited", exit_code=0)
+
+
+def test_what_was_killed_for_memory_is_known_by_the_group_s_own_count(tmp_path: Path, output: Output) -> None:
+    watched = watch(Deaf(), Ended(), tmp_path, Health())
+    for kills, killed in ((None, False), (0, False), (1, True)):
+        ended, _ = watched._observe(output, Watched(measured=GroupUsage(oom_kills=kills)))
+        assert (ended.code, ended.oom_killed) == (0, killed)
 
 
 TABLE = cares(Health(), 600)

@@ -38,7 +38,7 @@ WITHOUT_EFFECT = 300.0
 """Seconds after which an agent that does nothing but print is no longer taken to be at work."""
 REPEATED = 12
 """So often in a row the same actions are a loop. Less often it can be an agent that waits for something."""
-LONGEST_STEP = 10.0
+LONGEST_STEP = 3.0
 """Seconds: two looks that lie further apart tell nothing of what was in between."""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from runner.agents.actions import digest
 from runner.agents.launch import Reader
 from runner.errors import EngineError
-from runner.gateway.grants import Usage
+from runner.gateway.grants import Held, Usage
 from runner.sandbox.kernel import content
 from runner.sandbox.output import Output
 from runner.sandbox.usage import PROC, Group
@@ -170,6 +170,7 @@ class Pulse:
         self._worked: float | None = None
         self._looked = time.monotonic()
         self._model: Usage | None = None
+        self._held: tuple[float, float] | None = None
 
     def heard(self, line: bytes) -> None:
         """Take one line that its agent printed."""
@@ -217,7 +218,7 @@ class Pulse:
             tells=self._reader.tells,
             in_flight=model.in_flight if model is not None else 0,
             held=held.why if held is not None else "",
-            held_s=max(0.0, time.time() - held.since) if held is not None else 0.0,
+            held_s=self._held_for(held),
             answers=told.answers,
             question=question or actions.question,
             tool=actions.running,
@@ -227,6 +228,15 @@ class Pulse:
         self._looked, self._novel, self._compared = now, False, 0
         self._acted, self._files, self._model = actions.count, files, model
         return look
+
+    def _held_for(self, held: Held | None) -> float:
+        """For how long it has been held, by the wall clock at first, and then whatever becomes of that."""
+        if held is None:
+            self._held = None
+            return 0.0
+        if self._held is None or self._held[0] != held.since:
+            self._held = held.since, time.monotonic() - max(0.0, time.time() - held.since)
+        return time.monotonic() - self._held[1]
 
     def _asked(self, model: Usage | None) -> bool:
         """Whether something went to or came from a model or a host since the last look."""

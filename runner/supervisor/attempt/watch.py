@@ -16,6 +16,7 @@ from runner.gateway.grants import Usage as ModelUsage
 from runner.sandbox import usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
+from runner.supervisor.attempt.age import Age
 from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.freezing import Frost
 from runner.supervisor.attempt.health import Care, Condition, Row, State, cares, due, still_known
@@ -140,9 +141,9 @@ class Watch:
         init = state.pid if state is not None else 0
         group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
+        age = Age(state)
         table = cares(self.health, self.limits.idle)
-        stood = self.frozen + self.waited(time.time() - _age(state))
-        clock = WorkClock(time.monotonic() - _age(state), self.earlier, frozen=stood)
+        clock = self._clock(age)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
         ticked = time.monotonic()
         with (
@@ -183,12 +184,17 @@ class Watch:
             if seen.exit is None:
                 seen.exit, state = self._observe(output, seen)
                 seen.lived = _lived(state)
-                if seen.lived is not None:
-                    ended = clock.began + seen.lived[1] - seen.lived[0]
+                if (lived := age.lived(seen.lived)) is not None:
+                    ended = clock.began + lived
                 self._ask_usage(seen)
         _read(clock, ended, seen)
         seen.state = seen.news = None
         yield seen
+
+    def _clock(self, age: Age) -> WorkClock:
+        """The clock of its working time, for a box of that age."""
+        stood = self.frozen + self.waited(time.time() - age.seconds)
+        return WorkClock(time.monotonic() - age.seconds, self.earlier, frozen=stood)
 
     def _end(self, seen: Watched, *, comes_back: bool) -> None:
         """End the box: what it may ask for is revoked before it is killed, if the gateway answers.
@@ -319,7 +325,3 @@ def _lived(state: BoxState | None) -> tuple[float, float] | None:
     if state is None or state.started is None or state.finished is None:
         return None
     return state.started, max(state.started, state.finished)
-
-
-def _age(state: BoxState | None) -> float:
-    return 0.0 if state is None or state.started is None else max(0.0, time.time() - state.started)

@@ -53,6 +53,8 @@ class Policy:
     keep_memory: int | None = None
     critical_memory: int | None = None
     keep_disk: int | None = None
+    patience: float = 1800.0
+    """Seconds for which something waits while nothing lives that could make room."""
 
     def kept_memory(self, total: int) -> int:
         """Bytes of memory that stay with the host: a tenth by default, from 512 MiB to 4 GiB."""

@@ -1,0 +1,1 @@
+"""How people are told what happens in the night."""
