@@ -19,7 +19,7 @@ from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Decision, decide, late_words
 from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, holds, inbox, summary, wording
+from runner.views import conditions, graphs, holds, inbox, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -138,20 +138,7 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _later(event) or _graph(event) or _limits(event, state)
-
-
-def _graph(event: e.Event) -> Text | None:
-    """What becomes of the run's graph of tasks, in words."""
-    match event:
-        case e.AttemptSkipped():
-            return Text(f"{event.attempt}  ") + Text("skipped  ", "dim") + cell(event.reason, "dim")
-        case e.TaskExpanded():
-            return Text(f"{event.task}  done for {wording.many(len(event.items), 'item')}")
-        case e.TaskNotExpanded():
-            return Text(f"{event.task}  ") + cell(event.reason, "red")
-        case _:
-            return None
+            return _later(event) or graphs.sentence(event) or _limits(event, state)
 
 
 def _later(event: e.Event) -> Text | None:
