@@ -432,6 +432,35 @@ class RunAnswer(Happened):
     text: Words
 
 
+class AttemptSkipped(OfAttempt):
+    """The attempt is not wanted, by the `when` of its task."""
+
+    kind: Literal["attempt.skipped"] = "attempt.skipped"
+    reason: Words
+    base: str
+    """The commit that it would have started from."""
+    passes: bool
+    """Whether all that it asked about served: then what needs it starts from `base`, else it is held."""
+
+
+class TaskExpanded(Happened):
+    """The items of a task whose `for_each` is a command: from now on each is a task of its own."""
+
+    kind: Literal["task.expanded"] = "task.expanded"
+    task: str
+    items: tuple[Words, ...]
+
+
+class TaskNotExpanded(Happened):
+    """What a task is done for could not be found out: its attempts end as infrastructure."""
+
+    kind: Literal["task.not-expanded"] = "task.not-expanded"
+    task: str
+    reason: Words
+    tries: int = 1
+    """Up to which try of them that holds."""
+
+
 class Signs(OfAttempt):
     """Signs of life, for looking at: not journaled."""
 
@@ -499,6 +528,9 @@ Event = Annotated[
     | AttemptGathered
     | AttemptChecked
     | AttemptFinal
+    | AttemptSkipped
+    | TaskExpanded
+    | TaskNotExpanded
     | RunMail
     | RunAnswer
     | AttemptRetried

@@ -39,6 +39,7 @@ WAYS: dict[Verdict, Way] = {
     "no-change": "never",
     "accepted": "never",
     "done": "never",
+    "skipped": "never",
 }
 
 GROWTH = 4

@@ -15,7 +15,9 @@ from runner.supervisor.post.mail import Mail
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
 from runner.tasks.explain import meant
+from runner.tasks.fanout import expand
 from runner.tasks.plan import Caps, Limits, Plan, PlannedAttempt, Spent
+from runner.tasks.when import SKIPPED
 
 Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
 
@@ -74,6 +76,8 @@ class AttemptState:
     replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
+    passes: bool = False
+    """Of one that was skipped: whether what needs it goes on from its `base`."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,16 @@ class RunState:
     """What people were told: the recipient, and the notice's cause."""
     untold: Mapping[str, str] = field(default_factory=dict)
     """Why recipients could not be told when that was tried last, by their names."""
+    not_expanded: dict[str, e.TaskNotExpanded] = field(default_factory=dict)
+    """Tasks of which this process could not find out the items."""
+    width: int = 1
+    """How many attempts an adaptive run bears at once, by what came of those before."""
     ended: float | None = None
     exit_code: int | None = None
 
     def planned(self, key: AttemptKey) -> PlannedAttempt:
         """The planned attempt that a try belongs to."""
-        return next(p for p in self.plan.attempts if p.key == key.first)
+        return self.plan.attempt(str(key.first))
 
     def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
@@ -141,6 +149,8 @@ class RunState:
 
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
+        if attempt.verdict == SKIPPED:
+            return attempt.passes
         may_be_empty = self.plan.task(attempt.key.task).may_be_empty
         return attempt.verdict is not None and served(attempt.verdict, may_be_empty=may_be_empty)
 
@@ -160,6 +170,11 @@ class RunState:
         given = None if known is None or known.retry is None else known.retry.memory
         return limits if given is None else limits.model_copy(update={"memory": given})
 
+    def no_items(self, key: AttemptKey) -> str | None:
+        """Why nobody knows the items for which this try would be begun; None if they may be found out."""
+        told = self.not_expanded.get(key.task)
+        return told.reason if told is not None and told.tries >= key.try_ else None
+
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""
         return self.serves(attempt) or attempt.key in self.used
@@ -169,8 +184,9 @@ class RunState:
         return self.late.get((key.task, key.profile))
 
     def task_served(self, task: str) -> bool:
-        """Whether some attempt of the task served it, or a person decided that it need not be."""
-        return task in self.skipped or any(self.counts(attempt) for attempt in self.attempts.of_task(task))
+        """Whether an attempt of the task served it, it was not wanted, or need not be, as a person said."""
+        done = (self.counts(one) or one.verdict == SKIPPED for one in self.attempts.of_task(task))
+        return task in self.skipped or any(done)
 
 
 def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
@@ -269,6 +285,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 ended=None,
                 exit_code=None,
                 broken_images={},
+                not_expanded={},
                 images={},
                 earlier_images={**state.earlier_images, **state.images},
             )
@@ -308,7 +325,7 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
             told = state.notified.union((event.recipient, cause) for cause in event.causes)
             return replace(state, notified=told, untold=untold)
         case _:
-            return replace(state, mail=state.mail.after(event))
+            return _task_event(replace(state, mail=state.mail.after(event)), event)
 
 
 def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused | e.RunUnpaused) -> RunState:
@@ -333,9 +350,33 @@ def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsC
     return replace(state, short=event if event.why else None)
 
 
+def _task_event(state: RunState, event: e.Event) -> RunState:
+    """The state once a task's items are known, or can't be; told twice, they change nothing."""
+    if isinstance(event, e.TaskNotExpanded):
+        return replace(state, not_expanded={**state.not_expanded, event.task: event})
+    if not isinstance(event, e.TaskExpanded):
+        return state
+    if event.task not in {task.id for task in state.plan.waiting}:
+        return state
+    plan = expand(state.plan, event.task, event.items)
+    known = (state.tries(planned.key) or (AttemptState(planned.key),) for planned in plan.attempts)
+    return replace(state, plan=plan, attempts=Attempts(attempt for tries in known for attempt in tries))
+
+
+def _width(state: RunState, attempt: AttemptState) -> int:
+    """How many attempts an adaptive run bears: one more for each that served, half for each that did not.
+
+    So TCP finds out how much a path bears (additive increase, multiplicative decrease: RFC 5681).
+    """
+    if state.plan.mode != "adaptive" or attempt.phase != "final" or attempt.verdict in {"cancelled", SKIPPED}:
+        return state.width
+    return min(state.width + 1, state.jobs) if state.serves(attempt) else max(1, state.width // 2)
+
+
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
-    after = _after(state.attempts.get(key) or AttemptState(key), event)
+    before = state.attempts.get(key) or AttemptState(key)
+    after = _skipped(before, event) if isinstance(event, e.AttemptSkipped) else _after(before, event)
     changed = [after]
     skipped = state.skipped
     if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
@@ -352,6 +393,21 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
         spent=spent,
         skipped=skipped,
         mail=state.mail.after(event),
+        width=_width(state, after) if isinstance(event, e.AttemptFinal) else state.width,
+    )
+
+
+def _skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
+    return AttemptState(
+        before.key,
+        "final",
+        base=event.base,
+        finished=event.at,
+        work="none",
+        check="not-run",
+        verdict=SKIPPED,
+        reason=event.reason,
+        passes=event.passes,
     )
 
 

@@ -89,6 +89,7 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
 
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
+    yield "item", state.plan.task(one.key.task).item or ""
     yield "model", summary.played_words(state, one.key.profile)
     yield "replay", wording.followed(one)
     standings = _standings(state)
@@ -190,7 +191,7 @@ def _attempts(state: RunState) -> Fitting:
     standings = _standings(state)
     rows = [
         (
-            Text(str(attempt.key)),
+            wording.named(attempt.key, state.plan.task(attempt.key.task)),
             Text(_verdict(state, standings, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
@@ -277,7 +278,9 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),
         [
             (
-                markdown(str(a.key)),
+                " ".join(
+                    filter(None, (markdown(str(a.key)), markdown(state.plan.task(a.key.task).item or "")))
+                ),
                 _verdict(state, standings, a),
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",

@@ -42,7 +42,7 @@ class FakeImages:
     """Prepares images: they are there."""
 
     def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:  # noqa: ARG002
-        """See `night.ImageMaker`."""
+        """See `imaging.ImageMaker`."""
         return IMAGE
 
 
