@@ -12,7 +12,8 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor import orders, retrying
 from runner.supervisor.schedule import decide
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.units import format_size
 
 MOST_USES = 3

@@ -8,7 +8,8 @@ from runner.names import AttemptKey
 from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.routing import results
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 
 
 def passed(state: RunState, key: AttemptKey, home: Path) -> tuple[Passed, ...]:

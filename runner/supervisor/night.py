@@ -13,62 +13,39 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 
 from runner import names
 from runner.agents import catalog
 from runner.errors import UsageError
-from runner.gateway.grants import Access, Account
+from runner.gateway.grants import Account
 from runner.names import AttemptKey
-from runner.supervisor import capacity, deciding, expanding, handing, imaging, orders, retrying, trying
+from runner.supervisor import capacity, expanding, handing, imaging, obeying, retrying, trying
 from runner.supervisor import events as e
 from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.postbox import post_of
-from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.attempt.spec import AttemptSpec, Orders
 from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.complaints import report_bug
 from runner.supervisor.ending import exit_code, still_ahead
-from runner.supervisor.imaging import ImageMaker
 from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
-from runner.supervisor.orders import Order
+from runner.supervisor.outfit import Means
 from runner.supervisor.pauses import Pauses
-from runner.supervisor.people.herald import Herald
-from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
-from runner.tasks.plan import Plan, Profile
+from runner.tasks.plan import Plan
 
 TICK = 0.2
 PATIENCE = 120.0
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt, and
-    `takes` in how many seconds attempts are done (`expected`)."""
-
-    rooms: Rooms
-    journal: Journal
-    lease: Lease
-    images: ImageMaker
-    accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
-    jobs: int
-    weaker: tuple[str, ...] = ()
-    auto: bool = False
-    """Whether `jobs` follows what the host bears."""
-    capacity: capacity.Capacity | None = None
-    """What the host has for the run; None where nobody asks."""
-    herald: Herald = field(default_factory=Herald)
-    takes: Callable[[], dict[str, float]] = dict
 
 
 class Night:
@@ -235,50 +212,17 @@ class Night:
     def _heed_orders(self) -> None:
         """Do what other processes ordered since the last time, and note that it was done, or why not."""
         for seq, order in list(self._means.journal.orders(self._state.name, self._state.heeded)):
-            refused = self._obey(order)
-            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=refused))
+            done = obeying.obey(self._state, order, time.time())
+            self._interruptions = max(self._interruptions, done.interruptions)
+            self._note_all(done.events)
+            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=done.refused))
 
-    def _obey(self, order: Order) -> str:
-        """Do what is ordered; returns why it can't be done, in words, or nothing."""
-        match order:
-            case orders.Drain():
-                self._interruptions = max(self._interruptions, 1)
-            case orders.Stop():
-                self._interruptions = 2
-            case orders.Answer():
-                if refused := refusal_of(self._state.mail, order.question):
-                    return refused
-                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
-            case orders.Retry() | orders.Decide():
-                if isinstance(done := deciding.obey(self._state, order, time.time()), str):
-                    return done
-                self._note(done)
-            case orders.Pause() | orders.Unpause():
-                return self._pause(order)
-        return ""
-
-    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
-        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
-        pausing = isinstance(order, orders.Pause)
-        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
-        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
-        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
-        if order.attempts and not chosen:
-            return "none of them lives"
-        if not order.attempts and pausing != self._state.paused:
-            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
-        for attempt in chosen:
-            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
-            if pausing and not frozen:
-                self._freeze(attempt.key)
-            elif frozen and not pausing:
-                self._orders.frozen.discard(str(attempt.key))
-                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
-        return ""
-
-    def _freeze(self, key: AttemptKey) -> None:
-        self._orders.frozen.add(str(key))
-        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
+    def _freeze(self, event: e.AttemptFrozen | e.AttemptThawed) -> None:
+        """Order of a box what was noted of it."""
+        change = (
+            self._orders.frozen.add if isinstance(event, e.AttemptFrozen) else self._orders.frozen.discard
+        )
+        change(event.attempt)
 
     def _heed_the_clock(self) -> None:
         self._note_all(self._clock.news(self._state))
@@ -340,6 +284,8 @@ class Night:
             self._means.capacity.see(event)
         self._means.herald.heed(event, self._state)
         self._show(row)
+        if isinstance(event, e.AttemptFrozen | e.AttemptThawed):
+            self._freeze(event)
         if isinstance(event, e.AttemptFinal):
             self._after_all(AttemptKey.parse(event.attempt))
         if isinstance(event, e.AttemptRetried) and event.not_before is not None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from runner.names import AttemptKey
 from runner.supervisor.host.admission import Claim, Needs, Room, Short
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.leases import Leases
 
 PATIENCE = 120.0

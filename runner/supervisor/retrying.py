@@ -17,7 +17,8 @@ from typing import Literal
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import Verdict
 from runner.tasks.plan import Retry
 

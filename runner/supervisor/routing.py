@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 from runner.names import AttemptKey
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import PlannedAttempt
 from runner.tasks.when import COUNTS, SKIPPED, Expression, Fact, comparisons, holds, parse
 

@@ -16,7 +16,8 @@ from runner.supervisor.deadline import at, left
 from runner.supervisor.events import Late
 from runner.supervisor.host.admission import Room, Short
 from runner.supervisor.places import Turn, turns
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"

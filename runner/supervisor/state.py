@@ -4,80 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from runner.errors import CorralError, UsageError
-from runner.gateway.grants import Replayed
+from runner.errors import CorralError
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.attempt.samples import Used
+from runner.supervisor import tried
 from runner.supervisor.post.mail import Mail
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.tries import Attempts
-from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
-from runner.tasks.explain import meant
+from runner.supervisor.verdict import served
 from runner.tasks.fanout import expand
-from runner.tasks.plan import Caps, Limits, Plan, PlannedAttempt, Spent
+from runner.tasks.plan import Limits, Plan, PlannedAttempt, Spent
 from runner.tasks.when import SKIPPED
-
-Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
-
-
-@dataclass(frozen=True)
-class AttemptState:
-    """What is known of one try of an attempt."""
-
-    key: AttemptKey
-    phase: Phase = "queued"
-    box: str | None = None
-    base: str | None = None
-    container: str | None = None
-    started: float | None = None
-    running_since: float | None = None
-    boxes: int = 0
-    """Containers that its agent has lived in so far; more than one where it went on after a limit."""
-    held_since: float | None = None
-    held: str = ""
-    """What it waits for between two of them, in words."""
-    attention: str = ""
-    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
-    frozen: e.AttemptFrozen | None = None
-    """Since when, why and by whom it is frozen, while it is."""
-    finished: float | None = None
-    ended: Ended | None = None
-    work: Work | None = None
-    check: Check | None = None
-    verdict: Verdict | None = None
-    reason: str = ""
-    again: bool = False
-    exit_code: int | None = None
-    branch: str | None = None
-    commit: str | None = None
-    kept: str | None = None
-    files: int | None = None
-    insertions: int | None = None
-    deletions: int | None = None
-    seconds: float | None = None
-    held_s: float | None = None
-    check_seconds: float | None = None
-    peak_memory: int | None = None
-    cpu_seconds: float | None = None
-    used: Used | None = None
-    requests: int | None = None
-    tokens: int | None = None
-    usd: float | None = None
-    spent: Spent = ""
-    session: str | None = None
-    home: bool = False
-    """Whether its HOME is kept for a later try."""
-    retry: e.AttemptRetried | None = None
-    """What led to this try, and how it begins; None for the first one."""
-    rests_until: float | None = None
-    """Until when it pauses before it may start, in seconds since the epoch; None once it may."""
-    replayed: Replayed | None = None
-    overshot: Caps = field(default_factory=Caps)
-    flags: tuple[str, ...] = ()
-    passes: bool = False
-    """Of one that was skipped: whether what needs it goes on from its `base`."""
 
 
 @dataclass(frozen=True)
@@ -192,41 +130,6 @@ class RunState:
 def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
     """The budgets that an attempt shares with others."""
     return (("task", key.task), ("profile", key.profile), ("run", ""), ("day", ""))
-
-
-SHOWN = 8
-"""Names told where a name could be any of many."""
-
-
-def find_attempt(state: RunState, text: str) -> AttemptState:
-    """The attempt that a person means by `TASK[/PROFILE[/N[.TRY]]]`; without a try, the last one.
-
-    Raises:
-        UsageError: None, or more than one, fits.
-    """
-    named = next(
-        (attempt for key, attempt in state.attempts.items() if text in {str(key), f"{key.first}.{key.try_}"}),
-        None,
-    )
-    if named is not None and "." in text.rpartition("/")[2]:
-        return named
-    fitting = [key for key in state.attempts if str(key) == text] or [
-        key for key in state.attempts if _names(text.split("/"), key)
-    ]
-    fitting = fitting or [key for key in state.attempts if str(key).startswith(text)]
-    if not fitting:
-        cure = meant(text, map(str, state.attempts), f"`corral status {state.name}` lists them")
-        raise UsageError(f"no attempt of the run {state.name} is called {text!r}", cure=cure)
-    if len({key.first for key in fitting}) > 1:
-        some = ", ".join(map(str, fitting[:SHOWN])) + (" …" if len(fitting) > SHOWN else "")
-        raise UsageError(f"{text!r} could be any of {some}", cure="write more of its name")
-    return state.tries(fitting[0])[-1]
-
-
-def _names(parts: list[str], key: AttemptKey) -> bool:
-    """Whether these are the parts of an attempt's name, in their order, of which some may be left out."""
-    whole = iter((key.task, key.profile, str(key.n)))
-    return parts[0] == key.task and all(part in whole for part in parts)
 
 
 def fold(rows: Iterable[tuple[str, e.Event]]) -> RunState:
@@ -376,8 +279,8 @@ def _width(state: RunState, attempt: AttemptState) -> int:
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     key = AttemptKey.parse(event.attempt)
     before = state.attempts.get(key) or AttemptState(key)
-    after = _skipped(before, event) if isinstance(event, e.AttemptSkipped) else _after(before, event)
-    changed = [after]
+    now = tried.skipped(before, event) if isinstance(event, e.AttemptSkipped) else tried.after(before, event)
+    changed = [now]
     skipped = state.skipped
     if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
         changed.append(AttemptState(key.retried()))
@@ -385,131 +288,13 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
         changed.append(AttemptState(key.retried(), retry=event, rests_until=event.not_before))
         skipped = skipped - {key.task} if key.task in skipped else skipped
     spent = state.spent
-    if after.spent:
-        spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
+    if now.spent:
+        spent |= {budget for budget in _budgets(key) if budget[0] == now.spent}
     return replace(
         state,
         attempts=state.attempts.updated(*changed),
         spent=spent,
         skipped=skipped,
         mail=state.mail.after(event),
-        width=_width(state, after) if isinstance(event, e.AttemptFinal) else state.width,
-    )
-
-
-def _skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
-    return AttemptState(
-        before.key,
-        "final",
-        base=event.base,
-        finished=event.at,
-        work="none",
-        check="not-run",
-        verdict=SKIPPED,
-        reason=event.reason,
-        passes=event.passes,
-    )
-
-
-def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
-    match event:
-        case e.AttemptStarted():
-            return AttemptState(
-                before.key,
-                "preparing",
-                box=event.box,
-                base=event.base,
-                started=event.at,
-                retry=before.retry,
-            )
-        case e.BoxStarted():
-            return replace(
-                before,
-                phase="running",
-                container=event.container,
-                running_since=before.running_since or event.at,
-                boxes=event.again + 1,
-                held_since=None,
-                held="",
-            )
-        case e.AttemptAttention():
-            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
-        case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
-        case e.AttemptFrozen() | e.AttemptThawed():
-            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
-        case e.AttemptEnded():
-            return _ended(before, event)
-        case e.AttemptGathered():
-            return _gathered(before, event)
-        case e.AttemptChecked():
-            return replace(
-                before,
-                phase="cleaning",
-                check=event.check,
-                check_seconds=event.seconds,
-                reason=before.reason or event.reason,
-            )
-        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
-            return _judged(before, event)
-        case _:
-            return before
-
-
-def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
-    if isinstance(event, e.AttemptFinal):
-        return replace(
-            before,
-            phase="final",
-            verdict=event.verdict,
-            reason=before.reason or event.reason,
-            again=event.again,
-            home=event.home,
-            finished=event.at,
-        )
-    if isinstance(event, e.AttemptRetried):
-        return replace(before, again=True)
-    return replace(before, rests_until=None)
-
-
-def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
-    parts = (event.input_tokens, event.output_tokens, event.cache_read_tokens, event.cache_write_tokens)
-    known = [part for part in parts if part is not None]
-    return replace(
-        before,
-        phase="gathering",
-        attention="",
-        frozen=None,
-        ended=event.ended,
-        reason=event.reason,
-        exit_code=event.exit_code,
-        seconds=event.seconds,
-        held_s=event.held_s,
-        peak_memory=event.peak_memory,
-        cpu_seconds=event.cpu_seconds,
-        used=event.used,
-        requests=event.requests,
-        tokens=sum(known) if known else None,
-        usd=event.usd,
-        spent=event.spent,
-        session=event.session,
-        replayed=event.replayed,
-        overshot=event.overshot,
-        flags=event.flags,
-    )
-
-
-def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
-    return replace(
-        before,
-        phase="checking",
-        work=event.work,
-        reason=before.reason or event.reason,
-        branch=event.branch,
-        commit=event.commit,
-        files=event.files,
-        insertions=event.insertions,
-        deletions=event.deletions,
-        kept=event.kept,
-        flags=tuple(dict.fromkeys(before.flags + event.flags)),  # told again after a resume
+        width=_width(state, now) if isinstance(event, e.AttemptFinal) else state.width,
     )

@@ -10,7 +10,8 @@ from runner.sandbox.output import READY
 from runner.supervisor import events as e
 from runner.supervisor import feedback
 from runner.supervisor.attempt.spec import HOME, Beginning, log_file
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Task
 from runner.tasks.units import format_size
 

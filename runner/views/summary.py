@@ -15,7 +15,8 @@ from runner.supervisor import deciding
 from runner.supervisor import events as e
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import decide
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.when import SKIPPED
 from runner.views import conditions, inbox, wording
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.state import AttemptState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
 from runner.views.inert import cell

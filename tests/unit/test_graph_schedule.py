@@ -17,7 +17,8 @@ from runner.supervisor.ending import exit_code
 from runner.supervisor.expanding import due
 from runner.supervisor.routing import results
 from runner.supervisor.schedule import Agenda, Decision, decide, finished
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
+from runner.supervisor.state import RunState, apply, begin, fold
+from runner.supervisor.tried import AttemptState
 from runner.tasks.advice import advice
 from runner.tasks.fanout import expand
 from runner.tasks.leases import overlap

@@ -23,7 +23,8 @@ from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
 from runner.supervisor.night import _never_started
 from runner.supervisor.schedule import Agenda, decide, finished, images_of
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
+from runner.supervisor.state import RunState, apply, begin, fold
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, Check, Ended, Work, served, verdict
 from runner.tasks.plan import (
     GIB,

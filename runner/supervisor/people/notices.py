@@ -17,7 +17,8 @@ from runner.recipients import Kind
 from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
 from runner.supervisor.retrying import following
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Spent
 
 UNITS: tuple[Literal["usd", "tokens", "requests"], ...] = ("usd", "tokens", "requests")
