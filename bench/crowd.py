@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import tempfile
 import threading
 import time
@@ -23,43 +25,42 @@ from tests.contract.fake_night import Place
 
 
 def main() -> None:
-    """Measure, and end everything."""
+    """Measure."""
     parser = argparse.ArgumentParser(prog="bench.crowd", description=__doc__)
     parser.add_argument("boxes", type=int)
     parser.add_argument("seconds", type=float)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
-        print(json.dumps(_measure(Path(folder), options.boxes, options.seconds)))
+        _measure(Path(folder), options.boxes, options.seconds)
 
 
-def _measure(folder: Path, boxes: int, seconds: float) -> dict[str, float]:
-    place, all_live, figures = Place(folder), threading.Event(), dict[str, float]()
+def _measure(folder: Path, boxes: int, seconds: float) -> None:
+    place, all_live = Place(folder), threading.Event()
     plan = place.plan(
         *(PlannedAttempt(task=f"t{number}", profile="p") for number in range(boxes)),
         commands={"p": "echo begun; sleep infinity"},
     )
+    running = 0
 
-    def watch(_: Row, state: RunState) -> None:
-        if sum(one.phase == "running" for one in state.attempts.values()) == boxes:
+    def watch(row: Row, _: RunState) -> None:
+        nonlocal running
+        running += row.event.kind == "attempt.running"
+        if running == boxes:
             all_live.set()
 
+    def look() -> None:
+        all_live.wait()
+        time.sleep(3)  # what came with the starts is over
+        used, began = time.process_time(), time.monotonic()
+        time.sleep(seconds)
+        cores = (time.process_time() - used) / (time.monotonic() - began)
+        print(json.dumps({"cores": cores, "memory": psutil.Process().memory_info().rss}), flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)  # bringing the work of all of them home is not what is measured
+
+    threading.Thread(target=look, daemon=True).start()
     with place.supervisor(boxes, watch) as night:
-
-        def look() -> None:
-            all_live.wait()
-            time.sleep(3)  # what came with the starts is over
-            used, began = time.process_time(), time.monotonic()
-            time.sleep(seconds)
-            passed = time.monotonic() - began
-            figures["cores"] = (time.process_time() - used) / passed
-            figures["memory"] = psutil.Process().memory_info().rss
-            night.interrupt(130, times=2)
-
-        looker = threading.Thread(target=look)
-        looker.start()
         night.start(plan)
-        looker.join()
-    return figures
 
 
 if __name__ == "__main__":

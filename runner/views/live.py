@@ -17,9 +17,10 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
-from runner.supervisor.schedule import Decision, decide, late_words
-from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, holds, inbox, summary, wording
+from runner.supervisor.schedule import Agenda, Decision, late_words
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+from runner.views import conditions, graphs, holds, inbox, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -138,7 +139,7 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _later(event) or _limits(event, state)
+            return _later(event) or graphs.sentence(event) or _limits(event, state)
 
 
 def _later(event: e.Event) -> Text | None:
@@ -249,6 +250,7 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self._seen = Seen()
         self._state: RunState | None = None
+        self._agenda: Agenda | None = None
         self._live = Live(
             console=console,
             get_renderable=self._draw,
@@ -284,11 +286,13 @@ class LiveTable:
 
     def _draw(self) -> RenderableType:
         state = self._state
-        return (
-            Text("starting …")
-            if state is None
-            else draw(state, self._seen.signs, self._seen.building, time.time(), self._seen.pace(time.time()))
-        )
+        if state is None:
+            return Text("starting …")
+        if self._agenda is None:
+            self._agenda = Agenda(state)
+        self._agenda.follow(state)
+        now = time.time()
+        return draw(state, self._seen.signs, self._seen.building, now, self._seen.pace(now), self._agenda)
 
 
 HEAD = (
@@ -304,10 +308,16 @@ HEAD = (
 
 
 def draw(
-    state: RunState, signs: dict[str, e.Signs], building: str, now: float, pace: int | None = None
+    state: RunState,
+    signs: dict[str, e.Signs],
+    building: str,
+    now: float,
+    pace: int | None = None,
+    agenda: Agenda | None = None,
 ) -> RenderableType:
-    """The picture of a run at a moment; `pace` is in tokens a minute."""
-    decisions = {decision.key: decision for decision in decide(state, state.jobs)}
+    """The picture of a run at a moment; `pace` is in tokens a minute, `agenda` one that follows it."""
+    standing = agenda or Agenda(state)
+    decisions = {decision.key: decision for decision in standing.all(state.jobs)}
     shown = _chosen(state)
     rows = [_row(state, a, signs.get(str(a.key)), decisions.get(a.key), now) for a in shown]
     rest = len(state.attempts) - len(shown)
@@ -378,8 +388,8 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int 
 def _row(
     state: RunState, attempt: AttemptState, signs: e.Signs | None, decision: Decision | None, now: float
 ) -> tuple[Text, ...]:
-    limits = state.plan.task(attempt.key.task).limits
-    name = Text(str(attempt.key))
+    limits = state.limits(attempt.key)
+    name = wording.named(attempt.key, state.plan.task(attempt.key.task))
     if attempt.phase == "final":
         doing = attempt.reason or wording.diff_stat(attempt)
         verdict = Text(attempt.verdict or "", wording.colour(attempt.verdict))

@@ -15,7 +15,8 @@ from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
@@ -79,7 +80,7 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
         if value:
             table.add_row(Text(name, "dim"), cell(value))
     task = state.plan.task(one.key.task)
-    for name, value in measured.told(one, task.limits, record):
+    for name, value in measured.told(one, state.limits(one.key), record):
         table.add_row(Text(name, "dim"), cell(value))
     table.add_row(Text("check", "dim"), cell(task.check or "none"))
     table.add_row(Text("output", "dim"), cell(log))
@@ -89,6 +90,7 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
 
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
+    yield "item", state.plan.task(one.key.task).item or ""
     yield "model", summary.played_words(state, one.key.profile)
     yield "replay", wording.followed(one)
     standings = _standings(state)
@@ -134,7 +136,7 @@ def diff(raw: bytes) -> Text:
 
 def next_steps(state: RunState) -> RenderableType:
     """What a person may want to do after a run, a command a line."""
-    waiting = sum(why in {NOT_STARTED, NOT_BEFORE_END} for _, why in _standings(state).values())
+    waiting = sum(_can_go_on(why) for _, why in _standings(state).values())
     best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
     steps += inbox.steps(state)
@@ -160,9 +162,8 @@ def _standings(state: RunState) -> Standings:
     return {decision.key: (decision.standing, decision.why) for decision in decide(state, 0)}
 
 
-def _can_go_on(state: RunState, one: AttemptState) -> bool:
+def _can_go_on(why: str) -> bool:
     """Whether only the interruption, or the run's end, kept an attempt from its start."""
-    why = next((d.why for d in decide(state, 0) if d.key == one.key), "")
     return why in {NOT_STARTED, NOT_BEFORE_END} or why.startswith(NO_TIME)
 
 
@@ -191,7 +192,7 @@ def _attempts(state: RunState) -> Fitting:
     standings = _standings(state)
     rows = [
         (
-            Text(str(attempt.key)),
+            wording.named(attempt.key, state.plan.task(attempt.key.task)),
             Text(_verdict(state, standings, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
@@ -278,7 +279,9 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),
         [
             (
-                markdown(str(a.key)),
+                " ".join(
+                    filter(None, (markdown(str(a.key)), markdown(state.plan.task(a.key.task).item or "")))
+                ),
                 _verdict(state, standings, a),
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",

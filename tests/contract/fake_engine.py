@@ -26,6 +26,7 @@ from runner.errors import EngineError
 from runner.sandbox.box import BoxSpec
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import BoxState, EngineFacts, ImageFacts
+from runner.sandbox.talk import Talk
 from tests.contract.fake_box import FOREVER, timetable
 from tests.contract.fake_host import FakeBox, FakeHost
 
@@ -107,6 +108,14 @@ class FakeEngine(Engine):
                     self._let_go(box)
 
         return close
+
+    def talk(self, container: str) -> Talk:
+        """Not offered: the supervisor has no terminal in a box."""
+        raise NotImplementedError(container)
+
+    def resize(self, container: str, rows: int, columns: int) -> None:
+        """Not offered, as `talk`."""
+        raise NotImplementedError(container, rows, columns)
 
     def follow(self, container: str) -> Iterator[tuple[bytes | None, bytes | None]]:
         """See `Engine`."""

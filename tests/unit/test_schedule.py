@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor import schedule
 from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
-from runner.tasks.plan import PlannedAttempt
+from runner.tasks.plan import ClaudeSettings, PlannedAttempt, Spent
 from tests.unit.makers import BASE, after, life, make_plan, started
 
 A, B, C = (PlannedAttempt(task=name, profile="p") for name in ("a", "b", "c"))
@@ -204,3 +205,88 @@ def test_what_needs_another_waits_for_it_whatever_its_priority() -> None:
     plan = make_plan(A, needing("b", "a/p/1"))
     tasks = (plan.tasks[0], plan.tasks[1].model_copy(update={"priority": "high"}))
     assert standing(started(plan.model_copy(update={"tasks": tasks})), jobs=1) == ["start", "wait"]
+
+
+def asking(*attempts: PlannedAttempt) -> RunState:
+    """A run of these, whose profiles ask a model."""
+    plan = make_plan(*attempts)
+    profiles = tuple(
+        profile.model_copy(update={"settings": ClaudeSettings(model="m")}) for profile in plan.profiles
+    )
+    state = started(plan.model_copy(update={"profiles": profiles}), image=False)
+    return after(state, e.ImageReady(at=1, source=0, cli="claude", image="i"))
+
+
+def over(attempt: str, spent: Spent) -> list[e.Event]:
+    """The events of an attempt that finds a budget spent."""
+    return [
+        event.model_copy(update={"spent": spent}) if isinstance(event, e.AttemptEnded) else event
+        for event in life(attempt, "over-budget")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spent", "held"),
+    [("attempt", ""), ("task", "a/p/2"), ("profile", "a/p/2 b/p/1"), ("run", "a/p/2 b/p/1 b/q/1")],
+)
+def test_a_spent_budget_holds_those_who_share_it_at_once(spent: Spent, held: str) -> None:
+    again, other = PlannedAttempt(task="a", profile="p", n=2), PlannedAttempt(task="b", profile="q")
+    state = asking(A, again, B, other)
+    agenda = Agenda(state)
+    state = after(state, *over("a/p/1", spent))
+    agenda.follow(state)
+    found = [str(decision.key) for decision in agenda.all(4) if decision.standing == "held"]
+    assert " ".join(found) == held
+    assert agenda.all(4) == decide(state, 4)
+
+
+def test_tasks_that_a_spent_budget_kept_from_starting_end_the_run_with_4() -> None:
+    two = PlannedAttempt(task="a", profile="q")
+    state = after(asking(A, two, B), *life("a/q/1", "done"), *over("a/p/1", "run"))
+    assert state.task_served("a")
+    assert exit_code(state) == 4
+
+
+def test_who_follows_a_skipped_task_follows_what_that_needed() -> None:
+    first, second = PlannedAttempt(task="a", profile="q"), PlannedAttempt(task="a", profile="p")
+    plan = make_plan(first, second, needing("b", "a/q/1", "a/p/1"), needing("c", "b/p/1"))
+    state = after(started(plan), *life("a/q/1", "rejected"), *life("a/p/1", "accepted"))
+    state = after(state, *life("b/p/1", "infrastructure")[2:], e.TaskDecided(at=9, task="b", what="skip"))
+    agenda = Agenda(state)
+    for event in (
+        e.AttemptRetried(at=9, attempt="a/q/1", why="person"),
+        *life("a/q/1.2", "accepted", commit="c" * 40),
+    ):
+        state = after(state, event)
+        agenda.follow(state)
+        assert agenda.all(4) == decide(state, 4)
+    assert agenda.all(4)[-1].base == "c" * 40
+
+
+def test_an_event_has_only_those_judged_whom_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run of ten thousand costs rests on it: no field that an attempt's event changes is the run's."""
+    many = [PlannedAttempt(task=f"t{number}", profile="p") for number in range(50)]
+    state = started(make_plan(*many, needing("last", "t0/p/1")))
+    agenda = Agenda(state)
+    judged: list[str] = []
+
+    def judge(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> schedule.Decision:
+        judged.append(planned.task)
+        return decide_one(state, planned, held)
+
+    decide_one = schedule._decide_one
+    monkeypatch.setattr(schedule, "_decide_one", judge)
+    happens = [
+        *life("t0/p/1", "rejected")[:2],
+        e.AttemptHeld(at=3, attempt="t0/p/1", container="c", why="", seconds=1, held_s=0, told_s=0),
+        e.AttemptFrozen(at=3, attempt="t0/p/1", why="paused", by="person"),
+        e.AttemptThawed(at=3, attempt="t0/p/1"),
+        *life("t0/p/1", "rejected")[2:],
+        e.AttemptRetried(at=8, attempt="t0/p/1", why="feedback", not_before=9.0),
+        e.AttemptRested(at=9, attempt="t0/p/1.2"),
+    ]
+    for event in happens:
+        state = after(state, event)
+        judged.clear()
+        agenda.follow(state)
+        assert set(judged) <= {"t0", "last"}, event.kind
