@@ -328,6 +328,8 @@ def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsC
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
+    if isinstance(event, e.Signs):  # the most of what happens, and nothing that lasts
+        return state
     key = AttemptKey.parse(event.attempt)
     after = _after(state.attempts.get(key) or AttemptState(key), event)
     changed = [after]
