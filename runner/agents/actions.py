@@ -16,6 +16,8 @@ LONGEST_CYCLE = 4
 """Actions that may take turns in a loop."""
 MOST_OPEN = 64
 """Actions under way that are kept track of; who claims more loses the oldest."""
+LONGEST_KEY, LONGEST_WORDS = 128, 200
+"""Characters that are kept of what names an action."""
 LOOKED_AT = 16 * 1024
 """Characters of a text, at its beginning and at its end, by which it is told apart."""
 
@@ -96,12 +98,12 @@ class Actions:
         self.count += 1
         if len(self._open) >= MOST_OPEN:
             del self._open[next(iter(self._open))]
-        self._open[key] = (hash(_text(asked)), words, question)
+        self._open[key[:LONGEST_KEY]] = (hash(_text(asked)), words[:LONGEST_WORDS], question)
 
     def ended(self, key: str, answer: object) -> None:
         """An action ended, with this answer; one that was never begun is no action."""
         self.count += 1
-        begun = self._open.pop(key, None)
+        begun = self._open.pop(key[:LONGEST_KEY], None)
         if begun is not None:
             self._ended.add(hash((begun[0], digest(_text(answer)))))
             self.repeats = self._ended.repeats

@@ -15,10 +15,11 @@ from runner.commands.words import JsonOption, LinesOption, RunArgument, err, out
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import detached
+from runner.supervisor.finding import find_attempt
 from runner.supervisor.lease import is_over
 from runner.supervisor.orders import Drain, Order, Pause, Stop, Unpause
 from runner.supervisor.records import find_run, journal
-from runner.supervisor.state import RunState, find_attempt
+from runner.supervisor.state import RunState
 from runner.views import report
 
 AttemptsOption = Annotated[

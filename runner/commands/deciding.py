@@ -15,9 +15,10 @@ from runner.commands.words import JsonOption, RunArgument, out, print_json
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import deciding, orders
+from runner.supervisor.finding import find_attempt
 from runner.supervisor.lease import is_over
 from runner.supervisor.records import find_run
-from runner.supervisor.state import RunState, find_attempt
+from runner.supervisor.state import RunState
 from runner.tasks.explain import meant
 from runner.tasks.fields import LARGEST_SIZE, SMALLEST_MEMORY
 from runner.tasks.units import format_size, parse_size

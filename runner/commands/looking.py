@@ -32,9 +32,9 @@ from runner.settings import Settings
 from runner.supervisor import signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
+from runner.supervisor.finding import find_attempt
 from runner.supervisor.lease import is_over
 from runner.supervisor.records import all_runs, find_run
-from runner.supervisor.state import find_attempt
 from runner.tasks.plan import Settings as AgentSettings
 from runner.views import holds, live, measured, report, summary
 from runner.views.inert import block, cell

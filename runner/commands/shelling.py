@@ -21,9 +21,9 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.output import READY
 from runner.sandbox.talk import Talk
 from runner.supervisor import shelling
+from runner.supervisor.finding import find_attempt
 from runner.supervisor.means import means
 from runner.supervisor.records import find_run
-from runner.supervisor.state import find_attempt
 
 GONE = 1
 """The exit code where the engine does not say what the command's was."""

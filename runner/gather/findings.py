@@ -84,6 +84,20 @@ class Between:
         compare = ("diff-tree", "-r", "--quiet", "--no-renames", self.base, self.tip, *where)
         return not closed.succeeds(self.git_dir, *compare, alternates=self.alternates)
 
+    def outside(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """A flag for what differs at none of these paths nor below one; none where all of it does."""
+        where = ("--", ".", *(f":(exclude,literal){path}" for path in paths))
+        told, count = [], 0
+        try:
+            with self._rows("--name-only", after=where) as rows:
+                for path in rows:
+                    count += 1
+                    told += [_shortened(path)] if count <= SHOWN else []
+        except GitError as fault:
+            return (f"outside-paths: what it changed could not be looked at: {str(fault)[:200]!a}",)
+        more = f" and {count - SHOWN} more" if count > SHOWN else ""
+        return (f"outside-paths: it changed {', '.join(told)}{more}, outside of `paths`",) if count else ()
+
     def flags(self) -> tuple[str, ...]:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""
         told = _Told()
@@ -96,8 +110,8 @@ class Between:
             return (*told.flags(), f"its files could not all be looked at: {str(fault)[:200]!a}")
         return tuple(told.flags())
 
-    def _rows(self, *arguments: str) -> AbstractContextManager[Iterator[bytes]]:
-        command = ("diff-tree", "-r", "-z", "--no-renames", *arguments, self.base, self.tip)
+    def _rows(self, *arguments: str, after: tuple[str, ...] = ()) -> AbstractContextManager[Iterator[bytes]]:
+        command = ("diff-tree", "-r", "-z", "--no-renames", *arguments, self.base, self.tip, *after)
         return closed.records(self.git_dir, *command, end=b"\0", alternates=self.alternates)
 
 
@@ -116,6 +130,11 @@ def _entry(head: bytes, path: bytes) -> _Entry:
     return _Entry(path, mode, before, after)
 
 
+def _shortened(path: bytes) -> str:
+    name = ascii(path.decode(errors="replace"))
+    return name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-NAME // 2 :]}"
+
+
 @dataclass
 class _Told:
     """What was found, by kind: the first names, and how many there are."""
@@ -127,9 +146,7 @@ class _Told:
         """Note one more of a kind."""
         self.counts[kind] += 1
         if self.counts[kind] <= SHOWN:
-            name = ascii(path.decode(errors="replace"))
-            shortened = name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-NAME // 2 :]}"
-            self.names.setdefault(kind, []).append(shortened)
+            self.names.setdefault(kind, []).append(_shortened(path))
 
     def flags(self) -> Iterator[str]:
         """All of it in words, the rest of each kind as a number."""

@@ -72,6 +72,10 @@ class Quarantine:
             if self._since_base.touches(path)
         )
 
+    def outside(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """A flag for what the work changes outside of these paths; none where there are no paths."""
+        return self._since_base.outside(paths) if paths else ()
+
     @property
     def _since_base(self) -> Between:
         return Between(self.checked, (self.base.objects,), self.base.commit, self.tip)

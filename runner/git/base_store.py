@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,12 @@ History = Literal["full", "shallow", "none"]
 
 _PLAIN_EXPORT = "* -export-ignore -export-subst\n"
 """An export holds every file as it is committed, whatever the repository's own attributes say."""
+
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""The id of a tree without files, which git knows without having it."""
+PLAIN_MODES = frozenset({b"100644", b"100755", b"100664"})
+"""Modes of files that are no links and no submodules; old tools wrote the last one."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,17 @@ class BaseStore:
             self.path, "ls-tree", "-r", "-z", "--full-tree", self.commit, bounds=closed.WHOLE_HISTORY
         ).split(b"\0")
         return [_entry(row) for row in rows if row]
+
+    def matching(self, patterns: Iterable[str]) -> list[bytes]:
+        """The paths of the commit's plain files that these patterns mean, in git's order.
+
+        Git's own words for patterns count (`git help glossary`, pathspec, `glob`): `*` and `?` stay within a
+        directory, `**/` goes through any number of them. A pattern after `!` leaves files out.
+        """
+        specs = [f":(exclude,glob){one[1:]}" if one.startswith("!") else f":(glob){one}" for one in patterns]
+        listing = ("diff-tree", "-r", "-z", "--no-renames", EMPTY_TREE, self.commit, "--", *specs)
+        rows = iter(closed.git(self.path, *listing, bounds=closed.WHOLE_HISTORY).split(b"\0"))
+        return [path for head, path in zip(rows, rows, strict=False) if head.split()[1] in PLAIN_MODES]
 
     def tree_id(self, path: str) -> str | None:
         """The id of the tree at a directory path (`.` for the root), or None if there is none."""

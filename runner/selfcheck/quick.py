@@ -28,7 +28,7 @@ from runner.selfcheck import bomb
 from runner.selfcheck.judge import Facts, Given, findings, judge_probe, lacking, merged, untested
 from runner.supervisor.attempt.spec import AttemptSpec, Rooms, box_spec
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.night import Means
+from runner.supervisor.outfit import Means
 from runner.tasks.plan import CommandSettings, Limits, Profile, Source, Task
 
 SCRIPT = Path(__file__).with_name("probe.pl")

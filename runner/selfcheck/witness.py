@@ -18,7 +18,8 @@ from runner.sandbox.output import KEPT_BYTES
 from runner.selfcheck import attacks, bomb
 from runner.selfcheck.judge import Facts, Given, judge_probe, merged, untested
 from runner.supervisor.attempt.spec import log_file
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 
 RUN = "selfcheck"
 SETTLING = 5.0

@@ -27,7 +27,8 @@ from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
 from runner.supervisor.places import living, needs_of
 from runner.supervisor.schedule import Agenda, Decision
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 
 LOOK_AGAIN = 1.0
 """Seconds after which the host is looked at again for what it had no room for."""

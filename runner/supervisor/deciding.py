@@ -12,7 +12,8 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor import orders, retrying
 from runner.supervisor.schedule import decide
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.units import format_size
 
 MOST_USES = 3
@@ -111,7 +112,7 @@ def can_go_on(state: RunState, ordered: bool) -> bool:
 
 def advised(state: RunState, attempt: AttemptState) -> int:
     """Bytes of memory to give an attempt that ran out of it: twice as many; what it needs, nobody knows."""
-    return 2 * retrying.memory_of(state, attempt)
+    return 2 * state.limits(attempt.key).memory
 
 
 def obey(state: RunState, order: orders.Retry | orders.Decide, now: float) -> e.Event | str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from runner.names import AttemptKey
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER
 
 

@@ -13,73 +13,39 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cached_property
-from typing import Protocol
 
 from runner import names
 from runner.agents import catalog
 from runner.errors import UsageError
-from runner.gateway.grants import Access, Account
+from runner.gateway.grants import Account
 from runner.names import AttemptKey
-from runner.supervisor import capacity, deciding, orders, retrying, trying
+from runner.supervisor import capacity, expanding, handing, imaging, obeying, retrying, trying
 from runner.supervisor import events as e
+from runner.supervisor.attempt import passing
+from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.postbox import post_of
-from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.attempt.spec import AttemptSpec, Orders
 from runner.supervisor.clockwork import Clockwork
-from runner.supervisor.complaints import image_words, report_bug
+from runner.supervisor.complaints import report_bug
 from runner.supervisor.ending import exit_code, still_ahead
 from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
-from runner.supervisor.orders import Order
+from runner.supervisor.outfit import Means
 from runner.supervisor.pauses import Pauses
-from runner.supervisor.people.herald import Herald
-from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.post.told import words_for
-from runner.supervisor.schedule import Agenda, Decision, images_of
+from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
-from runner.tasks.plan import Plan, Profile, Source
+from runner.tasks.plan import Plan
 
 TICK = 0.2
 PATIENCE = 120.0
-
-
-class ImageMaker(Protocol):
-    """What prepares images."""
-
-    def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:
-        """The id of the image for a source and an agent CLI, built where it isn't there.
-
-        Raises:
-            HostError: It could not be prepared.
-            UsageError: The repository asks for what can't be done.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a run works with. `accesses` says who answers the model calls of a profile's attempt, and
-    `takes` in how many seconds attempts are done (`expected`)."""
-
-    rooms: Rooms
-    journal: Journal
-    lease: Lease
-    images: ImageMaker
-    accesses: Callable[[Profile, AttemptKey], tuple[Access, ...]]
-    jobs: int
-    weaker: tuple[str, ...] = ()
-    auto: bool = False
-    """Whether `jobs` follows what the host bears."""
-    capacity: capacity.Capacity | None = None
-    """What the host has for the run; None where nobody asks."""
-    herald: Herald = field(default_factory=Herald)
-    takes: Callable[[], dict[str, float]] = dict
 
 
 class Night:
@@ -185,7 +151,8 @@ class Night:
 
     def _live(self) -> RunState:
         self._clock = Clockwork(self._state)
-        threading.Thread(target=self._prepare_images, name="images", daemon=True).start()
+        images = (self._state.plan, self._means.images, self._tell, self._bug_in)
+        threading.Thread(target=imaging.prepare, args=images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             asked = self._asking or self._state.plan.budget.caps()
@@ -211,6 +178,7 @@ class Night:
             self._heed_orders()
             self._heed_the_clock()
             self._heed_windows(lookout)
+            self._heed_items()
             for key in self._pauses.over():
                 self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
             self._note_all(self._means.herald.news(self._state, lookout.spent))
@@ -249,50 +217,17 @@ class Night:
     def _heed_orders(self) -> None:
         """Do what other processes ordered since the last time, and note that it was done, or why not."""
         for seq, order in list(self._means.journal.orders(self._state.name, self._state.heeded)):
-            refused = self._obey(order)
-            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=refused))
+            done = obeying.obey(self._state, order, time.time())
+            self._interruptions = max(self._interruptions, done.interruptions)
+            self._note_all(done.events)
+            self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=done.refused))
 
-    def _obey(self, order: Order) -> str:
-        """Do what is ordered; returns why it can't be done, in words, or nothing."""
-        match order:
-            case orders.Drain():
-                self._interruptions = max(self._interruptions, 1)
-            case orders.Stop():
-                self._interruptions = 2
-            case orders.Answer():
-                if refused := refusal_of(self._state.mail, order.question):
-                    return refused
-                self._note(e.RunAnswer(at=time.time(), question=order.question, text=order.text))
-            case orders.Retry() | orders.Decide():
-                if isinstance(done := deciding.obey(self._state, order, time.time()), str):
-                    return done
-                self._note(done)
-            case orders.Pause() | orders.Unpause():
-                return self._pause(order)
-        return ""
-
-    def _pause(self, order: orders.Pause | orders.Unpause) -> str:
-        """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
-        pausing = isinstance(order, orders.Pause)
-        found = [self._state.attempts.get(AttemptKey.parse(name)) for name in order.attempts]
-        living = [a for a in self._state.attempts.values() if a.key in self._state.attempts.living]
-        chosen = [a for a in found if a is not None and a in living] if order.attempts else living
-        if order.attempts and not chosen:
-            return "none of them lives"
-        if not order.attempts and pausing != self._state.paused:
-            self._note((e.RunPaused if pausing else e.RunUnpaused)(at=time.time()))
-        for attempt in chosen:
-            frozen = attempt.frozen is not None and attempt.frozen.by == "person"
-            if pausing and not frozen:
-                self._freeze(attempt.key)
-            elif frozen and not pausing:
-                self._orders.frozen.discard(str(attempt.key))
-                self._note(e.AttemptThawed(at=time.time(), attempt=str(attempt.key)))
-        return ""
-
-    def _freeze(self, key: AttemptKey) -> None:
-        self._orders.frozen.add(str(key))
-        self._note(e.AttemptFrozen(at=time.time(), attempt=str(key), why="paused", by="person"))
+    def _freeze(self, event: e.AttemptFrozen | e.AttemptThawed) -> None:
+        """Order of a box what was noted of it."""
+        change = (
+            self._orders.frozen.add if isinstance(event, e.AttemptFrozen) else self._orders.frozen.discard
+        )
+        change(event.attempt)
 
     def _heed_the_clock(self) -> None:
         self._note_all(self._clock.news(self._state))
@@ -305,19 +240,38 @@ class Night:
         if shut != self._state.shut:
             self._note(e.WindowsChanged(at=time.time(), shut=shut))
 
+    def _heed_items(self) -> None:
+        """Find out the items of a task that a command tells, of one task after the other."""
+        key = None if any(k.profile == ITEMS for k in self._threads) else expanding.due(self._state)
+        if key is not None:
+            self._thread(replace(key, profile=ITEMS), self._expand, key)
+
     def _carry_out(self, decision: Decision) -> None:
         if decision.standing == "start" and decision.base is not None:
             self._begin(decision.key, decision.base)
         elif decision.standing == "fail":
             for event in _never_started(str(decision.key), decision.why):
                 self._note(event)
+        elif decision.standing == "skip" and decision.base is not None:
+            self._note(
+                e.AttemptSkipped(
+                    at=time.time(),
+                    attempt=str(decision.key),
+                    reason=decision.why,
+                    base=decision.base,
+                    passes=decision.passes,
+                )
+            )
 
     def _begin(self, key: AttemptKey, base: str) -> None:
         self._note(e.AttemptStarted(at=time.time(), attempt=str(key), box=self._box(key), base=base))
         self._launch(key, base, ())
 
     def _launch(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
-        thread = threading.Thread(target=self._attempt, args=(key, base, told), name=str(key), daemon=True)
+        self._thread(key, self._attempt, key, base, told)
+
+    def _thread(self, key: AttemptKey, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name=str(key), daemon=True)
         self._threads[key] = thread
         thread.start()
 
@@ -335,6 +289,8 @@ class Night:
             self._means.capacity.see(event)
         self._means.herald.heed(event, self._state)
         self._show(row)
+        if isinstance(event, e.AttemptFrozen | e.AttemptThawed):
+            self._freeze(event)
         if isinstance(event, e.AttemptFinal):
             self._after_all(AttemptKey.parse(event.attempt))
         if isinstance(event, e.AttemptRetried) and event.not_before is not None:
@@ -379,8 +335,22 @@ class Night:
         except FAULTS as fault:
             self._give_up(key, str(fault))
         except Exception as error:
-            self._bug = report_bug(self._means.rooms.home, self._state.name, error)
-            self._give_up(key, f"a bug in Corral; the report is {self._bug}")
+            self._give_up(key, self._bug_in(error))
+
+    def _expand(self, key: AttemptKey) -> None:
+        plan, rooms, box = self._state.plan, self._means.rooms, self._box(replace(key, profile=ITEMS))
+        try:
+            spec = self._spec(key, plan.sources[plan.task(key.task).source].base)
+            event = expanding.outcome(spec, box, rooms, self._orders, plan)
+        except Exception as error:
+            event = expanding.unknown(key, self._bug_in(error))
+        if event is not None:
+            self._tell(event)
+
+    def _bug_in(self, error: Exception) -> str:
+        """Report a bug; returns where that is to be found, in words."""
+        self._bug = report_bug(self._means.rooms.home, self._state.name, error)
+        return f"a bug in Corral; the report is {self._bug}"
 
     def _give_up(self, key: AttemptKey, why: str) -> None:
         """End an attempt that can't go on; its workspace is left for `reap`, which saves it."""
@@ -397,26 +367,11 @@ class Night:
             if not known:
                 self._tell(event)
 
-    def _prepare_images(self) -> None:
-        for source, cli in images_of(self._state.plan):
-
-            def show(line: str, source: int = source, cli: str | None = cli) -> None:
-                self._tell(e.ImageLine(at=time.time(), source=source, cli=cli, line=line))
-
-            try:
-                image = self._means.images.prepare(self._state.plan.sources[source], cli, show)
-                self._tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
-            except FAULTS as fault:
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
-            except Exception as error:
-                self._bug = report_bug(self._means.rooms.home, self._state.name, error)
-                reason = f"a bug in Corral; the report is {self._bug}"
-                self._tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=reason))
-
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
         plan = self._state.plan
         profile = plan.profile(key.profile)
         task, begins = trying.beginning(self._state, key, self._means.rooms.home)
+        passed = handing.passed(self._state, key, self._means.rooms.home)
         source = plan.sources[task.source]
         return AttemptSpec(
             run=plan.run,
@@ -441,8 +396,9 @@ class Night:
                 prices=plan.prices,
             ),
             include=read_includes(source),
+            passed=passed,
             post=post_of(plan, key, lambda: self._state.mail),
-            words=words_for(plan, self._state.mail, key),
+            words=(*passing.words(task, passed), *words_for(plan, self._state.mail, key)),
             begins=begins,
         )
 

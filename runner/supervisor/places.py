@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from runner.names import AttemptKey
 from runner.supervisor.host.admission import Claim, Needs, Room, Short
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+from runner.tasks.leases import Leases
 
 PATIENCE = 120.0
 """Seconds for which an attempt that finds no room lets others pass."""
@@ -59,11 +61,12 @@ def turns(
         yield from (Turn(key, NO_PLACE, closes=True) for key in ready)
         return
     caps = _Caps(state)
+    jobs, no_place = _bearable(state, jobs)
     refused: list[AttemptKey] = []
     behind: AttemptKey | None = None
     for key in ready:
         if caps.living >= jobs:
-            yield Turn(key, NO_PLACE, closes=True)
+            yield Turn(key, no_place, closes=True)
             continue
         if behind is not None:
             yield Turn(key, f"behind {behind}, which finds no room", closes=True)
@@ -85,9 +88,16 @@ def turns(
             behind = refused[0] if waited < PATIENCE else key
 
 
+def _bearable(state: RunState, jobs: int) -> tuple[int, str]:
+    """How many attempts may live at once, and what those wait for that don't."""
+    if state.plan.mode != "adaptive" or state.width >= jobs:
+        return jobs, NO_PLACE
+    return state.width, f"for a free place (adaptive: {state.width} at once)"
+
+
 def needs_of(state: RunState, key: AttemptKey) -> Needs:
     """What an attempt may use at most."""
-    return Needs.of(state.plan.task(key.task).limits)
+    return Needs.of(state.limits(key))
 
 
 def living(state: RunState) -> Iterable[AttemptState]:
@@ -96,12 +106,13 @@ def living(state: RunState) -> Iterable[AttemptState]:
 
 
 class _Caps:
-    """How many live, in all and where the task file bounds it."""
+    """How many live, in all and where the task file bounds it, and on which paths."""
 
     def __init__(self, state: RunState) -> None:
         self.living = 0
         self._plan = state.plan
         self._lives: Counter[tuple[str, str]] = Counter()
+        self._leases = Leases()
         for attempt in living(state):
             self.take(attempt.key)
 
@@ -109,13 +120,20 @@ class _Caps:
         """One more lives."""
         self.living += 1
         self._lives.update(self._groups(key).keys())
+        self._leases.take(*self._paths(key), key.task)
 
     def full_for(self, key: AttemptKey) -> str:
         """Why an attempt waits for others of its kind, in words; empty if it need not."""
         for (kind, name), most in self._groups(key).items():
             if self._lives[kind, name] >= most:
                 return f"for a free place of {kind} {name} (`at_once: {most}`)"
-        return ""
+        taken = self._leases.conflict(*self._paths(key), key.task)
+        return "" if taken is None else f"for {taken[0]}, on which {taken[1]} works"
+
+    def _paths(self, key: AttemptKey) -> tuple[str, tuple[str, ...]]:
+        """The repository that an attempt works on, and the paths in it that are its task's alone."""
+        task = self._plan.task(key.task)
+        return self._plan.sources[task.source].git_dir, task.paths
 
     def _groups(self, key: AttemptKey) -> dict[tuple[str, str], int]:
         """The bounded groups that an attempt belongs to, each with its bound."""

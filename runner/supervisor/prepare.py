@@ -16,7 +16,10 @@ from runner.git import trusted
 from runner.git.base_store import BaseStore
 from runner.sandbox.chain import check
 from runner.supervisor.attempt.includes import read_includes
-from runner.tasks.plan import Plan
+from runner.tasks.advice import advice
+from runner.tasks.fanout import FanOutError, expand
+from runner.tasks.items import ItemError, bounded
+from runner.tasks.plan import Plan, Source
 from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
 from runner.tasks.taskfile import TaskFile, load
 
@@ -72,8 +75,38 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
         raise TaskFileError(file, [Problem(said, tasks.line("branch_prefix"), cure)])
     _readable_includes(draft, tasks, file)
     _known_prices(draft, tasks, file)
-    notes = (*_makeable_images(draft, tasks, file), *_nothing_to_protect(draft))
-    return draft.model_copy(update={"notes": (*draft.notes, *notes), "record": draft.record or record})
+    notes = (*draft.notes, *_makeable_images(draft, tasks, file), *_nothing_to_protect(draft))
+    draft = _for_each(draft, tasks, file)
+    return draft.model_copy(update={"notes": (*notes, *advice(draft)), "record": draft.record or record})
+
+
+def _for_each(draft: Plan, tasks: TaskFile, file: Path) -> Plan:
+    """The plan with a task for each item, where these are written or are files of the base commit."""
+    for index, part in enumerate(tasks.tasks):
+        task = draft.task(part.id) if part.for_each is not None else None
+        if task is None or task.for_each is None or task.for_each.command is not None:
+            continue
+        try:
+            items = task.for_each.items or _files(draft.sources[task.source], task.for_each.files)
+            draft = expand(draft, task.id, items)
+        except FanOutError as error:
+            line = tasks.line("tasks", index, "for_each")
+            raise TaskFileError(file, [Problem(f"task {task.id!r}: {error}", line, error.cure)]) from error
+    return draft
+
+
+def _files(source: Source, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The files of a base commit that are meant: what lies in the work tree does not count."""
+    found = BaseStore(Path(source.git_dir), source.base).matching(patterns)
+    if not found:
+        said = f"no file of {source.base_name} is meant by {', '.join(patterns)}"
+        raise FanOutError(
+            said, "write it like 'src/**/*.py', relative to the repository's top; only commits count"
+        )
+    try:
+        return bounded(path.decode("utf-8", errors="surrogateescape") for path in found)
+    except ItemError as error:
+        raise FanOutError(str(error), "leave it out by a pattern that begins with `!`") from error
 
 
 def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:

@@ -36,7 +36,7 @@ def replay_of(state: RunState, home: Path, only: AttemptKey | None = None, *, st
     for planned in plan.attempts:  # what an attempt needs stands before it
         if not _can_be_played(plan, planned, place):
             missing.append(str(planned.key))
-        elif all(any(name in kept for name in group) for group in planned.after):
+        elif _has_its_needs(plan, planned, kept):
             kept[str(planned.key)] = planned
     if only is not None:
         wanted = _with_needs(only.first, kept)
@@ -46,7 +46,7 @@ def replay_of(state: RunState, home: Path, only: AttemptKey | None = None, *, st
         missing = []
     if not any(recording(place, planned.key).exists() for planned in kept.values()):
         raise _not_recorded(f"the run {state.name}")
-    attempts = tuple(_among(planned, kept) for planned in kept.values())
+    attempts = tuple(_among(plan, planned, kept) for planned in kept.values())
     notes = [f"not recorded, and left out: {', '.join(missing)}"] if missing else []
     if any(plan.task(planned.task).network for planned in attempts):
         notes.append(OFFLINE)
@@ -125,14 +125,27 @@ def _with_needs(key: AttemptKey, kept: dict[str, PlannedAttempt]) -> set[str]:
         if name in kept and name not in wanted:
             wanted.add(name)
             pending += [other for group in kept[name].after for other in group]
+            pending += (*kept[name].settled, *kept[name].previous)
     return wanted
 
 
-def _among(planned: PlannedAttempt, kept: dict[str, PlannedAttempt]) -> PlannedAttempt:
-    """The attempt, needing none but those that are kept."""
+def _has_its_needs(plan: Plan, planned: PlannedAttempt, kept: dict[str, PlannedAttempt]) -> bool:
+    """Whether what an attempt needs is kept, and what its task asks about."""
+    asks = plan.task(planned.task).when is not None
+    return all(any(name in kept for name in group) for group in planned.after) and not (
+        asks and any(name not in kept for name in planned.settled)
+    )
+
+
+def _among(plan: Plan, planned: PlannedAttempt, kept: dict[str, PlannedAttempt]) -> PlannedAttempt:
+    """The attempt, needing none but those that are kept, and after the last of these in a sequence."""
+    previous = planned.previous
+    while previous and not any(name in kept for name in previous):
+        previous = plan.attempt(previous[0]).previous
     after = tuple(tuple(name for name in group if name in kept) for group in planned.after)
-    start = tuple(name for name in planned.start if name in kept)
-    return planned.model_copy(update={"after": after, "start": start})
+    rest = {"start": planned.start, "settled": planned.settled, "previous": previous}
+    among = {key: tuple(name for name in names if name in kept) for key, names in rest.items()}
+    return planned.model_copy(update={"after": after, **among})
 
 
 def _not_recorded(what: str) -> UsageError:

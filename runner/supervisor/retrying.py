@@ -17,7 +17,8 @@ from typing import Literal
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import Verdict
 from runner.tasks.plan import Retry
 
@@ -39,6 +40,7 @@ WAYS: dict[Verdict, Way] = {
     "no-change": "never",
     "accepted": "never",
     "done": "never",
+    "skipped": "never",
 }
 
 GROWTH = 4
@@ -73,7 +75,7 @@ def following(state: RunState, key: AttemptKey, now: float) -> e.AttemptRetried 
             return _as_before(last, now, now + wait if wait else None)
         case "feedback" if times["feedback"] < retry.feedback:
             return told(state, last, now, "feedback")
-        case "memory" if retry.memory is not None and retry.memory > memory_of(state, last):
+        case "memory" if retry.memory is not None and retry.memory > state.limits(last.key).memory:
             return told(state, last, now, "memory", memory=retry.memory)
         case _:
             return None
@@ -131,12 +133,6 @@ def can_go_on(last: AttemptState) -> bool:
     Its HOME must be there, and its work: an agent that remembers changes which are not there goes astray.
     """
     return last.home and last.work != "refused"
-
-
-def memory_of(state: RunState, attempt: AttemptState) -> int:
-    """Bytes of memory that a try has, or had."""
-    given = attempt.retry.memory if attempt.retry is not None else None
-    return given or state.plan.task(attempt.key.task).limits.memory
 
 
 def _as_before(last: AttemptState, now: float, not_before: float | None) -> e.AttemptRetried:

@@ -11,11 +11,13 @@ from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
+from runner.supervisor import routing
 from runner.supervisor.deadline import at, left
 from runner.supervisor.events import Late
 from runner.supervisor.host.admission import Room, Short
 from runner.supervisor.places import Turn, turns
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority
 
 NOT_STARTED = "the run was stopped before it started"
@@ -26,23 +28,29 @@ NO_TIME = "it would not be done before the run's end"
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
-_OF_OTHERS = {"attempts", "spent", "jobs", "auto", "short", "heeded", "warned", "notified", "untold", "mail"}
+_OF_OTHERS = {
+    *("attempts", "spent", "jobs", "auto", "short", "heeded", "width"),
+    *("warned", "notified", "untold", "mail"),
+}
 _OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
 """What is known of a run and concerns all of its attempts, whatever places and room there are."""
 
-Standing = Literal["start", "wait", "fail", "held", "busy", "final"]
+Standing = Literal["start", "wait", "fail", "skip", "held", "busy", "final"]
 _CLOSED = {"final", "held"}
+_ENDING = {"fail", "skip"}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Where an attempt stands: to be started now, waiting (why), unable to start (why), held, or done."""
+    """Where an attempt stands: to start now, waiting (why), unable to, not wanted (why), held, or done."""
 
     key: AttemptKey
     standing: Standing
     why: str = ""
     base: str | None = None
-    """The commit it starts from, if it is to be started."""
+    """The commit it starts from, if it is to be started, or would start from, if it is not wanted."""
+    passes: bool = False
+    """Of one that is not wanted: whether what needs it goes on without it."""
     until: float | None = None
     """When it is known to wait no longer, in seconds since the epoch."""
     lacks: str | None = None
@@ -92,17 +100,18 @@ class Agenda:
     def due(
         self, jobs: int, room: Room | None = None, waits: Mapping[AttemptKey, float] | None = None
     ) -> list[Decision]:
-        """What is to be done now: what can never start, what is to start, and what finds no room to.
+        """What is to be done now: what can't start or is not wanted, what is to start, and what
+        finds no room to.
 
         Args:
             jobs: How many attempts may live at once.
             room: What the host has; None where nobody asks it.
             waits: Since when which attempts have found no room there, on its clock.
         """
-        failing = [self._decisions[place] for place in sorted(self._failing)]
+        ending = [self._decisions[place] for place in sorted(self._ending)]
         found = turns(self._state, (one.key for one in self._ready_ones()), jobs, room, waits)
         taken = takewhile(lambda turn: not turn.closes, found)
-        return failing + [self._allotted(turn) for turn in taken if turn.starts or turn.short]
+        return ending + [self._allotted(turn) for turn in taken if turn.starts or turn.short]
 
     def all(self, jobs: int) -> list[Decision]:
         """Where every attempt stands, in plan order, as `decide`."""
@@ -124,7 +133,7 @@ class Agenda:
                 self._followers.setdefault(key, []).append(place)
         self._decisions: list[Decision] = [Decision(planned.key, "final") for planned in plan.attempts]
         self._ready: list[tuple[int, int]] = []  # (rank, place), sorted
-        self._failing: set[int] = set()
+        self._ending: set[int] = set()
         self._held: set[AttemptKey] = set()
         self._open = 0
         self._judge(range(len(plan.attempts)))
@@ -168,9 +177,7 @@ class Agenda:
             del self._ready[bisect_left(self._ready, entry)]
         if decision.standing == "start":
             insort(self._ready, entry)
-        self._failing.discard(place)
-        if decision.standing == "fail":
-            self._failing.add(place)
+        (self._ending.add if decision.standing in _ENDING else self._ending.discard)(place)
         (self._held.add if decision.standing == "held" else self._held.discard)(decision.key.first)
         self._open += (decision.standing not in _CLOSED) - (before.standing not in _CLOSED)
 
@@ -200,7 +207,8 @@ def images_of(plan: Plan) -> list[tuple[int, str | None]]:
 
 def _needed(planned: PlannedAttempt) -> Iterable[AttemptKey]:
     """The attempts that say something about this one: where one of them changes, it is judged anew."""
-    texts = (text for group in (*planned.after, planned.start) for text in group)
+    groups = (*planned.after, planned.start, planned.settled, planned.previous)
+    texts = (text for group in groups for text in group)
     return dict.fromkeys(AttemptKey.parse(text) for text in texts)
 
 
@@ -210,6 +218,9 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
     key = attempt.key
     if attempt.phase != "queued":
         return Decision(key, "final" if attempt.phase == "final" else "busy")
+    stopping = state.draining or state.over
+    if not stopping and (before := routing.earlier(state, planned, held)) is not None:
+        return Decision(key, "wait", f"for {before}, which comes before it")
     if why := _never(state, key):
         return Decision(key, "held", why)
     needs = _needs(state, planned, held)
@@ -217,12 +228,26 @@ def _decide_one(state: RunState, planned: PlannedAttempt, held: set[AttemptKey])
         return Decision(key, "held", f"it needs {needs.failed}, which did not serve", lacks=needs.failed)
     if needs.open:
         return Decision(key, "wait", f"for {needs.open}")
+    route = routing.route(state, planned, held, needs.base)
+    if route.failed or route.open:
+        failed = f"it asks about {route.failed}, which was not done"
+        return Decision(
+            key, "held" if route.failed else "wait", failed if route.failed else f"for {route.open}"
+        )
+    if route.skip:
+        return Decision(key, "skip", route.skip, base=route.base, passes=route.passes)
+    return _prepared(state, attempt, route.base)
+
+
+def _prepared(state: RunState, attempt: AttemptState, base: str | None) -> Decision:
+    """Where an attempt stands that may start as far as others are concerned."""
+    key = attempt.key
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
     if (waits := _waits(state, attempt, image)) is not None:
         return waits
-    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or needs.base)
+    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or base)
 
 
 def _waits(state: RunState, attempt: AttemptState, image: tuple[int, str | None]) -> Decision | None:
@@ -232,6 +257,11 @@ def _waits(state: RunState, attempt: AttemptState, image: tuple[int, str | None]
         return Decision(key, "wait", "for the run's start", until=state.starts)
     if image not in state.images:
         return Decision(key, "wait", "for its image")
+    if state.plan.task(key.task).for_each is not None:
+        why = state.no_items(key)
+        return (
+            Decision(key, "wait", "for its items (`for_each`)") if why is None else Decision(key, "fail", why)
+        )
     if attempt.rests_until is not None:
         return Decision(key, "wait", "to be tried again", until=attempt.rests_until)
     if (shut := state.shut_for(key.profile)) is not None:
@@ -275,7 +305,7 @@ def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _
         found = _first_served(state, group, held)
         if found.failed or found.open:
             return found
-    if not planned.start:
+    if not planned.start or planned.start[0] in planned.settled:
         return _Needs(base=state.plan.sources[state.plan.task(planned.task).source].base)
     return _first_served(state, planned.start, held)
 

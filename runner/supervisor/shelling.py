@@ -14,8 +14,9 @@ from runner.sandbox.engine import Engine
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.spec import AttemptSpec, Known, box_spec
-from runner.supervisor.night import Means
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.outfit import Means
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Plan
 
 SHELL = ("sh", "-c", "command -v bash > /dev/null && exec bash || exec sh")

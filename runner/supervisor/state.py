@@ -4,76 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from runner.errors import CorralError, UsageError
-from runner.gateway.grants import Replayed
+from runner.errors import CorralError
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.attempt.samples import Used
+from runner.supervisor import tried
 from runner.supervisor.post.mail import Mail
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.tries import Attempts
-from runner.supervisor.verdict import Check, Ended, Verdict, Work, served
-from runner.tasks.explain import meant
-from runner.tasks.plan import Caps, Plan, PlannedAttempt, Spent
-
-Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
-
-
-@dataclass(frozen=True)
-class AttemptState:
-    """What is known of one try of an attempt."""
-
-    key: AttemptKey
-    phase: Phase = "queued"
-    box: str | None = None
-    base: str | None = None
-    container: str | None = None
-    started: float | None = None
-    running_since: float | None = None
-    boxes: int = 0
-    """Containers that its agent has lived in so far; more than one where it went on after a limit."""
-    held_since: float | None = None
-    held: str = ""
-    """What it waits for between two of them, in words."""
-    attention: str = ""
-    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
-    frozen: e.AttemptFrozen | None = None
-    """Since when, why and by whom it is frozen, while it is."""
-    finished: float | None = None
-    ended: Ended | None = None
-    work: Work | None = None
-    check: Check | None = None
-    verdict: Verdict | None = None
-    reason: str = ""
-    again: bool = False
-    exit_code: int | None = None
-    branch: str | None = None
-    commit: str | None = None
-    kept: str | None = None
-    files: int | None = None
-    insertions: int | None = None
-    deletions: int | None = None
-    seconds: float | None = None
-    held_s: float | None = None
-    check_seconds: float | None = None
-    peak_memory: int | None = None
-    cpu_seconds: float | None = None
-    used: Used | None = None
-    requests: int | None = None
-    tokens: int | None = None
-    usd: float | None = None
-    spent: Spent = ""
-    session: str | None = None
-    home: bool = False
-    """Whether its HOME is kept for a later try."""
-    retry: e.AttemptRetried | None = None
-    """What led to this try, and how it begins; None for the first one."""
-    rests_until: float | None = None
-    """Until when it pauses before it may start, in seconds since the epoch; None once it may."""
-    replayed: Replayed | None = None
-    overshot: Caps = field(default_factory=Caps)
-    flags: tuple[str, ...] = ()
+from runner.supervisor.verdict import served
+from runner.tasks.fanout import expand
+from runner.tasks.plan import Limits, Plan, PlannedAttempt, Spent
+from runner.tasks.when import SKIPPED
 
 
 @dataclass(frozen=True)
@@ -128,12 +70,16 @@ class RunState:
     """What people were told: the recipient, and the notice's cause."""
     untold: Mapping[str, str] = field(default_factory=dict)
     """Why recipients could not be told when that was tried last, by their names."""
+    not_expanded: dict[str, e.TaskNotExpanded] = field(default_factory=dict)
+    """Tasks of which this process could not find out the items."""
+    width: int = 1
+    """How many attempts an adaptive run bears at once, by what came of those before."""
     ended: float | None = None
     exit_code: int | None = None
 
     def planned(self, key: AttemptKey) -> PlannedAttempt:
         """The planned attempt that a try belongs to."""
-        return next(p for p in self.plan.attempts if p.key == key.first)
+        return self.plan.attempt(str(key.first))
 
     def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
@@ -141,6 +87,8 @@ class RunState:
 
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
+        if attempt.verdict == SKIPPED:
+            return attempt.passes
         may_be_empty = self.plan.task(attempt.key.task).may_be_empty
         return attempt.verdict is not None and served(attempt.verdict, may_be_empty=may_be_empty)
 
@@ -154,6 +102,17 @@ class RunState:
         """The window that attempts of a profile wait for before they start, if there is one."""
         return next((shut for shut in self.shut if shut.profile == profile), None)
 
+    def limits(self, key: AttemptKey) -> Limits:
+        """What a try may use: its task's limits, and the memory that it was given instead, if any."""
+        limits, known = self.plan.task(key.task).limits, self.attempts.get(key)
+        given = None if known is None or known.retry is None else known.retry.memory
+        return limits if given is None else limits.model_copy(update={"memory": given})
+
+    def no_items(self, key: AttemptKey) -> str | None:
+        """Why nobody knows the items for which this try would be begun; None if they may be found out."""
+        told = self.not_expanded.get(key.task)
+        return told.reason if told is not None and told.tries >= key.try_ else None
+
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""
         return self.serves(attempt) or attempt.key in self.used
@@ -163,48 +122,14 @@ class RunState:
         return self.late.get((key.task, key.profile))
 
     def task_served(self, task: str) -> bool:
-        """Whether some attempt of the task served it, or a person decided that it need not be."""
-        return task in self.skipped or any(self.counts(attempt) for attempt in self.attempts.of_task(task))
+        """Whether an attempt of the task served it, it was not wanted, or need not be, as a person said."""
+        done = (self.counts(one) or one.verdict == SKIPPED for one in self.attempts.of_task(task))
+        return task in self.skipped or any(done)
 
 
 def _budgets(key: AttemptKey) -> tuple[tuple[Spent, str], ...]:
     """The budgets that an attempt shares with others."""
     return (("task", key.task), ("profile", key.profile), ("run", ""), ("day", ""))
-
-
-SHOWN = 8
-"""Names told where a name could be any of many."""
-
-
-def find_attempt(state: RunState, text: str) -> AttemptState:
-    """The attempt that a person means by `TASK[/PROFILE[/N[.TRY]]]`; without a try, the last one.
-
-    Raises:
-        UsageError: None, or more than one, fits.
-    """
-    named = next(
-        (attempt for key, attempt in state.attempts.items() if text in {str(key), f"{key.first}.{key.try_}"}),
-        None,
-    )
-    if named is not None and "." in text.rpartition("/")[2]:
-        return named
-    fitting = [key for key in state.attempts if str(key) == text] or [
-        key for key in state.attempts if _names(text.split("/"), key)
-    ]
-    fitting = fitting or [key for key in state.attempts if str(key).startswith(text)]
-    if not fitting:
-        cure = meant(text, map(str, state.attempts), f"`corral status {state.name}` lists them")
-        raise UsageError(f"no attempt of the run {state.name} is called {text!r}", cure=cure)
-    if len({key.first for key in fitting}) > 1:
-        some = ", ".join(map(str, fitting[:SHOWN])) + (" …" if len(fitting) > SHOWN else "")
-        raise UsageError(f"{text!r} could be any of {some}", cure="write more of its name")
-    return state.tries(fitting[0])[-1]
-
-
-def _names(parts: list[str], key: AttemptKey) -> bool:
-    """Whether these are the parts of an attempt's name, in their order, of which some may be left out."""
-    whole = iter((key.task, key.profile, str(key.n)))
-    return parts[0] == key.task and all(part in whole for part in parts)
 
 
 def fold(rows: Iterable[tuple[str, e.Event]]) -> RunState:
@@ -263,6 +188,7 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 ended=None,
                 exit_code=None,
                 broken_images={},
+                not_expanded={},
                 images={},
                 earlier_images={**state.earlier_images, **state.images},
             )
@@ -302,7 +228,7 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
             told = state.notified.union((event.recipient, cause) for cause in event.causes)
             return replace(state, notified=told, untold=untold)
         case _:
-            return replace(state, mail=state.mail.after(event))
+            return _task_event(replace(state, mail=state.mail.after(event)), event)
 
 
 def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused | e.RunUnpaused) -> RunState:
@@ -327,12 +253,36 @@ def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsC
     return replace(state, short=event if event.why else None)
 
 
+def _task_event(state: RunState, event: e.Event) -> RunState:
+    """The state once a task's items are known, or can't be; told twice, they change nothing."""
+    if isinstance(event, e.TaskNotExpanded):
+        return replace(state, not_expanded={**state.not_expanded, event.task: event})
+    if not isinstance(event, e.TaskExpanded):
+        return state
+    if event.task not in {task.id for task in state.plan.waiting}:
+        return state
+    plan = expand(state.plan, event.task, event.items)
+    known = (state.tries(planned.key) or (AttemptState(planned.key),) for planned in plan.attempts)
+    return replace(state, plan=plan, attempts=Attempts(attempt for tries in known for attempt in tries))
+
+
+def _width(state: RunState, attempt: AttemptState) -> int:
+    """How many attempts an adaptive run bears: one more for each that served, half for each that did not.
+
+    So TCP finds out how much a path bears (additive increase, multiplicative decrease: RFC 5681).
+    """
+    if state.plan.mode != "adaptive" or attempt.phase != "final" or attempt.verdict in {"cancelled", SKIPPED}:
+        return state.width
+    return min(state.width + 1, state.jobs) if state.serves(attempt) else max(1, state.width // 2)
+
+
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     if isinstance(event, e.Signs):  # the most of what happens, and nothing that lasts
         return state
     key = AttemptKey.parse(event.attempt)
-    after = _after(state.attempts.get(key) or AttemptState(key), event)
-    changed = [after]
+    before = state.attempts.get(key) or AttemptState(key)
+    now = tried.skipped(before, event) if isinstance(event, e.AttemptSkipped) else tried.after(before, event)
+    changed = [now]
     skipped = state.skipped
     if isinstance(event, e.AttemptFinal) and event.again:  # of earlier versions
         changed.append(AttemptState(key.retried()))
@@ -340,116 +290,13 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
         changed.append(AttemptState(key.retried(), retry=event, rests_until=event.not_before))
         skipped = skipped - {key.task} if key.task in skipped else skipped
     spent = state.spent
-    if after.spent:
-        spent |= {budget for budget in _budgets(key) if budget[0] == after.spent}
+    if now.spent:
+        spent |= {budget for budget in _budgets(key) if budget[0] == now.spent}
     return replace(
         state,
         attempts=state.attempts.updated(*changed),
         spent=spent,
         skipped=skipped,
         mail=state.mail.after(event),
-    )
-
-
-def _after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
-    match event:
-        case e.AttemptStarted():
-            return AttemptState(
-                before.key,
-                "preparing",
-                box=event.box,
-                base=event.base,
-                started=event.at,
-                retry=before.retry,
-            )
-        case e.BoxStarted():
-            return replace(
-                before,
-                phase="running",
-                container=event.container,
-                running_since=before.running_since or event.at,
-                boxes=event.again + 1,
-                held_since=None,
-                held="",
-            )
-        case e.AttemptAttention():
-            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
-        case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
-        case e.AttemptFrozen() | e.AttemptThawed():
-            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
-        case e.AttemptEnded():
-            return _ended(before, event)
-        case e.AttemptGathered():
-            return _gathered(before, event)
-        case e.AttemptChecked():
-            return replace(
-                before,
-                phase="cleaning",
-                check=event.check,
-                check_seconds=event.seconds,
-                reason=before.reason or event.reason,
-            )
-        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
-            return _judged(before, event)
-        case _:
-            return before
-
-
-def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
-    if isinstance(event, e.AttemptFinal):
-        return replace(
-            before,
-            phase="final",
-            verdict=event.verdict,
-            reason=before.reason or event.reason,
-            again=event.again,
-            home=event.home,
-            finished=event.at,
-        )
-    if isinstance(event, e.AttemptRetried):
-        return replace(before, again=True)
-    return replace(before, rests_until=None)
-
-
-def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
-    parts = (event.input_tokens, event.output_tokens, event.cache_read_tokens, event.cache_write_tokens)
-    known = [part for part in parts if part is not None]
-    return replace(
-        before,
-        phase="gathering",
-        attention="",
-        frozen=None,
-        ended=event.ended,
-        reason=event.reason,
-        exit_code=event.exit_code,
-        seconds=event.seconds,
-        held_s=event.held_s,
-        peak_memory=event.peak_memory,
-        cpu_seconds=event.cpu_seconds,
-        used=event.used,
-        requests=event.requests,
-        tokens=sum(known) if known else None,
-        usd=event.usd,
-        spent=event.spent,
-        session=event.session,
-        replayed=event.replayed,
-        overshot=event.overshot,
-        flags=event.flags,
-    )
-
-
-def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
-    return replace(
-        before,
-        phase="checking",
-        work=event.work,
-        reason=before.reason or event.reason,
-        branch=event.branch,
-        commit=event.commit,
-        files=event.files,
-        insertions=event.insertions,
-        deletions=event.deletions,
-        kept=event.kept,
-        flags=tuple(dict.fromkeys(before.flags + event.flags)),  # told again after a resume
+        width=_width(state, now) if isinstance(event, e.AttemptFinal) else state.width,
     )

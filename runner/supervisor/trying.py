@@ -10,7 +10,8 @@ from runner.sandbox.output import READY
 from runner.supervisor import events as e
 from runner.supervisor import feedback
 from runner.supervisor.attempt.spec import HOME, Beginning, log_file
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Task
 from runner.tasks.units import format_size
 
@@ -31,9 +32,7 @@ def beginning(state: RunState, key: AttemptKey, home: Path) -> tuple[Task, Begin
     if retry is None:
         return task, Beginning()
     begins = _begins(state, retry, home)
-    changed: dict[str, object] = {}
-    if retry.memory is not None:
-        changed["limits"] = task.limits.model_copy(update={"memory": retry.memory})
+    changed: dict[str, object] = {"limits": state.limits(key)}
     if retry.told is not None:
         earlier = state.attempts[AttemptKey.parse(retry.told)]
         output = _output(log_file(home, state.name, earlier.key, "check.log"))

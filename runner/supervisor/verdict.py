@@ -13,6 +13,8 @@
     cancelled    a person stopped it
     infrastructure  our fault, or the engine's
 
+An attempt that its task's `when` does not want has no such facts: its verdict is `skipped`.
+
 Nothing is ever concluded from prose that a model may have written.
 """
 
@@ -54,6 +56,7 @@ Verdict = Literal[
     "accepted",
     "rejected",
     "done",
+    "skipped",
 ]
 Stop = Literal[
     "timeout",

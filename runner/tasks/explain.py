@@ -33,6 +33,7 @@ _EXAMPLES = {
     "network": "write it like `network: {allow: [docs.example.org]}`",
     "mail": "write `mail: true`, or `mail: {wait: 30min}`",
     "prices": "write it like `prices: {my-model: {input: 0.5, output: 2}}`",
+    "for_each": "write it like `for_each: [one, other]`, or `for_each: {files: 'src/**/*.py'}`",
     "upstream": "write `service`, `script:PATH` for transcripts to play, or `replay:PATH` for recordings",
 }
 

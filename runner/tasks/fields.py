@@ -114,7 +114,7 @@ def _command(text: str) -> str:
     return _argument(_filled(text))
 
 
-def _tree_path(text: str) -> str:
+def tree_path(text: str) -> str:
     """A path that stays inside the repository's tree, and does not mean the whole of it."""
     path = PurePosixPath(_within(text))
     if path == PurePosixPath("."):
@@ -134,7 +134,7 @@ def _within(text: str) -> str:
 
 
 def _included(text: str) -> str:
-    path = _tree_path(text)
+    path = tree_path(text)
     if rule := key_file_rule(path):
         raise RefusedError(
             f"{shown(path)} looks like a key (rule: {rule}): keys never enter a box",
@@ -288,7 +288,7 @@ RunCommand = Annotated[
         }
     ),
 ]
-TreePath = Annotated[str, AfterValidator(_tree_path), _text_schema(_TREE_SCHEMA)]
+TreePath = Annotated[str, AfterValidator(tree_path), _text_schema(_TREE_SCHEMA)]
 IncludePath = Annotated[str, AfterValidator(_included), _text_schema(_TREE_SCHEMA)]
 Directory = Annotated[str, AfterValidator(_within), _text_schema(_TREE_SCHEMA)]
 Repository = Annotated[str, AfterValidator(_repository), _text_schema(r"^[^-~]")]

@@ -50,6 +50,7 @@ from runner.tasks.fields import (
     UpstreamText,
     Usd,
 )
+from runner.tasks.graph_parts import FanIn, ForEach, ForEachPart, Mode, Outside, Passing, Paths, WhenText
 from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
 from runner.tasks.part import Part
@@ -236,6 +237,18 @@ class TaskPart(Part):
     """Tasks that must have served before this one starts."""
     from_: Annotated[str | None, Field(alias="from")] = None
     """Where the work starts: a task of `needs`, or `base`. With one need it is that task by default."""
+    for_each: ForEach | None = None
+    """Done for each item of a list, of `{files: PATTERN}`, or of what `{command: …}` prints: `{item}`."""
+    fan_in: FanIn = "all"
+    """Of what it needs with `for_each`: `all` items must have served, or all have ended and `any` served."""
+    when: WhenText | None = None
+    """Whether it is done at all, by facts about tasks of `needs`, like `fix.verdict == 'rejected'`."""
+    pass_: Annotated[tuple[Passing, ...], Distinct, Field(alias="pass")] = ()
+    """What its agent gets of `needs`, in files that the prompt names: `branch`, `summary`, `diff`."""
+    paths: Paths = ()
+    """What it changes: files or directories on which no other task works meanwhile. Takes `{item}`."""
+    outside_paths: Outside = "flag"
+    """What becomes of work outside of `paths`: `flag` says it, `refuse` keeps it out of the repository."""
     may_be_empty: StrictBool = False
     """Whether changing nothing is a success."""
     priority: Priority = "normal"
@@ -368,6 +381,8 @@ class TaskFile(Part):
     """The profile for tasks that name none; not needed where there is one profile."""
     tasks: Annotated[tuple[TaskPart, ...], Field(min_length=1)]
     """What to do."""
+    mode: Mode = "parallel"
+    """`parallel`; `sequential`: each from the last work that served; `adaptive`: more while they serve."""
     compare: ComparePart | None = None
     """Sets profiles side by side on every task that names no agent."""
     branch_prefix: Prefix = "corral"
@@ -414,6 +429,7 @@ def parts() -> dict[str, type[Part]]:
         "network": NetworkPart,
         "mail": MailPart,
         "prices": PricePart,
+        "for_each": ForEachPart,
         "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),
     }

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from runner.tasks.fields import BASE
+from runner.tasks.mention import mention
 from runner.tasks.source import Place
 
 
@@ -27,6 +28,14 @@ class TaskOutline:
     start: str | None
     source: tuple[object, object]
     """The repository and the base that it works on, as written."""
+    mention: str | None = None
+    """The agent that its prompt begins with."""
+    is_fanned: bool = False
+    """Whether it has `for_each`."""
+    when: str | None = None
+    check: str | None = None
+    keys: frozenset[str] = frozenset()
+    """All keys that it has."""
 
     @property
     def place(self) -> Place:
@@ -44,11 +53,12 @@ class Outline:
     default: str | None
     has_compare: bool
     compared: tuple[tuple[int, str], ...]
+    is_sequential: bool = False
 
     def runs(self, task: TaskOutline) -> tuple[str, ...]:
         """The profiles that do a task; empty where the file does not say."""
         compared = [name for _, name in self.compared]
-        return who_runs(task.agent, compared, self.default, list(self.agents or ()))
+        return who_runs(task.agent or task.mention, compared, self.default, list(self.agents or ()))
 
 
 def who_runs(
@@ -88,24 +98,31 @@ def outline(data: object) -> Outline:
         default=_text(top.get("default_agent")),
         has_compare=isinstance(compare, dict),
         compared=_names(compare.get("agents")) if isinstance(compare, dict) else (),
+        is_sequential=top.get("mode") == "sequential",
     )
 
 
 def _task(index: int, task: dict[str, object], top: dict[str, object]) -> TaskOutline:
     prompt = task.get("prompt")
+    named, words = mention(prompt) if isinstance(prompt, str) else (None, "")
     return TaskOutline(
         index=index,
         id=_text(task.get("id")),
         agent=_text(task.get("agent")),
-        names_agent="agent" in task,
+        names_agent="agent" in task or named is not None,
         # A prompt of a wrong kind is reported as such, not as missing.
-        has_prompt=bool(prompt.strip()) if isinstance(prompt, str) else "prompt" in task,
+        has_prompt=bool(words.strip()) if isinstance(prompt, str) else "prompt" in task,
         needs=_names(task.get("needs")),
         start=_text(task.get("from")),
         source=(
             _same(task.get("repo", top.get("repo", "."))),
             _same(task.get("base", top.get("base", "HEAD"))),
         ),
+        mention=named,
+        is_fanned=task.get("for_each") is not None,
+        when=_text(task.get("when")),
+        check=_text(task.get("check")),
+        keys=frozenset(key for key in task if isinstance(key, str)),
     )
 
 

@@ -264,6 +264,27 @@ Hosted = Literal["web_search", "web_fetch", "code_execution"]
 """What a model's service can do besides answering, by the name under which a task file allows it."""
 
 
+Mode = Literal["parallel", "sequential", "adaptive"]
+"""How many attempts live at once, and what they start from.
+
+`parallel`: as many as there are places for. `sequential`: one task after another, each from the last work
+that served. `adaptive`: one at first, then more while they serve, and fewer when they don't.
+"""
+
+Passing = Literal["branch", "summary", "diff"]
+"""What of a needed task's result is given to the next agent, by reference."""
+
+
+class ForEach(Value):
+    """What a task is done for, until there is a task for each item; one of the three is given."""
+
+    items: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    """Patterns of files of the base commit."""
+    command: str | None = None
+    """Prints an item a line, in a box on the base."""
+
+
 PERSON, ALL, CORRAL = "person", "all", "corral"
 """Whom mail can be for, or come from, besides tasks: where mail is on, no task can be called so."""
 
@@ -276,7 +297,11 @@ class MailTerms(Value):
 
 
 class Task(Value):
-    """What to do. `source` is an index into the plan's sources."""
+    """What to do. `source` is an index into the plan's sources.
+
+    A task with `for_each` stands for its items until these are known; then each item is a task of its own
+    (`tasks.fanout`), called as it was with the item's number behind it.
+    """
 
     id: str
     prompt: str = ""
@@ -296,6 +321,21 @@ class Task(Value):
     """What its agents may have the model's service do besides answering."""
     priority: Priority = "normal"
     """Which of several that could start does, and how much of a shared account its requests get."""
+    for_each: ForEach | None = None
+    of: str | None = None
+    """The task with `for_each` that this is an item's task of."""
+    item: str | None = None
+    """The item: one line of plain text, and nothing but data."""
+    any_item: bool = False
+    """Of what it needs with `for_each`: whether one item that served is enough, once all have ended."""
+    when: str | None = None
+    """Whether it is done at all; see `tasks.when`."""
+    passes: tuple[Passing, ...] = ()
+    """What its agent gets of the tasks that it needs."""
+    paths: tuple[str, ...] = ()
+    """Paths that no attempt of another task may hold while one of it lives."""
+    refuse_outside: bool = False
+    """Whether work outside of `paths` is refused; it is told in any case."""
     mail: MailTerms | None = None
     """Whether its agents send and get mail, and how long they wait for people; None where they don't."""
     retry: Retry = Retry()
@@ -316,6 +356,12 @@ class PlannedAttempt(Value):
     after: tuple[tuple[str, ...], ...] = ()
     """Groups: of each group at least one attempt must have served."""
     start: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    """These must be over, whatever came of them: `when` asks about them, or any of them may serve."""
+    previous: tuple[str, ...] = ()
+    """In a sequential run: what comes directly before, and must be over."""
+    checkpoint: bool = False
+    """Whether it starts from the last work that served before it, along `previous`."""
 
     @property
     def key(self) -> AttemptKey:
@@ -336,6 +382,7 @@ class Plan(Value):
     """In the order in which they are started when nothing holds them back."""
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
+    mode: Mode = "parallel"
     compared_retry: bool = False
     """Whether they are set side by side with what they make of a second try."""
     branch_prefix: str = "corral"
@@ -355,12 +402,25 @@ class Plan(Value):
         return {task.id: task for task in self.tasks}
 
     @cached_property
+    def waiting(self) -> tuple[Task, ...]:
+        """The tasks whose items are not known yet."""
+        return tuple(task for task in self.tasks if task.for_each is not None)
+
+    @cached_property
+    def _attempts(self) -> dict[str, PlannedAttempt]:
+        return {str(planned.key): planned for planned in self.attempts}
+
+    @cached_property
     def _profiles(self) -> dict[str, Profile]:
         return {profile.name: profile for profile in self.profiles}
 
     def task(self, task_id: str) -> Task:
         """The task of that id."""
         return self._tasks[task_id]
+
+    def attempt(self, name: str) -> PlannedAttempt:
+        """The attempt of that name, at its first try."""
+        return self._attempts[name]
 
     def profile(self, name: str) -> Profile:
         """The profile of that name."""

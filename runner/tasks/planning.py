@@ -15,9 +15,12 @@ from typing import Literal
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks import retries
+from runner.tasks.fanout import MOST_ATTEMPTS, ordered
 from runner.tasks.graph import topological
+from runner.tasks.graph_parts import ForEachPart
 from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
+from runner.tasks.mention import mention
 from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
@@ -25,6 +28,7 @@ from runner.tasks.plan import (
     ClaudeSettings,
     CodexSettings,
     CommandSettings,
+    ForEach,
     Health,
     ImageSpec,
     Limits,
@@ -39,8 +43,7 @@ from runner.tasks.plan import (
     Task,
     Upstream,
 )
-
-MOST_ATTEMPTS = 10_000
+from runner.tasks.when import comparisons, parse
 
 Wanted = tuple[Path, str]
 """A repository to look at, and the base in it as the person wrote it (`HEAD` by default)."""
@@ -72,7 +75,7 @@ def wanted_repos(taskfile: TaskFile, file: Path) -> list[Wanted]:
 
 
 def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, RepoFacts | Unusable]) -> Plan:
-    """The plan of a run.
+    """The plan of a run; tasks with `for_each` stand for their items in it (`fanout.expand`).
 
     Args:
         taskfile: What is asked for.
@@ -88,14 +91,16 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         raise TaskFileError(file, problems)
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
     sources, indices, notes = _sources(taskfile, file, usable)
+    tasks = tuple(_task(taskfile, task, indices[task.id]) for task in taskfile.tasks)
     return Plan(
         run=run,
         file=str(file),
         sources=sources,
         profiles=_profiles(taskfile, file),
-        tasks=tuple(_task(taskfile, task, indices[task.id]) for task in taskfile.tasks),
-        attempts=_attempts(taskfile),
+        tasks=tasks,
+        attempts=_attempts(taskfile, tasks),
         compared=_compared(taskfile),
+        mode=taskfile.mode,
         compared_retry=retries.are_compared(taskfile),
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
@@ -250,7 +255,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         limits |= task.limits.model_dump(exclude_none=True)
     return Task(
         id=task.id,
-        prompt=task.prompt or "",
+        prompt=mention(task.prompt or "")[1],
         source=source,
         check=task.check,
         protect=task.protect,
@@ -264,8 +269,18 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         runtime=taskfile.runtime,
         network=tuple(allowed_host(text) for text in network.allow),
         hosted=network.hosted,
+        for_each=_for_each(task.for_each),
+        any_item=task.fan_in == "any",
+        when=task.when,
+        passes=task.pass_,
+        paths=task.paths,
+        refuse_outside=task.outside_paths == "refuse",
         mail=_mail(taskfile, task),
     )
+
+
+def _for_each(part: ForEachPart | None) -> ForEach | None:
+    return None if part is None else ForEach(**part.model_dump(exclude_none=True))
 
 
 def _mail(taskfile: TaskFile, task: TaskPart) -> MailTerms | None:
@@ -287,12 +302,17 @@ def _compared(taskfile: TaskFile) -> tuple[str, ...]:
     return taskfile.compare.agents if taskfile.compare else ()
 
 
+def _agent(task: TaskPart) -> str | None:
+    """The agent that the task itself names, by its key or at the start of its prompt."""
+    return task.agent or mention(task.prompt or "")[0]
+
+
 def _runs(taskfile: TaskFile, task: TaskPart) -> tuple[str, ...]:
-    return who_runs(task.agent, _compared(taskfile), taskfile.default_agent, taskfile.agents)
+    return who_runs(_agent(task), _compared(taskfile), taskfile.default_agent, taskfile.agents)
 
 
 def _is_compared(taskfile: TaskFile, task: TaskPart) -> bool:
-    return taskfile.compare is not None and task.agent is None
+    return taskfile.compare is not None and _agent(task) is None
 
 
 def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
@@ -314,45 +334,58 @@ def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
         )
 
 
-def _attempts(taskfile: TaskFile) -> tuple[PlannedAttempt, ...]:
-    """All attempts: the first repeat of every task before the second, profiles side by side."""
-    lanes = {task.id: _lanes(taskfile, task) for task in taskfile.tasks}
-    compared = {task.id for task in taskfile.tasks if _is_compared(taskfile, task)}
-    profile_rank = {name: rank for rank, name in enumerate(_compared(taskfile))}
-    task_rank = {task.id: rank for rank, task in enumerate(taskfile.tasks)}
-    planned = {
-        str(key): _planned(task, key, lanes, compared) for task in taskfile.tasks for key in lanes[task.id]
-    }
-    order = sorted(
-        planned,
-        key=lambda text: (
-            planned[text].n,
-            task_rank[planned[text].task],
-            profile_rank.get(planned[text].profile, 0),
-        ),
+@dataclass(frozen=True)
+class _Graph:
+    """What of the whole file each attempt depends on."""
+
+    lanes: Mapping[str, list[AttemptKey]]
+    compared: Collection[str]
+    fanned: Collection[str]
+    before: Mapping[str, str]
+    """In a sequential run, the task before each."""
+    sequential: bool
+
+    def candidates(self, key: AttemptKey, task: str) -> tuple[str, ...]:
+        """Which attempts of another task can serve this one: where both are compared, that of its lineage."""
+        lineage, same = key.task in self.compared and task in self.compared, (key.profile, key.n)
+        return tuple(
+            str(other) for other in self.lanes[task] if not lineage or (other.profile, other.n) == same
+        )
+
+
+def _attempts(taskfile: TaskFile, tasks: tuple[Task, ...]) -> tuple[PlannedAttempt, ...]:
+    """All attempts, in the order in which they may start."""
+    graph = _Graph(
+        lanes={task.id: _lanes(taskfile, task) for task in taskfile.tasks},
+        compared={task.id for task in taskfile.tasks if _is_compared(taskfile, task)},
+        fanned={task.id for task in taskfile.tasks if task.for_each is not None},
+        before=_sequence(taskfile) if taskfile.mode == "sequential" else {},
+        sequential=taskfile.mode == "sequential",
     )
-    before = {text: {name for group in attempt.after for name in group} for text, attempt in planned.items()}
-    return tuple(planned[text] for text in topological(order, before))
+    planned = [_planned(task, key, graph) for task in taskfile.tasks for key in graph.lanes[task.id]]
+    return ordered(planned, tasks, _compared(taskfile))
 
 
-def _planned(
-    task: TaskPart, key: AttemptKey, lanes: Mapping[str, list[AttemptKey]], compared: Collection[str]
-) -> PlannedAttempt:
-    groups = {
-        need: _served_by(key, lanes[need], lineage=task.id in compared and need in compared)
-        for need in task.needs
-    }
-    start = starts_from(task.needs, task.from_)
+def _sequence(taskfile: TaskFile) -> dict[str, str]:
+    """The task before each, where one follows another: as they are written, needs first."""
+    written = [task.id for task in taskfile.tasks]
+    order = topological(written, {task.id: task.needs for task in taskfile.tasks})
+    return dict(zip(order[1:], order, strict=False))
+
+
+def _planned(task: TaskPart, key: AttemptKey, graph: _Graph) -> PlannedAttempt:
+    groups = {need: graph.candidates(key, need) for need in task.needs}
+    asked = {one.task for one in comparisons(parse(task.when))} if task.when is not None else set()
+    chained = graph.sequential and task.from_ is None
+    single = [need for need in task.needs if need not in graph.fanned]
+    start = None if chained else starts_from(single, task.from_)
     return PlannedAttempt(
         task=key.task,
         profile=key.profile,
         n=key.n,
-        after=tuple(groups.values()),
+        after=tuple(group for need, group in groups.items() if need not in asked),
         start=groups[start] if start is not None else (),
+        settled=tuple(name for need, group in groups.items() if need in asked for name in group),
+        previous=graph.candidates(key, graph.before[key.task]) if key.task in graph.before else (),
+        checkpoint=chained,
     )
-
-
-def _served_by(key: AttemptKey, needed: list[AttemptKey], lineage: bool) -> tuple[str, ...]:
-    """Which attempts of a needed task can serve this one: where both are compared, that of its lineage."""
-    same = (key.profile, key.n)
-    return tuple(str(other) for other in needed if not lineage or (other.profile, other.n) == same)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from runner.tasks.graph_parts import ForEachPart
 from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.models import (
     BudgetPart,
@@ -59,6 +60,10 @@ lower-case letters, digits, `.`, `_` and `-`, and become parts of branch names.
 Where several profiles are compared, a task that needs a compared one runs once for each of its attempts;
 a task with an `agent` of its own starts from the first attempt that served, in the order of the profiles.
 A task whose needs did not serve is held, not failed.
+
+Tasks for each item of a list, each file or each line of a command, tasks that get the results of others, that
+are done only if `when` says so, in sequence, or with paths of their own: see [graphs of tasks](graphs.md). A
+prompt that begins with `@PROFILE` names its agent, as `agent:` does.
 
 Every box can ask the model service, a command's too (at the loopback address in `ANTHROPIC_BASE_URL`), if
 the host has a credential for it; `corral plan` says for each profile what is allowed out.
@@ -129,6 +134,7 @@ its use are counted in no budget.
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("The file", TaskFile),
     ("A task", TaskPart),
+    ("`for_each`", ForEachPart),
     ("An agent: `cli: claude`", ClaudePart),
     ("An agent: `cli: codex`", CodexPart),
     ("An agent: `cli: command`", CommandPart),

@@ -9,7 +9,8 @@ from runner.errors import Problem
 from runner.tasks.explain import meant
 from runner.tasks.fields import BASE
 from runner.tasks.graph import cycles
-from runner.tasks.outline import Outline, TaskOutline, outline, starts_from
+from runner.tasks.graph_rules import GRAPH_RULES, called
+from runner.tasks.outline import Outline, outline, starts_from
 from runner.tasks.plan import ALL, CORRAL, PERSON
 from runner.tasks.source import Document, shown
 
@@ -26,7 +27,7 @@ def broken(document: Document) -> list[Problem]:
         problem
         for rule in (
             *(_ids, _needs, _cycles, _agents, _compare, _assignment, _prompts, _starts),
-            *(_repositories, _mail),
+            *(_repositories, _mail, *GRAPH_RULES),
         )
         for problem in islice(rule(names, document), MOST_PROBLEMS + 1)
     ]
@@ -51,7 +52,7 @@ def _needs(names: Outline, document: Document) -> Iterator[Problem]:
             if name not in members:
                 line = document.line((*task.place, "needs", index))
                 yield Problem(
-                    f"{_called(task)} needs {shown(name)}, which is no task", line, meant(name, known)
+                    f"{called(task)} needs {shown(name)}, which is no task", line, meant(name, known)
                 )
 
 
@@ -99,7 +100,7 @@ def _assignment(names: Outline, document: Document) -> Iterator[Problem]:
     if lost:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         cure = "give it `agent:`, or the file `default_agent:` or `compare:`"
-        message = f"{_called(lost[0])}{more} names no agent, and there are {len(names.agents)}"
+        message = f"{called(lost[0])}{more} names no agent, and there are {len(names.agents)}"
         yield Problem(message, document.line(lost[0].place), cure)
 
 
@@ -109,7 +110,7 @@ def _prompts(names: Outline, document: Document) -> Iterator[Problem]:
         # An agent that is unknown, or has no known `cli`, is a problem of its own.
         if not task.has_prompt and clis & {"claude", "codex"}:
             yield Problem(
-                f"{_called(task)} has no prompt",
+                f"{called(task)} has no prompt",
                 document.line((*task.place, "prompt")),
                 "say in `prompt:` what is to be done; it is optional for `cli: command` only",
             )
@@ -117,21 +118,29 @@ def _prompts(names: Outline, document: Document) -> Iterator[Problem]:
 
 def _starts(names: Outline, document: Document) -> Iterator[Problem]:
     by_id = {task.id: task for task in names.tasks}
+    fanned = {task.id for task in names.tasks if task.is_fanned}
     for task in names.tasks:
-        needs = [name for _, name in task.needs]
+        needs = [name for _, name in task.needs if name not in fanned]
         line = document.line((*task.place, "from" if task.start is not None else "needs"))
-        if task.start is None and len(needs) > 1:
+        if task.start is None and len(needs) > 1 and not names.is_sequential:
             cure = f"add `from: {needs[0]}` (one of them), or `from: {BASE}`"
             yield Problem(
-                f"{_called(task)} needs several tasks, and does not say which to start from", line, cure
+                f"{called(task)} needs several tasks, and does not say which to start from", line, cure
+            )
+        elif task.start in fanned:
+            cure = f"write `from: {BASE}`, and `pass: [branch]` to have them all at hand"
+            yield Problem(
+                f"{called(task)} starts from {shown(task.start)}, which is one for each item", line, cure
             )
         elif task.start not in {None, BASE, *needs}:
             cure = meant(str(task.start), needs) or f"name it in `needs` too, or write `from: {BASE}`"
             yield Problem(
-                f"{_called(task)} starts from {shown(task.start)}, which it does not need", line, cure
+                f"{called(task)} starts from {shown(task.start)}, which it does not need", line, cure
             )
+        elif names.is_sequential and task.start is None:
+            continue  # it starts from the last work on its own repository and base
         elif (start := by_id.get(starts_from(needs, task.start))) and start.source != task.source:
-            message = f"{_called(task)} starts from {shown(start.id)}, which has another repository or base"
+            message = f"{called(task)} starts from {shown(start.id)}, which has another repository or base"
             yield Problem(message, line, f"add `from: {BASE}`, or give both the same `repo` and `base`")
 
 
@@ -159,7 +168,3 @@ def _mail(names: Outline, document: Document) -> Iterator[Problem]:
             yield Problem(
                 f"with `mail:`, {shown(task.id)} means somebody else than a task", line, "rename it"
             )
-
-
-def _called(task: TaskOutline) -> str:
-    return f"task {shown(task.id)}" if task.id is not None else f"task number {task.index + 1}"

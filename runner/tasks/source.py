@@ -15,6 +15,7 @@ from typing import Literal
 import yaml
 
 from runner.errors import Problem
+from runner.tasks.items import PLACE
 
 LARGEST = 64 * 1024 * 1024
 """The largest file, and the most text that aliases may expand to, in characters."""
@@ -275,6 +276,7 @@ class _Flattening:
                 value = self._plain(value_node, (*place, key), line)
                 if value is None:
                     cure = "give it a value, or remove the line"
+                    cure = f"put it into quotes: '{PLACE}'" if key == PLACE.strip("{}") else cure
                     self._problems.append(Problem(f"{shown(key)} has no value", line, cure))
                 else:
                     yield key, value

@@ -18,8 +18,9 @@ from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import Agenda, Decision, late_words
-from runner.supervisor.state import AttemptState, RunState
-from runner.views import conditions, holds, inbox, summary, wording
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+from runner.views import conditions, graphs, holds, inbox, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -138,7 +139,7 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _later(event) or _limits(event, state)
+            return _later(event) or graphs.sentence(event) or _limits(event, state)
 
 
 def _later(event: e.Event) -> Text | None:
@@ -387,8 +388,8 @@ def _headline(state: RunState, signs: dict[str, e.Signs], now: float, pace: int 
 def _row(
     state: RunState, attempt: AttemptState, signs: e.Signs | None, decision: Decision | None, now: float
 ) -> tuple[Text, ...]:
-    limits = state.plan.task(attempt.key.task).limits
-    name = Text(str(attempt.key))
+    limits = state.limits(attempt.key)
+    name = wording.named(attempt.key, state.plan.task(attempt.key.task))
     if attempt.phase == "final":
         doing = attempt.reason or wording.diff_stat(attempt)
         verdict = Text(attempt.verdict or "", wording.colour(attempt.verdict))

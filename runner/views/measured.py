@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from runner.supervisor.attempt.samples import Course, Record, Used, course, in_all
-from runner.supervisor.state import AttemptState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Limits
 from runner.views import wording
 from runner.views.summary import Json

@@ -17,7 +17,9 @@ from runner.tasks.plan import (
     Limits,
     MailTerms,
     Plan,
+    PlannedAttempt,
     Profile,
+    Task,
 )
 from runner.views import wording
 from runner.views.fitting import Column, Fitting
@@ -46,6 +48,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
         yield from _layers(forecast.images.get(index))
     yield Text()
     yield _attempt_table(plan)
+    yield from _mode(plan)
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
     yield from _limits(plan)
@@ -76,30 +79,59 @@ def _layers(layers: list[tuple[str, bool]] | None) -> Iterator[Text]:
 
 
 def _attempt_table(plan: Plan) -> Fitting:
-    rows = []
-    for planned in plan.attempts:
-        start = "base" if not planned.start else " or ".join(planned.start)
-        after = [" or ".join(group) for group in planned.after if group != planned.start]
-        begins = start + (f" after {', '.join(after)}" if after else "")
-        rows.append((Text(str(planned.key)), Text(begins)))
+    rows = [(wording.named(one.key, plan.task(one.task)), Text(_begins(plan, one))) for one in plan.attempts]
     return Fitting((Column("attempt"), Column("starts from", prose=True)), rows)
+
+
+def _begins(plan: Plan, planned: PlannedAttempt) -> str:
+    """Where an attempt starts, after what, and whether it does."""
+    task = plan.task(planned.task)
+    start = "base" if not planned.start else " or ".join(planned.start)
+    if planned.checkpoint and planned.previous:
+        start = "the last work that served"
+    after = [" or ".join(group) for group in planned.after if group != planned.start]
+    after += [name for name in planned.settled if name not in {*planned.start, *sum(planned.after, ())}]
+    words = start + (f" after {', '.join(after)}" if after else "")
+    if task.for_each is not None:
+        words += f"; for each line of `{task.for_each.command}`"
+    return words + (f"; when {task.when}" if task.when else "")
+
+
+def _mode(plan: Plan) -> Iterator[Text]:
+    if plan.mode == "sequential":
+        yield Text("mode: sequential, one task after another")
+    if plan.mode == "adaptive":
+        yield Text("mode: adaptive, one at first, more while attempts serve")
+    for name, tasks in _together(plan).items():
+        if tasks[0].paths:
+            one_each = "" if len({task.paths for task in tasks}) == 1 else " and so on, by item"
+            refused = "; what lies outside is refused" if tasks[0].refuse_outside else ""
+            yield Text(f"paths of {name}: ", "dim") + cell(f"{', '.join(tasks[0].paths)}{one_each}{refused}")
+
+
+def _together(plan: Plan) -> dict[str, list[Task]]:
+    """Tasks by what the task file calls them: those of items together."""
+    found: dict[str, list[Task]] = {}
+    for task in plan.tasks:
+        found.setdefault(task.of or task.id, []).append(task)
+    return found
 
 
 def _limits(plan: Plan) -> Iterator[Text]:
     """Limits, once where they are the same for all."""
     by_limits: dict[Limits, list[str]] = {}
-    for task in plan.tasks:
-        by_limits.setdefault(task.limits, []).append(task.id)
+    for name, (task, *_) in _together(plan).items():
+        by_limits.setdefault(task.limits, []).append(name)
     for limits, tasks in by_limits.items():
         whose = "each attempt" if len(by_limits) == 1 else ", ".join(tasks)
         yield Text(f"limits of {whose}: ", "dim") + Text(limits_words(limits))
 
 
 def _checks(plan: Plan) -> Iterator[Text]:
-    for task in plan.tasks:
+    for name, (task, *_) in _together(plan).items():
         protected = f" (with {', '.join(task.protect)} as in the base)" if task.protect else ""
         command = task.check or "none: it ends as `done`"
-        yield Text(f"check of {task.id}: ", "dim") + cell(command + protected)
+        yield Text(f"check of {name}: ", "dim") + cell(command + protected)
 
 
 def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
@@ -112,9 +144,9 @@ def _ways_out(plan: Plan) -> Iterator[Text]:
     """What else may leave, once where it is the same for all."""
     by_hosts: dict[tuple[AllowedHost, ...], list[str]] = {}
     by_hosted: dict[tuple[Hosted, ...], list[str]] = {}
-    for task in plan.tasks:
-        by_hosts.setdefault(task.network, []).append(task.id)
-        by_hosted.setdefault(task.hosted, []).append(task.id)
+    for name, (task, *_) in _together(plan).items():
+        by_hosts.setdefault(task.network, []).append(name)
+        by_hosted.setdefault(task.hosted, []).append(name)
     for hosts, tasks in by_hosts.items():
         if hosts:
             words = ", ".join(f"{host} ({' and '.join(map(str, host.ports))})" for host in hosts)

@@ -15,7 +15,8 @@ from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.views import inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
@@ -79,7 +80,7 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
         if value:
             table.add_row(Text(name, "dim"), cell(value))
     task = state.plan.task(one.key.task)
-    for name, value in measured.told(one, task.limits, record):
+    for name, value in measured.told(one, state.limits(one.key), record):
         table.add_row(Text(name, "dim"), cell(value))
     table.add_row(Text("check", "dim"), cell(task.check or "none"))
     table.add_row(Text("output", "dim"), cell(log))
@@ -89,6 +90,7 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
 
 def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "attempt", str(one.key)
+    yield "item", state.plan.task(one.key.task).item or ""
     yield "model", summary.played_words(state, one.key.profile)
     yield "replay", wording.followed(one)
     standings = _standings(state)
@@ -190,7 +192,7 @@ def _attempts(state: RunState) -> Fitting:
     standings = _standings(state)
     rows = [
         (
-            Text(str(attempt.key)),
+            wording.named(attempt.key, state.plan.task(attempt.key.task)),
             Text(_verdict(state, standings, attempt), wording.colour(attempt.verdict)),
             Text(_check(attempt)),
             Text(wording.duration(attempt.seconds) if attempt.verdict else ""),
@@ -277,7 +279,9 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),
         [
             (
-                markdown(str(a.key)),
+                " ".join(
+                    filter(None, (markdown(str(a.key)), markdown(state.plan.task(a.key.task).item or "")))
+                ),
                 _verdict(state, standings, a),
                 _check(a),
                 wording.duration(a.seconds) if a.verdict else "",

@@ -15,7 +15,9 @@ from runner.supervisor import deciding
 from runner.supervisor import events as e
 from runner.supervisor.journal import Row
 from runner.supervisor.schedule import decide
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+from runner.tasks.when import SKIPPED
 from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
@@ -95,6 +97,7 @@ def attempt_row(
         "task": attempt.key.task,
         "profile": attempt.key.profile,
         "n": attempt.key.n,
+        "item": state.plan.task(attempt.key.task).item,
         "try": attempt.key.try_,
         "phase": attempt.phase,
         "verdict": attempt.verdict,
@@ -205,7 +208,7 @@ def scored(state: RunState) -> list[Scored]:
             continue
         counted = _counted(state, state.tries(planned.key))
         attempt = counted[-1]
-        if attempt.verdict is not None:
+        if attempt.verdict not in {None, SKIPPED}:
             rows.append(
                 Scored(
                     task=attempt.key.task,

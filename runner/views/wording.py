@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
+from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor.state import AttemptState
-from runner.tasks.plan import Caps
+from runner.supervisor.tried import AttemptState
+from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
+from runner.views.inert import cell
 
 COLOURS = {
     "accepted": "green",
@@ -15,8 +19,13 @@ COLOURS = {
     "refused": "red",
     "infrastructure": "magenta",
     "cancelled": "yellow",
+    "skipped": "dim",
 }
 UNKNOWN = "?"
+NAMED = 48
+"""Signs of an attempt's name and its item together; a name alone may be longer."""
+SHORTEST_ITEM = 6
+"""Signs of an item that say something."""
 SCRIPTED = (
     "A script played the model here: tokens and cost come from its transcripts; no service was asked or paid."
 )
@@ -81,6 +90,16 @@ def many(count: int, one: str, more: str | None = None) -> str:
 def tokens(count: int | None) -> str:
     """A number of tokens; unknown is said."""
     return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")
+
+
+def named(key: AttemptKey, task: Task) -> Text:
+    """An attempt's name, with as much of its item behind it as a narrow screen bears."""
+    name = Text(str(key))
+    room = NAMED - len(name) - 2
+    if task.item is None or room < SHORTEST_ITEM:
+        return name
+    item = task.item if len(task.item) <= room else f"…{task.item[1 - room :]}"  # of a path its end
+    return name.append("  ").append_text(cell(item, "dim"))
 
 
 def usd(amount: float | None) -> str:

@@ -24,7 +24,8 @@ from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.events import Event
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lease import owned
-from runner.supervisor.night import Means, Night
+from runner.supervisor.night import Night
+from runner.supervisor.outfit import Means
 from runner.supervisor.state import RunState, fold
 from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
 from tests.contract.fake_engine import FakeEngine
@@ -43,7 +44,7 @@ class FakeImages:
     """Prepares images: they are there."""
 
     def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:  # noqa: ARG002
-        """See `night.ImageMaker`."""
+        """See `imaging.ImageMaker`."""
         return IMAGE
 
 

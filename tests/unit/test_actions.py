@@ -126,8 +126,9 @@ def test_a_command_tells_nothing() -> None:
 def test_actions_without_end_are_bounded() -> None:
     actions = Actions()
     for number in range(10_000):
-        actions.begun(str(number), "x", {})
+        actions.begun(str(number) * 1000, "x" * 1000, {})
     assert len(actions._open) <= 64
+    assert max(len(key) + len(words) for key, (_, words, _) in actions._open.items()) <= 400
     actions.ended("nobody", "x")
     assert actions.repeats == Repeats()
     deep: list[object] = []

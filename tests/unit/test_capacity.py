@@ -188,6 +188,9 @@ def test_a_run_that_hangs_or_died_keeps_nobody_from_anything(world: World) -> No
     world.now += claims.FRESH + 1
     late = Run(world, "late", 8, 8)
     assert late.round() == ["t00", "t01"], "nobody works on the others: what they showed is of no account"
+    assert [file.name for file in (world.home / "claims").iterdir()] == ["late.json"], (
+        "and not looked at again"
+    )
 
 
 def test_a_run_that_ended_shows_nothing_any_more(world: World) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from runner.errors import HostError, UsageError
 from runner.supervisor import events as e
+from runner.supervisor.finding import find_attempt
 from runner.supervisor.journal import Journal
-from runner.supervisor.state import find_attempt, fold
+from runner.supervisor.state import fold
 from runner.tasks.plan import PlannedAttempt
 from tests.unit.makers import after, life, make_plan, started
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gateway.grants import Sum
+from runner.names import AttemptKey
 from runner.recipients import DAY, Quiet, Recipient
 from runner.supervisor import events as e
 from runner.supervisor.people.flag import NAME, raise_flag
@@ -25,6 +26,7 @@ from runner.supervisor.people.notices import (
     told_by,
 )
 from runner.supervisor.people.outbox import GAP, MOST, Outbox
+from runner.supervisor.retrying import following
 from runner.supervisor.state import RunState, apply
 from runner.tasks.plan import Budget, Caps, Plan, PlannedAttempt
 from tests.unit.makers import after, life, make_plan, started
@@ -76,6 +78,41 @@ def test_a_try_that_is_followed_by_another_one_needs_nobody() -> None:
         BOTH, *life("one/p/1", "infrastructure", again=True), *life("one/p/1.2", "infrastructure")
     )
     assert [notice.cause for notice in again] == ["attention:one/p/1.2"]
+
+
+def test_a_task_that_is_tried_again_by_itself_needs_nobody_until_that_is_over() -> None:
+    lost = life("one/p/1", "infrastructure")
+    notices, state = told(BOTH, *lost)
+    retried = following(state, AttemptKey("one", "p"), 7)
+    assert retried is not None
+    assert (notices, needs(BOTH, *lost)) == ([], {})
+    times = 1
+    while retried is not None:
+        times += 1
+        more, state = told(state, retried, *life(f"one/p/1.{times}", "infrastructure"))
+        notices += more
+        retried = following(state, AttemptKey("one", "p"), 7)
+    assert [notice.cause for notice in notices] == [f"attention:one/p/1.{times}"]
+
+
+def test_what_a_person_decided_needs_nobody_any_more() -> None:
+    failed = life("one/p/1", "timeout")
+    assert list(needs(BOTH, *failed)) == ["one"]
+    assert needs(BOTH, *failed, e.TaskDecided(at=9, task="one", what="skip")) == {}
+    used = e.TaskDecided(at=9, task="one", what="use", attempt="one/p/1")
+    assert needs(BOTH, *failed, used) == {}
+
+
+def test_a_question_stands_until_it_is_answered_and_is_not_quoted() -> None:
+    question = {"at": 3, "attempt": "one/p/1", "file": "q.json", "to": "person", "type": "question"}
+    asks = e.RunMail.model_validate({**question, "payload": HOSTILE})
+    (notice,), state = told(BOTH, asks)
+    assert notice.what == "one/p/1 asks you something (corral inbox)"
+    (number,) = [one.id for one in state.mail.open_questions()]
+    assert list(needs(BOTH, asks).values()) == [notice.what]
+    assert needs(BOTH, asks, e.RunAnswer(at=4, question=number, text="yes")) == {}
+    refused = asks.model_copy(update={"refused": "it is too long"})
+    assert told(BOTH, refused)[0] == []
 
 
 def test_of_several_attempts_of_a_task_all_must_fail_it() -> None:

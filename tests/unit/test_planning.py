@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
-from runner.tasks import planning
+from runner.tasks import fanout
 from runner.tasks.plan import CommandSettings, ImageSpec, Limits, MailTerms, Plan, Retry
 from runner.tasks.planning import RepoFacts, Unusable, Wanted, make_plan, wanted_repos
 from runner.tasks.starter import starter
@@ -327,10 +327,50 @@ def test_any_graph_is_planned_soundly(text: str) -> None:
 def test_the_largest_plan_is_made_in_time() -> None:
     chain = [
         {"id": f"t{n}", "prompt": "p", "needs": [f"t{n - 1}"] if n else []}
-        for n in range(planning.MOST_ATTEMPTS // 4)
+        for n in range(fanout.MOST_ATTEMPTS // 4)
     ]
     plan = planned(f"{PROFILES}tasks: {json.dumps(chain)}\ncompare: {{agents: [p1, p2], repeats: 2}}\n")
-    assert len(plan.attempts) == planning.MOST_ATTEMPTS
+    assert len(plan.attempts) == fanout.MOST_ATTEMPTS
+
+
+def test_a_prompt_can_begin_with_the_agent_that_is_meant() -> None:
+    plan = planned(
+        PROFILES + "tasks:\n  - {id: a, prompt: '@p2 look at @p1'}\n\n"
+        "  - {id: b, prompt: '@p1: mail me@x.org'}\n"
+        "  - {id: c, prompt: 'ask @p2'}\n  - {id: d, agent: p1, prompt: 'x @p2'}\ncompare: {agents: [p1]}\n"
+    )
+    assert order(plan) == ["a/p2/1", "b/p1/1", "c/p1/1", "d/p1/1"]
+    assert [task.prompt for task in plan.tasks] == ["look at @p1", "mail me@x.org", "ask @p2", "x @p2"]
+    assert [task.compared for task in plan.tasks] == [False, False, True, False]
+
+
+def test_a_sequence_follows_the_file_needs_first_and_lineages() -> None:
+    text = (
+        "tasks:\n  - {id: b, prompt: p, needs: [a]}\n  - {id: a, prompt: p}\n"
+        "  - {id: c, agent: own, from: base}\n  - {id: d, prompt: p}\nmode: sequential\n"
+    )
+    plan = planned(PROFILES + text + "compare: {agents: [p1, p2]}\n")
+    found = {str(one.key): one for one in plan.attempts}
+    assert {name: one.previous for name, one in found.items()} == {
+        "a/p1/1": (),
+        "a/p2/1": (),
+        "b/p1/1": ("a/p1/1",),
+        "b/p2/1": ("a/p2/1",),
+        "c/own/1": ("b/p1/1", "b/p2/1"),
+        "d/p1/1": ("c/own/1",),
+        "d/p2/1": ("c/own/1",),
+    }
+    assert [name for name, one in found.items() if not one.checkpoint] == ["c/own/1"]
+    assert not any(one.start for one in plan.attempts)
+
+
+def test_what_when_asks_about_must_be_over_and_what_else_is_needed_must_have_served() -> None:
+    plan = planned(
+        PROFILES + "default_agent: p1\ntasks:\n  - {id: a, prompt: p}\n  - {id: b, prompt: p}\n"
+        "  - {id: c, prompt: p, needs: [a, b], from: a, when: a.verdict == 'rejected'}\n"
+    )
+    one = plan.attempt("c/p1/1")
+    assert (one.after, one.settled, one.start) == ((("b/p1/1",),), ("a/p1/1",), ("a/p1/1",))
 
 
 def test_mail_is_off_unless_the_file_or_the_task_says_so() -> None:

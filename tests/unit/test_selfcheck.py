@@ -22,7 +22,7 @@ from runner.selfcheck.judge import RULES, Facts, Given, findings, judge_probe, l
 from runner.selfcheck.promises import BY_NAME, PROMISES, Promise, check_names
 from runner.supervisor import events as e
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.night import Means
+from runner.supervisor.outfit import Means
 from runner.supervisor.state import apply, begin
 from runner.views import selfcheck_view
 from tests.attacks.test_shown import LATER as SHOWN_LATER

@@ -23,7 +23,8 @@ from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
 from runner.supervisor.night import _never_started
 from runner.supervisor.schedule import Agenda, decide, finished, images_of
-from runner.supervisor.state import AttemptState, RunState, apply, begin, fold
+from runner.supervisor.state import RunState, apply, begin, fold
+from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, Check, Ended, Work, served, verdict
 from runner.tasks.plan import (
     GIB,
@@ -299,7 +300,7 @@ class Supervisor(RuleBasedStateMachine):
     def a_long_stretch(self, luck: int) -> None:
         """A long stretch of all of this, by chance: what is drawn one by one seldom comes so far."""
         chance = Random(luck)  # noqa: S311 - it has to come again
-        for _ in range(50):
+        for _ in range(30):
             self.turn(None)
             for need in self.missing():
                 self.image_is_ready(need)

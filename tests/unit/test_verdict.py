@@ -86,7 +86,7 @@ def test_every_verdict_is_reached_and_no_other() -> None:
     reached = {
         verdict(*facts) for facts in itertools.product(get_args(Ended), get_args(Work), get_args(Check))
     }
-    assert reached == set(get_args(Verdict))
+    assert reached | {"skipped"} == set(get_args(Verdict)), "which is no judgement on what was done"
 
 
 def test_whoever_did_not_exit_never_gets_a_good_verdict() -> None:

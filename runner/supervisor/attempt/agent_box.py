@@ -20,11 +20,13 @@ from runner.sandbox.engine import BoxState
 from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import signboard
+from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.metering import Meter, usage_file
 from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
+from runner.tasks.items import variables
 
 MORE_FILE = PROMPT_FILE.replace("prompt", workspace.MORE)
 """Where the box sees what an agent is told that goes on."""
@@ -118,6 +120,8 @@ class AgentBox:
         self._first = workspace.lay_out(
             self.space, self.base, self._git_dir, rooms.locks, inputs, on=begins.on
         )
+        start = passing.Start(self._git_dir, spec.base, spec.source.history)
+        passing.lay_out(self.space.root / "in" / "passed", start, spec.task.passes, spec.passed)
         self.disk = rooms.disks.make(spec.box, "agent", spec.task.limits.disk, rooms.owner)
         if begins.home is not None:
             archive = (Mount(str(begins.home), kept.ARCHIVE),)
@@ -162,7 +166,7 @@ class AgentBox:
         spec, rooms = self._spec, self._rooms
         sockets = self.grant()
         ways_out = proxy_environment() if spec.task.network else {}
-        env = {**ways_out, **launch.env}
+        env = {**ways_out, **launch.env, **variables(spec.task.item)}
         if launch.prompt_on_stdin:
             env["CORRAL_STDIN"] = words
         if (launch.forwarder or ways_out) and sockets is not None:

@@ -34,6 +34,7 @@ from runner.supervisor.attempt.telling import ended_event, limit_words, signs, s
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
+from runner.tasks.items import variables
 
 FAULTS = (CorralError, OSError)
 """What can fail around an attempt without being a bug of ours."""
@@ -171,6 +172,9 @@ class _Life:
         kept = self._save() if left else None
         if found.is_empty:
             return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept, flags=left)
+        outside = found.outside(self._spec.task.paths)
+        if outside and self._spec.task.refuse_outside:
+            raise Refused(outside[0])
         base, commit, branch = self._spec.base, found.commit, self._spec.branch
         worktree.import_commits(self._git_dir, found.path, found.alternates, commit, base, found.size)
         if worktree.has_tree(self._git_dir, branch, commit):
@@ -189,7 +193,7 @@ class _Life:
             insertions=change.insertions,
             deletions=change.deletions,
             kept=kept,
-            flags=left + found.touched(self._spec.task.protect) + found.flags(),
+            flags=left + outside + found.touched(self._spec.task.protect) + found.flags(),
         )
 
     def _keep(self, work: Work, reason: str) -> e.AttemptGathered:
@@ -240,7 +244,9 @@ class _Life:
         rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.owner)
         argv = ("/opt/corral/enter", "check", found.tip, self._box.base.commit, "sh", "-c", command)
         mounts = self._box.space.check_mounts(rooms.disks.seen(spec.box), self._box.base, found.checked)
-        box = box_spec(self._spec, self._rooms, "check", argv, environment("", {}), mounts)
+        box = box_spec(
+            self._spec, self._rooms, "check", argv, environment("", variables(spec.task.item)), mounts
+        )
         log = rooms.log(spec.run, spec.key, "check.log")
         return run_check(rooms.engine, box, log, spec.task.limits.time, self._orders.stop)
 

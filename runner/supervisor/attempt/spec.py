@@ -17,6 +17,7 @@ from runner.sandbox.disks import Disks
 from runner.sandbox.engine import Engine
 from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
+from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.postbox import Post
 from runner.tasks.plan import Profile, Source, Task
 
@@ -61,6 +62,8 @@ class AttemptSpec:
     accesses: tuple[Access, ...]
     account: Account
     include: dict[str, bytes]
+    passed: tuple[Passed, ...] = ()
+    """What its agent gets of the tasks before its own, by `task.passes`."""
     post: Post | None = None
     """Its mail; None where its task has none."""
     words: tuple[str, ...] = ()

@@ -80,7 +80,7 @@ def clear(home: Path, run: str) -> None:
 
 def read(home: Path, run: str, now: float) -> Others:
     """What the runs other than this one show."""
-    shown = [one for one in _all(home) if one.run != run and _counts(home, one, now)]
+    shown = [one for one in _all(home) if one.run != run and _lives(home, one, now)]
     waiting = (
         Waiting(one.run, one.waits_since, one.claims)
         for one in shown
@@ -95,11 +95,17 @@ def _all(home: Path) -> Iterator[Shown]:
             yield Shown.model_validate_json(file.read_text(encoding="utf-8"))
 
 
-def _counts(home: Path, shown: Shown, now: float) -> bool:
-    """Whether a run that shows this still has it; one from before a restart of the host is of the future."""
-    if shown.at > now:
+def _lives(home: Path, shown: Shown, now: float) -> bool:
+    """Whether a run that shows this still has it; what one shows on which nobody works any more is removed.
+
+    What is of the future was written before this host was restarted.
+    """
+    if 0 <= now - shown.at <= FRESH:
+        return True
+    if is_over(home, shown.run):
+        clear(home, shown.run)
         return False
-    return now - shown.at <= FRESH or not is_over(home, shown.run)
+    return shown.at <= now
 
 
 def _file(home: Path, run: str) -> Path:

@@ -16,7 +16,9 @@ from runner.names import AttemptKey
 from runner.recipients import Kind
 from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
-from runner.supervisor.state import AttemptState, RunState
+from runner.supervisor.retrying import following
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Spent
 
 UNITS: tuple[Literal["usd", "tokens", "requests"], ...] = ("usd", "tokens", "requests")
@@ -28,6 +30,9 @@ WARNS_AT = 0.8
 _STATUS = re.compile(r".*?: HTTP [0-9]{3}\b")
 KEY = "key"
 """What a person sees to where agents wait for a credential."""
+
+QUESTION = "question "
+"""What a person sees to where agents ask."""
 
 SAME_WINDOW = 900.0
 """Seconds: a window that is told to open a little later than before is the same one still."""
@@ -69,18 +74,17 @@ def told_by(event: e.Event, state: RunState) -> Iterator[Notice]:
     """
     match event:
         case e.AttemptFinal():
-            key = AttemptKey.parse(event.attempt)
-            if why := _unserved(state, key):
-                yield Notice(f"attention:{event.attempt}", "attention", why, (_show(state, key),))
-            whose = state.attempts[key].spent
-            if whose in {"run", "day"}:
-                yield Notice(f"spent:{whose}", "budget", f"the budget of the {whose} is spent")
+            yield from _of_final(event, state)
         case e.AttemptAttention():
             what = f"{event.attempt} is {_plain(event.condition)}"
             yield Notice(f"condition:{event.attempt}:{event.condition}:{int(event.at)}", "attention", what)
         case e.Signs() if event.held_kind == "credential":
             why = _refusal(event)
             yield Notice(f"credential:{why}", "attention", f"agents wait for a key: {why}", urgent=True)
+        case e.RunMail():
+            for one in state.mail.open_questions()[-1:]:
+                if (str(one.sender), one.file) == (event.attempt, event.file):
+                    yield Notice(f"question:{one.id}", "attention", _asks(one.sender))
         case e.BudgetUsed():
             yield Notice(f"budget:{event.whose}:{event.unit}", "budget", _budget(event))
         case e.WindowsChanged():
@@ -96,11 +100,16 @@ def needs_after(needs: Needs, event: e.Event, state: RunState) -> Needs:
         state: How the run stands after it.
     """
     match event:
-        case e.AttemptFinal() | e.AttemptStarted():
+        case e.AttemptFinal() | e.AttemptStarted() | e.AttemptRetried():
             key = AttemptKey.parse(event.attempt)
-            rest = {what: words for what, words in needs.items() if what != key.task}
-            why = _unserved(state, key) if isinstance(event, e.AttemptFinal) else ""
+            why = _unserved(state, key, event.at) if isinstance(event, e.AttemptFinal) else ""
+            rest = _without(needs, key.task)
             return {**rest, key.task: f"{why} ({_show(state, key)})"} if why else rest
+        case e.TaskDecided() if state.task_served(event.task):
+            return _without(needs, event.task)
+        case e.RunMail() | e.RunAnswer():
+            asked = {f"{QUESTION}{one.id}": _asks(one.sender) for one in state.mail.open_questions()}
+            return {what: words for what, words in needs.items() if not what.startswith(QUESTION)} | asked
         case e.AttemptAttention():
             look = f"corral logs {event.attempt} --run {state.name}"
             what = f"{event.attempt} is {_plain(event.condition)} ({look})"
@@ -202,15 +211,34 @@ def _of_task(state: RunState, task: str) -> list[AttemptState]:
     return list(state.attempts.of_task(task))
 
 
-def _unserved(state: RunState, key: AttemptKey) -> str:
-    """Why a task needs a person: all of its attempts ended, and none served it; empty if it does not."""
-    of_task = _of_task(state, key.task)
-    if any(one.phase != "final" for one in of_task) or any(state.serves(one) for one in of_task):
+def _without(needs: Needs, what: str) -> Needs:
+    return {known: words for known, words in needs.items() if known != what}
+
+
+def _asks(who: AttemptKey) -> str:
+    """That an agent asks a person something; what it asks is not told here."""
+    return f"{who} asks you something (corral inbox)"
+
+
+def _unserved(state: RunState, key: AttemptKey, now: float) -> str:
+    """Why a task needs a person: all its attempts ended, none served it, and none follows; else nothing."""
+    if state.task_served(key.task) or any(one.phase != "final" for one in _of_task(state, key.task)):
         return ""
     verdict = state.attempts[key].verdict
     if verdict == "cancelled" or state.over or state.stopping:  # a person, or the clock, wanted it so
         return ""
+    if following(state, key, now) is not None:
+        return ""
     return f"task {key.task} was not served: {verdict}"
+
+
+def _of_final(event: e.AttemptFinal, state: RunState) -> Iterator[Notice]:
+    key = AttemptKey.parse(event.attempt)
+    if why := _unserved(state, key, event.at):
+        yield Notice(f"attention:{event.attempt}", "attention", why, (_show(state, key),))
+    whose = state.attempts[key].spent
+    if whose in {"run", "day"}:
+        yield Notice(f"spent:{whose}", "budget", f"the budget of the {whose} is spent")
 
 
 def _show(state: RunState, key: AttemptKey) -> str:

@@ -1,0 +1,70 @@
+"""What an order comes to, as the run stands: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from runner.names import AttemptKey
+from runner.supervisor import deciding, orders
+from runner.supervisor import events as e
+from runner.supervisor.orders import Order
+from runner.supervisor.post.mail import refusal_of
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+
+
+@dataclass(frozen=True)
+class Obeyed:
+    """What an order leads to.
+
+    Attributes:
+        events: What happens.
+        interruptions: As how many interruptions it counts: one drains the run, two stop it.
+        refused: Why it can't be done, in words; empty if it can.
+    """
+
+    events: tuple[e.Event, ...] = ()
+    interruptions: int = 0
+    refused: str = ""
+
+
+def obey(state: RunState, order: Order, now: float) -> Obeyed:
+    """What an order leads to now, in seconds since the epoch."""
+    match order:
+        case orders.Drain():
+            return Obeyed(interruptions=1)
+        case orders.Stop():
+            return Obeyed(interruptions=2)
+        case orders.Answer():
+            if refused := refusal_of(state.mail, order.question):
+                return Obeyed(refused=refused)
+            return Obeyed((e.RunAnswer(at=now, question=order.question, text=order.text),))
+        case orders.Retry() | orders.Decide():
+            done = deciding.obey(state, order, now)
+            return Obeyed(refused=done) if isinstance(done, str) else Obeyed((done,))
+        case orders.Pause() | orders.Unpause():
+            return _pause(state, order, now)
+
+
+def _pause(state: RunState, order: orders.Pause | orders.Unpause, now: float) -> Obeyed:
+    """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
+    pausing = isinstance(order, orders.Pause)
+    living = [state.attempts[key] for key in state.attempts if key in state.attempts.living]
+    named = {AttemptKey.parse(name) for name in order.attempts}
+    chosen = [attempt for attempt in living if not named or attempt.key in named]
+    if named and not chosen:
+        return Obeyed(refused="none of them lives")
+    events: list[e.Event] = []
+    if not named and pausing != state.paused:
+        events.append(e.RunPaused(at=now) if pausing else e.RunUnpaused(at=now))
+    return Obeyed((*events, *_changes(chosen, now, pausing=pausing)))
+
+
+def _changes(attempts: list[AttemptState], now: float, *, pausing: bool) -> Iterator[e.Event]:
+    for attempt in attempts:
+        frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+        if pausing and not frozen:
+            yield e.AttemptFrozen(at=now, attempt=str(attempt.key), why="paused", by="person")
+        elif frozen and not pausing:
+            yield e.AttemptThawed(at=now, attempt=str(attempt.key))

@@ -1,0 +1,192 @@
+"""What is known of one try of an attempt, folded from its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from runner.gateway.grants import Replayed
+from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.attempt.samples import Used
+from runner.supervisor.verdict import Check, Ended, Verdict, Work
+from runner.tasks.plan import Caps, Spent
+from runner.tasks.when import SKIPPED
+
+Phase = Literal["queued", "preparing", "running", "held", "gathering", "checking", "cleaning", "final"]
+
+
+@dataclass(frozen=True)
+class AttemptState:
+    """What is known of one try of an attempt."""
+
+    key: AttemptKey
+    phase: Phase = "queued"
+    box: str | None = None
+    base: str | None = None
+    container: str | None = None
+    started: float | None = None
+    running_since: float | None = None
+    boxes: int = 0
+    """Containers that its agent has lived in so far; more than one where it went on after a limit."""
+    held_since: float | None = None
+    held: str = ""
+    """What it waits for between two of them, in words."""
+    attention: str = ""
+    """Of which condition of its agent a person was told last, in words; empty once it has ended."""
+    frozen: e.AttemptFrozen | None = None
+    """Since when, why and by whom it is frozen, while it is."""
+    finished: float | None = None
+    ended: Ended | None = None
+    work: Work | None = None
+    check: Check | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+    again: bool = False
+    exit_code: int | None = None
+    branch: str | None = None
+    commit: str | None = None
+    kept: str | None = None
+    files: int | None = None
+    insertions: int | None = None
+    deletions: int | None = None
+    seconds: float | None = None
+    held_s: float | None = None
+    check_seconds: float | None = None
+    peak_memory: int | None = None
+    cpu_seconds: float | None = None
+    used: Used | None = None
+    requests: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    spent: Spent = ""
+    session: str | None = None
+    home: bool = False
+    """Whether its HOME is kept for a later try."""
+    retry: e.AttemptRetried | None = None
+    """What led to this try, and how it begins; None for the first one."""
+    rests_until: float | None = None
+    """Until when it pauses before it may start, in seconds since the epoch; None once it may."""
+    replayed: Replayed | None = None
+    overshot: Caps = field(default_factory=Caps)
+    flags: tuple[str, ...] = ()
+    passes: bool = False
+    """Of one that was skipped: whether what needs it goes on from its `base`."""
+
+
+def skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
+    return AttemptState(
+        before.key,
+        "final",
+        base=event.base,
+        finished=event.at,
+        work="none",
+        check="not-run",
+        verdict=SKIPPED,
+        reason=event.reason,
+        passes=event.passes,
+    )
+
+
+def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
+    match event:
+        case e.AttemptStarted():
+            return AttemptState(
+                before.key,
+                "preparing",
+                box=event.box,
+                base=event.base,
+                started=event.at,
+                retry=before.retry,
+            )
+        case e.BoxStarted():
+            return replace(
+                before,
+                phase="running",
+                container=event.container,
+                running_since=before.running_since or event.at,
+                boxes=event.again + 1,
+                held_since=None,
+                held="",
+            )
+        case e.AttemptAttention():
+            return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
+        case e.AttemptHeld():
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+        case e.AttemptFrozen() | e.AttemptThawed():
+            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
+        case e.AttemptEnded():
+            return _ended(before, event)
+        case e.AttemptGathered():
+            return _gathered(before, event)
+        case e.AttemptChecked():
+            return replace(
+                before,
+                phase="cleaning",
+                check=event.check,
+                check_seconds=event.seconds,
+                reason=before.reason or event.reason,
+            )
+        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
+            return _judged(before, event)
+        case _:
+            return before
+
+
+def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
+    if isinstance(event, e.AttemptFinal):
+        return replace(
+            before,
+            phase="final",
+            verdict=event.verdict,
+            reason=before.reason or event.reason,
+            again=event.again,
+            home=event.home,
+            finished=event.at,
+        )
+    if isinstance(event, e.AttemptRetried):
+        return replace(before, again=True)
+    return replace(before, rests_until=None)
+
+
+def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
+    parts = (event.input_tokens, event.output_tokens, event.cache_read_tokens, event.cache_write_tokens)
+    known = [part for part in parts if part is not None]
+    return replace(
+        before,
+        phase="gathering",
+        attention="",
+        frozen=None,
+        ended=event.ended,
+        reason=event.reason,
+        exit_code=event.exit_code,
+        seconds=event.seconds,
+        held_s=event.held_s,
+        peak_memory=event.peak_memory,
+        cpu_seconds=event.cpu_seconds,
+        used=event.used,
+        requests=event.requests,
+        tokens=sum(known) if known else None,
+        usd=event.usd,
+        spent=event.spent,
+        session=event.session,
+        replayed=event.replayed,
+        overshot=event.overshot,
+        flags=event.flags,
+    )
+
+
+def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
+    return replace(
+        before,
+        phase="checking",
+        work=event.work,
+        reason=before.reason or event.reason,
+        branch=event.branch,
+        commit=event.commit,
+        files=event.files,
+        insertions=event.insertions,
+        deletions=event.deletions,
+        kept=event.kept,
+        flags=tuple(dict.fromkeys(before.flags + event.flags)),  # told again after a resume
+    )
