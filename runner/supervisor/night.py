@@ -191,9 +191,14 @@ class Night:
             if not self._threads and self._happened.empty() and agenda.finished:
                 break
             with contextlib.suppress(queue.Empty):
-                event, noted = self._happened.get(timeout=TICK)
-                self._note(event)
-                noted.set()
+                self._hear(TICK)
+                for _ in range(self._happened.qsize()):  # of many that live, many tell something at once
+                    self._hear(0)
+
+    def _hear(self, patience: float) -> None:
+        event, noted = self._happened.get(timeout=patience)
+        self._note(event)
+        noted.set()
 
     def _stop_everything(self) -> None:
         """The journal can't be kept any more: end what runs, and leave its work where `resume` finds it."""

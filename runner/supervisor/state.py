@@ -277,6 +277,8 @@ def _width(state: RunState, attempt: AttemptState) -> int:
 
 
 def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
+    if isinstance(event, e.Signs):  # the most of what happens, and nothing that lasts
+        return state
     key = AttemptKey.parse(event.attempt)
     before = state.attempts.get(key) or AttemptState(key)
     now = tried.skipped(before, event) if isinstance(event, e.AttemptSkipped) else tried.after(before, event)
