@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from runner.views import live
+from runner.views import live, machine_lines
 from runner.views.inert import InertConsole, cell
 
 WIDE = 240
@@ -61,7 +61,7 @@ AcceptOption = Annotated[
 def watcher(as_json: bool) -> live.Watcher:
     """What shows a run: for programs, on a terminal, or in a file."""
     if as_json:
-        return live.JsonLines(print_row)
+        return machine_lines.JsonLines(print_row)
     return live.LiveTable(out) if out.is_terminal else live.PlainLines(out)
 
 

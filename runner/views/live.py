@@ -1,10 +1,9 @@
-"""Watching a run: a live table on a terminal, plain lines elsewhere, one JSON event a line for programs."""
+"""Watching a run: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -48,35 +47,6 @@ class Watcher(Protocol):
     def building(self, text: str) -> None:
         """Take a line of build output that comes before the run."""
         ...
-
-
-class JsonLines:
-    """Writes every journaled event as plain values, and signs of what is held; the summary last."""
-
-    def __init__(self, write: Callable[[summary.Json], None]) -> None:
-        self._write = write
-        self._news = holds.News()
-        self._conditions = conditions.News()
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def __call__(self, row: Row, state: RunState) -> None:
-        """Take one event."""
-        if row.seq or (isinstance(row.event, e.Signs) and self._is_news(row.event)):
-            self._write(summary.event_row(row))
-        if isinstance(row.event, e.RunEnded):
-            self._write(summary.summary(state))
-
-    def _is_news(self, signs: e.Signs) -> bool:
-        held, condition = self._news.of(signs), self._conditions.of(signs)
-        return held or bool(condition)
-
-    def building(self, text: str) -> None:
-        """Programs are told of events only."""
 
 
 class PlainLines:

@@ -22,7 +22,7 @@ from runner.supervisor.host.forecast import Forecast
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState
 from runner.tasks.plan import PlannedAttempt
-from runner.views import live, plan_view, report, summary
+from runner.views import live, machine_lines, plan_view, report, summary
 from runner.views.inert import InertConsole, block, inert, line, markdown
 from tests.support import within
 from tests.unit.makers import after, life, make_plan, started
@@ -191,7 +191,7 @@ def test_the_markdown_report_is_inert(state: RunState) -> None:
 @given(attacked(), hostile)
 def test_json_for_programs_is_valid_and_plain_ascii(state: RunState, text: str) -> None:
     lines: list[str] = []
-    watcher = live.JsonLines(lambda row: lines.append(json.dumps(row)))
+    watcher = machine_lines.JsonLines(lambda row: lines.append(json.dumps(row)))
     watcher(Row(1, "r", image_failed(text)), state)
     watcher(Row(2, "r", e.RunEnded(at=2, exit_code=0)), state)
     lines.append(json.dumps(summary.summary(state), indent=2))

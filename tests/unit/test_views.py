@@ -18,7 +18,7 @@ from runner.supervisor.host.forecast import Forecast
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState, begin
 from runner.tasks.plan import AllowedHost, MailTerms, PlannedAttempt, Upstream
-from runner.views import gateway_view, holds, live, plan_view, report, summary
+from runner.views import gateway_view, holds, live, machine_lines, plan_view, report, summary
 from runner.views.fitting import Column, Fitting, chosen
 from runner.views.inert import InertConsole
 from tests.unit.makers import after, life, make_plan, started
@@ -187,7 +187,7 @@ def test_what_is_held_why_and_until_when_is_shown_to_everyone() -> None:
     assert "held" in shown
     assert "the 5-hour window of anthropic is used up, until 14:00 (in 2h)" in shown
     lines: list[summary.Json] = []
-    programs, people = live.JsonLines(lines.append), io.StringIO()
+    programs, people = machine_lines.JsonLines(lines.append), io.StringIO()
     plain = live.PlainLines(InertConsole(file=people, width=200))
     for told in (
         signs,
