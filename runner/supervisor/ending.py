@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from runner.names import AttemptKey
+from runner.supervisor import events as e
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER
@@ -41,3 +42,13 @@ def still_ahead(state: RunState, now: float) -> float | None:
     """When a run must end that is taken up again: one that had ended is not bound by an end that passed."""
     passed = state.until is not None and state.until <= now
     return None if passed and state.ended is not None else state.until
+
+
+def never_started(attempt: str, why: str, now: float) -> tuple[e.Event, ...]:
+    """The whole life of an attempt that could not be begun: what happens to it at that time, at once."""
+    return (
+        e.AttemptEnded(at=now, attempt=attempt, ended="infrastructure", reason=why),
+        e.AttemptGathered(at=now, attempt=attempt, work="none"),
+        e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
+        e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
+    )

@@ -31,7 +31,7 @@ from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders
 from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.complaints import report_bug
-from runner.supervisor.ending import exit_code, still_ahead
+from runner.supervisor.ending import exit_code, never_started, still_ahead
 from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
@@ -250,7 +250,7 @@ class Night:
         if decision.standing == "start" and decision.base is not None:
             self._begin(decision.key, decision.base)
         elif decision.standing == "fail":
-            for event in _never_started(str(decision.key), decision.why):
+            for event in never_started(str(decision.key), decision.why, time.time()):
                 self._note(event)
         elif decision.standing == "skip" and decision.base is not None:
             self._note(
@@ -362,7 +362,7 @@ class Night:
         with contextlib.suppress(*FAULTS):
             for box in rooms.engine.find(filters):
                 rooms.engine.remove(box.id)
-        for event in _never_started(str(key), why):
+        for event in never_started(str(key), why, time.time()):
             known = isinstance(event, e.AttemptGathered) and self._state.attempts[key].work is not None
             if not known:
                 self._tell(event)
@@ -439,13 +439,3 @@ def enter(journal: Journal, lease: Lease, started: e.RunStarted) -> Row:
 
 def _nobody(row: Row, state: RunState) -> None:
     """Watches nothing."""
-
-
-def _never_started(attempt: str, why: str) -> tuple[e.Event, ...]:
-    now = time.time()
-    return (
-        e.AttemptEnded(at=now, attempt=attempt, ended="infrastructure", reason=why),
-        e.AttemptGathered(at=now, attempt=attempt, work="none"),
-        e.AttemptChecked(at=now, attempt=attempt, check="not-run"),
-        e.AttemptFinal(at=now, attempt=attempt, verdict="infrastructure"),
-    )

@@ -20,8 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from runner.names import AttemptKey
 from runner.supervisor import deciding, orders, retrying
 from runner.supervisor import events as e
-from runner.supervisor.ending import exit_code
-from runner.supervisor.night import _never_started
+from runner.supervisor.ending import exit_code, never_started
 from runner.supervisor.schedule import Agenda, decide, finished, images_of
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.tried import AttemptState
@@ -158,7 +157,7 @@ class Supervisor(RuleBasedStateMachine):
                 return
             name = str(decision.key)
             if decision.standing == "fail":
-                for event in _never_started(name, decision.why):
+                for event in never_started(name, decision.why, self.now):
                     self.note(event)
             else:
                 assert decision.base is not None
