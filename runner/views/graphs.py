@@ -1,4 +1,4 @@
-"""What becomes of a run's graph of tasks, in words."""
+"""What becomes of a run's tasks and of the way through them, in words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from runner.views.inert import cell
 
 
 def sentence(event: e.Event) -> Text | None:
-    """An event of the graph in words; None for any other."""
+    """Such an event in words; None for any other."""
     match event:
+        case e.AttemptRetried() | e.TaskDecided():
+            return cell(wording.retried(event), "yellow")
         case e.AttemptSkipped():
             return Text(f"{event.attempt}  ") + Text("skipped  ", "dim") + cell(event.reason, "dim")
         case e.TaskExpanded():

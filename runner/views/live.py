@@ -109,14 +109,7 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
         case e.RunEnded():
             return Text(f"run {state.name} ended")
         case _:
-            return _later(event) or graphs.sentence(event) or _limits(event, state)
-
-
-def _later(event: e.Event) -> Text | None:
-    """What becomes of an attempt that ended, in words."""
-    if isinstance(event, e.AttemptRetried | e.TaskDecided):
-        return cell(wording.retried(event), "yellow")
-    return None
+            return graphs.sentence(event) or _limits(event, state)
 
 
 _HELD: dict[e.Cause, str] = {
