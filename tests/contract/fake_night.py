@@ -49,7 +49,7 @@ class FakeImages:
 
 
 class FakeDisks(WatchedDirectories):
-    """Disks that bound by themselves, as limited ones do: nobody looks at them, and nothing fills them."""
+    """Disks that bound by themselves, as limited ones do: nobody has to look at them."""
 
     def exceeds(self, box: str, place: DiskPlace, size: int) -> bool:  # noqa: ARG002
         """Never."""
