@@ -100,7 +100,7 @@ class Reader:
             match block.get("type"):
                 case "tool_use":
                     asked = [block.get("name"), block.get("input")]
-                    question = block.get("name") in QUESTIONS
+                    question = str(block.get("name")) in QUESTIONS
                     words = _question(block) if question else _block(block) or ""
                     self.actions.begun(str(block.get("id")), words[:200], asked, question=question)
                 case "tool_result":

@@ -201,7 +201,7 @@ def test_case_67_the_live_table(stakes: Stakes) -> None:
     assert "\\x" in sent
 
 
-OURS = {"h2", "h3", "p", "em", "table", "thead", "tbody", "tr", "th", "td", "code", "blockquote"}
+OURS = {"h2", "h3", "p", "ul", "li", "em", "table", "thead", "tbody", "tr", "th", "td", "code", "blockquote"}
 """What the report is made of."""
 
 

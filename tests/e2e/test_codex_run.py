@@ -76,7 +76,7 @@ SCRIPTS = {
 }
 TASKS: list[dict[str, Any]] = [
     {"id": "fix", "check": "grep two a.txt"},
-    {"id": "spent", "agent": "codex"},
+    {"id": "spent", "agent": "codex", "retry": {"feedback": 0}},
     {"id": "no-network", "agent": "codex"},
     {"id": "let-through", "agent": "codex", "network": {"allow": ["docs.corral.invalid"]}},
 ]

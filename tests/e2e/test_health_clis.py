@@ -29,7 +29,7 @@ def scripts(cli: str) -> dict[str, str]:
 
     goes_on = call("touch good")  # once or twice: Claude Code puts in an answer for a call that was killed
     turns: dict[str, list[dict[str, Any]]] = {
-        "loop": [turn for _ in range(100) for turn in (call("cat a.txt"), call("ls"))],
+        "loop": [{**turn, "delay": 0.2} for _ in range(100) for turn in (call("cat a.txt"), call("ls"))],
         "tool": [call(NEVER_ENDS)],
         "nudge": [call(NEVER_ENDS), goes_on, goes_on, {"text": "Done."}],
         "model": [{**call("touch good"), "delay": 12.0}, {"text": "Done."}],
@@ -38,7 +38,7 @@ def scripts(cli: str) -> dict[str, str]:
 
 
 TASKS: list[dict[str, Any]] = [
-    {"id": "loop", "health": {"looping": {"after": "15s"}}},
+    {"id": "loop", "health": {"looping": {"after": "10s"}}},
     {"id": "tool", "health": {"running_a_tool": {"after": "8s"}}},
     {"id": "nudge", "health": {"running_a_tool": {"after": "8s", "then": "nudge"}}, "check": "test -e good"},
     {"id": "model", "health": {"waiting_for_the_model": {"after": "6s"}}, "check": "test -e good"},

@@ -71,7 +71,7 @@ def test_a_spent_budget_ends_the_attempt_and_its_work_comes_home(corral: Corral,
     assert (row["requests"], row["tokens"]) == (2, 1000)
     assert row["overshot"] == {"usd": None, "tokens": 400, "requests": None}
     assert done.attempt("b")["overshot"] is None
-    assert "overshot by  400 tokens" in " ".join(corral("show", "a").out.split(" "))
+    assert "overshot by 400 tokens" in " ".join(corral("show", "a").out.split())
     assert row["usd"] == pytest.approx(2 * done.attempt("b")["usd"])
     assert row["usd"] > 0
 

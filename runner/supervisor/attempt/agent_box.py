@@ -53,6 +53,7 @@ class AgentBox:
         self._git_dir = Path(spec.source.git_dir)
         self._store: BaseStore | None = None
         self._first: str | None = None
+        self._reached = False
         self._started: set[str] = set()
 
     @property
@@ -90,6 +91,8 @@ class AgentBox:
                 self.gone(box.id)
         if not started:
             return None
+        if self._spec.post is not None:  # its outbox lies there
+            self._reach()
         self.found_dead = None if started[0].alive else started[0].id
         return started[0].id
 
@@ -237,6 +240,8 @@ class AgentBox:
     def _mark(self) -> tuple[int, ...] | None:
         """Figures of its disk that change when files on it do; None where they are not known."""
         disks, box = self._rooms.disks, self._spec.box
+        with contextlib.suppress(EngineError):
+            self._reach()
         room = disks.room(box, "agent")
         if room is not None:
             return room.bytes, room.files
@@ -262,8 +267,9 @@ class AgentBox:
 
         A box that it left has it anyhow: fifty are watched again before any disk was asked for.
         """
-        if self._known.begun:
+        if self._known.begun and not self._reached:
             self._rooms.disks.reach(self._spec.box, "agent")
+            self._reached = True
 
     def gone(self, container: str) -> None:
         """Remove a container, and wait until nothing of it runs."""
