@@ -58,7 +58,7 @@ def largest_child() -> int:
 
 @contextmanager
 def no_child_larger_than(size: int) -> Iterator[None]:
-    """Fail if a process is waited for here that held more; of what an earlier test started nothing is said."""
+    """Fail if a process is waited for here that held more; what earlier tests started says nothing."""
     before = largest_child()
     yield
     assert largest_child() <= max(size, before)
@@ -255,8 +255,7 @@ def test_case_32_many_deltas_on_one_object(host: Host) -> None:
 def within_limits(host: Host, tip: str, objects: Objects) -> Quarantine:
     pack = objects.pack()
     with no_child_larger_than(2 * MEMORY), within(90):
-        found = host.take_in(tip, pack)
-    return found
+        return host.take_in(tip, pack)
 
 
 def imported(found: Quarantine) -> int:

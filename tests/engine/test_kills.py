@@ -23,7 +23,7 @@ from tests.conftest import FULL, SEED
 from tests.engine.living import gateway_processes, living
 from tests.support import Corral, git, host_git_hashes, write_tasks
 
-INSTANTS = 100 if FULL else 4
+INSTANTS = 100 if FULL else 2
 MOST_KILLS = 3
 SPREAD = 6.0
 """Seconds between which and the start of a process it is killed."""
