@@ -41,7 +41,8 @@ def titles(service: Listener) -> list[str]:
 def test_a_night_tells_what_needs_a_person_and_its_end_once_and_raises_the_flag(
     told: Corral, repo: Path, service: Listener
 ) -> None:
-    file = write_tasks(repo.parent / "t.yaml", repo, {"bad": REJECTED, "long": "echo begun; sleep 40"})
+    long = "echo begun; for i in 1 2 3 4; do sleep 8; echo $i; done"  # never silent for `idle`
+    file = write_tasks(repo.parent / "t.yaml", repo, {"bad": REJECTED, "long": long})
     with living(told, "run", file, "--name", "night") as run:
         run.until("run.notified")
         run.kill()
