@@ -15,7 +15,7 @@ demo: $(READY) ## Fix real bugs with the real Claude Code, a script playing the 
 	@$(WITH_ENGINE) $(RUN) -m demo
 
 test: $(READY) ## Run every kind of test
-	@$(WITH_ENGINE) $(RUN) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+	@$(WITH_ENGINE) $(RUN) -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 proof: $(READY) ## Run the same tests at their full counts; go on where it was interrupted; write a dated result
 	@CORRAL_TEST_COUNTS=full $(WITH_ENGINE) $(RUN) -m pytest -p tests.proof $(ARGS)

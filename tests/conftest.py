@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import turns
 
 FULL = os.environ.get("CORRAL_TEST_COUNTS") == "full"
 SEED = int(os.environ.get("CORRAL_TEST_SEED") or secrets.randbelow(2**32))
@@ -39,15 +41,29 @@ def pytest_report_header() -> str:
     return f"random tests: seed {SEED} (CORRAL_TEST_SEED), {'full' if FULL else 'small'} counts"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their directory, and run the quick ones first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by their directory; run the quick ones first, or, in several processes, last.
+
+    Those of the engine wait more than they work: begun first, and many side by side, they leave the
+    quick ones to fill up the end.
+    """
     order = ("unit", "contract", "engine", "attacks", "e2e")
+    order = order[::-1] if hasattr(config, "workerinput") else order
     for item in items:
         kind = item.path.relative_to(Path(__file__).parent).parts[0]
         if kind in {"engine", "attacks", "e2e"}:
             item.add_marker("engine" if kind == "attacks" else kind)
         item.add_marker(pytest.mark.timeout(600))
     items.sort(key=lambda item: order.index(item.path.relative_to(Path(__file__).parent).parts[0]))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Give a test its turn."""
+    assert item.config.cache is not None
+    alone = item.get_closest_marker("alone") is not None
+    with turns.turn(item.config.cache.mkdir("turns"), alone=alone):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -88,10 +88,8 @@ MEMORY_BOMB = Attack(
 )
 OUTPUT_FLOOD = Attack(
     "output",
-    # Said twice: on a busy host the engine may have dropped the beginning before anybody read it.
-    f"""echo attacked output
-    perl -e 'print "x" x 1023, "\\n" for 1 .. {FLOOD // 1024}'
-    echo attacked output""",
+    # Every line says it: on a busy host the engine drops the beginning, and the end is beyond what is kept.
+    f"""perl -e 'print "attacked output ", "x" x 1007, "\\n" for 1 .. {FLOOD // 1024}'""",
 )
 CREDENTIALS = Attack(
     "credentials",

@@ -61,6 +61,7 @@ class Marks:
                 self.taken.append(Mark(self.ended, memory, processor_seconds()))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(4 * 3600)
 def test_what_a_night_takes_grows_with_its_attempts_and_no_faster(tmp_path: Path) -> None:
     place, marks = Place(tmp_path), Marks()

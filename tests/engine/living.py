@@ -59,6 +59,16 @@ class Live:
         assert "Traceback" not in complaints, complaints
         return self.process.returncode
 
+    def stop(self) -> int:
+        """Interrupt the command twice; returns the exit code.
+
+        Two signals at once are one to the kernel: the second is sent when the first was heeded.
+        """
+        self.process.send_signal(signal.SIGINT)
+        self.until("run.draining")
+        self.process.send_signal(signal.SIGINT)
+        return self.end()
+
     def kill(self) -> None:
         """Kill the command, as a crash would."""
         self.process.send_signal(signal.SIGKILL)

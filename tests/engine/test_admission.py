@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -46,6 +45,7 @@ def waits(events: list[dict[str, Any]]) -> list[str]:
     return [event["why"] for event in events if event["kind"] == "run.short" and event["why"]]
 
 
+@pytest.mark.alone
 def test_twenty_that_want_four_gibibytes_each(corral: Corral, repo: Path) -> None:
     """They all want to start at once. So many live as the host bears, and each comes to its end."""
     tasks = {f"t{n:02}": fill(FILLS, 2, "touch made") for n in range(20)}
@@ -109,9 +109,7 @@ def test_two_runs_share_the_host(corral: Corral, repo: Path) -> None:
             with Engine(corral.environment) as engine:
                 engine.kill(next(iter(first.boxes().values())))
             assert second.end() == 0
-        first.process.send_signal(signal.SIGTERM)
-        first.process.send_signal(signal.SIGTERM)
-        first.end()
+        first.stop()
     began = next(event["at"] for event in second.events if event["kind"] == "attempt.started")
     starts = [event["at"] for event in first.events if event["kind"] == "attempt.started"]
     assert 1 <= len(starts) < 6
@@ -182,6 +180,7 @@ def frozen(run: Live, attempt: str) -> bool:
     return any(event["kind"] == "attempt.frozen" and event["attempt"] == attempt for event in run.events)
 
 
+@pytest.mark.alone
 def test_the_newest_is_frozen_then_ended_with_its_work_saved(pressed: Corral, repo: Path) -> None:
     with living(pressed, "run", hog(repo), "--jobs", "2", "--name", "pressed") as run:
         run.until("attempt.frozen")
@@ -191,9 +190,7 @@ def test_the_newest_is_frozen_then_ended_with_its_work_saved(pressed: Corral, re
         while not any(e["kind"] == "attempt.final" and e["attempt"].startswith("hog") for e in run.events):
             run.until("attempt.final", run.count("attempt.final") + 1)
         del others
-        run.process.send_signal(signal.SIGTERM)  # it would be tried again, and be too much again
-        run.process.send_signal(signal.SIGTERM)
-        run.end()
+        run.stop()  # it would be tried again, and be too much again
     ended = next(e for e in run.events if e["kind"] == "attempt.ended" and e["attempt"] == "hog/do-hog/1")
     assert (ended["ended"], "no memory left" in ended["reason"]) == ("infrastructure", True)
     assert ended["held_s"] > 1, "frozen time is no working time"
@@ -203,6 +200,7 @@ def test_the_newest_is_frozen_then_ended_with_its_work_saved(pressed: Corral, re
     assert git(repo, "show", f"{gathered['branch']}:half") == "half"
 
 
+@pytest.mark.alone
 def test_one_that_is_frozen_when_the_supervisor_dies_goes_on_later(pressed: Corral, repo: Path) -> None:
     pressed.env["CORRAL_CRITICAL_MEMORY"] = str(psutil.virtual_memory().available - 1200 * MIB)
     tasks = {"hog": {"sh": fill(1800, 1, "touch made"), "limits": {"memory": "3GiB"}}}

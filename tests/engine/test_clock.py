@@ -60,15 +60,6 @@ def test_a_run_that_was_left_alone_waits_too_and_stops_when_it_is_told(corral: C
     assert [row["phase"] for row in corral("status", "--json").json["attempts"]] == ["queued"]
 
 
-def test_a_run_starts_when_its_time_comes(corral: Corral, repo: Path) -> None:
-    file = write_tasks(repo.parent / "t.yaml", repo, {"a": WORK.format(0)})
-    with living(corral, "run", file, "--start", in_minutes(1)) as run:
-        assert run.end() == 0
-    events = {event["kind"]: event for event in run.events}
-    assert events["run.began"]["at"] >= events["run.started"]["starts"] - 0.5
-    assert events["image.ready"]["at"] < events["run.began"]["at"] <= events["attempt.started"]["at"]
-
-
 def test_near_its_end_nothing_is_started_that_would_not_be_done(corral: Corral, repo: Path) -> None:
     tasks = {"slow": WORK.format(9)}
     assert corral.run(repo, tasks).code == 0
@@ -90,6 +81,18 @@ def jumps(corral: Corral, tmp_path: Path) -> Path:
     (folder / "sitecustomize.py").write_text(SET_BY.format(file=str(file)))
     corral.env["PYTHONPATH"] = str(folder)
     return file
+
+
+def test_a_run_starts_when_its_time_comes(corral: Corral, repo: Path, jumps: Path) -> None:
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": WORK.format(0)})
+    now = time.time()
+    jumps.write_text(str(50 - now % 60))  # a time of day has minutes, and the next is far: now it is near
+    nearly = time.strftime("%H:%M", time.localtime(now - now % 60 + 60))
+    with living(corral, "run", file, "--start", nearly) as run:
+        assert run.end() == 0
+    events = {event["kind"]: event for event in run.events}
+    assert events["run.began"]["at"] >= events["run.started"]["starts"] - 0.5
+    assert events["image.ready"]["at"] < events["run.began"]["at"] <= events["attempt.started"]["at"]
 
 
 def test_a_jump_forward_ends_nothing(corral: Corral, repo: Path, jumps: Path) -> None:

@@ -189,10 +189,7 @@ def test_waiting_for_the_model_and_being_held_are_told_apart(
         run.until("attempt.attention")
         assert run.events[-1]["condition"] == "held-by-a-limit"
         assert "5-hour window" in run.events[-1]["why"]
-        run.process.send_signal(signal.SIGINT)
-        run.until("run.draining")
-        run.process.send_signal(signal.SIGINT)
-        run.end()
+        run.stop()
     assert run.rows()["a"]["verdict"] == "cancelled"
 
 
@@ -217,10 +214,7 @@ def test_a_gateway_that_does_not_answer_is_not_the_agent_s_fault(asking: Corral,
             for pid in gateways:
                 os.kill(pid, signal.SIGCONT)
         run.until("attempt.running", times=2)
-        run.process.send_signal(signal.SIGINT)
-        run.until("run.draining")
-        run.process.send_signal(signal.SIGINT)
-        run.end()
+        run.stop()
     first, second = run.events[-1]["attempts"]
     assert (first["verdict"], first["work"], first["check"]) == ("infrastructure", "gathered", "passed"), (
         first
@@ -262,7 +256,4 @@ def test_a_hung_agent_is_shown_as_such_while_it_lives(corral: Corral, repo: Path
         row = until(hung)
         assert "no sign of life" in row["condition"]["cause"]
         assert "hung" in corral("status").out
-        run.process.send_signal(signal.SIGINT)
-        run.until("run.draining")
-        run.process.send_signal(signal.SIGINT)
-        run.end()
+        run.stop()

@@ -72,10 +72,7 @@ def test_one_interrupt_lets_what_runs_end_and_starts_nothing_new(
 def test_two_interrupts_stop_what_runs_and_bring_its_work_home(
     corral: Corral, repo: Path, live: Live
 ) -> None:
-    live.process.send_signal(signal.SIGINT)
-    live.until("run.draining")
-    live.process.send_signal(signal.SIGINT)
-    assert live.end() == 130
+    assert live.stop() == 130
     assert_stopped(repo, live)
     assert gateway_processes(corral.home) == []
 

@@ -19,6 +19,7 @@ from runner.supervisor.host.relief import (
     LONGEST_ALONE,
     PATIENCE,
     PERSISTS,
+    UNREAD,
     Reading,
     Step,
     Strain,
@@ -229,3 +230,17 @@ def test_whatever_happens_only_the_living_are_touched_and_never_in_a_burst(
             assert one.frozen
             assert free >= 2 * FLOOR
             boxes[step.attempt] = one.model_copy(update={"frozen_since": None})
+
+
+def test_nothing_is_frozen_for_a_moment_while_it_is_not_known_whose_memory_it_is() -> None:
+    new = [box("a", 1000.0, used=None), box("b", 1000.0, used=None)]
+    short = Reading(1000.5, FLOOR - MIB, FLOOR, ENOUGH)
+    assert relieve(Strain(), short, new)[1] is None
+    known = [box("a", 1000.0), box("b", 1000.0, used=8 * MIB)]
+    _, step = relieve(Strain(), short, known)
+    assert step is not None
+    assert (step.do, step.attempt) == ("freeze", "a")
+    hardly = Reading(1000.5, FLOOR // 2 - MIB, FLOOR, ENOUGH)
+    assert relieve(Strain(), hardly, new)[1] is not None, "there is no time to wait"
+    later = Reading(1000.0 + UNREAD, FLOOR - MIB, FLOOR, ENOUGH)
+    assert relieve(Strain(), later, new)[1] is not None, "nobody reads it"

@@ -36,6 +36,8 @@ CALM = 10.0
 """Seconds for which there must be enough memory before something that is frozen goes on."""
 COOLING = 30.0
 """Seconds after the last strain in which nothing is started."""
+UNREAD = 2.0
+"""Seconds after its start in which it may not have been read yet what an agent holds."""
 MATTERS, LEAST = 0.1, 64 * MIB
 """An agent that holds less than this share of what the largest holds is not what the memory went to; nor is
 one that holds less than so many bytes."""
@@ -179,7 +181,10 @@ def _against(
     last = len(going) == 1 and len(own) > 1  # somebody is to come to an end and give everything back
     if not desperate and (last or _within(strain.froze, now, APART)):
         return None
-    newest = _newest(going, [one for one in elsewhere if one.running and not one.frozen])
+    theirs = [one for one in elsewhere if one.running and not one.frozen]
+    if not desperate and any(one.used is None and now - one.since < UNREAD for one in (*going, *theirs)):
+        return None  # it is known in a moment whose memory it is
+    newest = _newest(going, theirs)
     return None if newest is None else Step("freeze", newest.attempt, why)
 
 
