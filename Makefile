@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 WITH_ENGINE := scripts/with-engine
 
+# A command is started very often: what Python compiled of it is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
