@@ -69,6 +69,8 @@ def lived(place: Place, plan: Plan, dies_at: int, mode: str) -> RunState:
         except (Killed, HostError):
             pass
     begun = bool(place.rows())
+    if begun and place.folded().ended is not None:
+        return place.folded()  # it died of nothing any more: `corral resume` refuses a run that ended
     with place.supervisor(2) as night:
         return night.resume(RUN) if begun else night.start(plan)
 

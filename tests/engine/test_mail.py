@@ -216,6 +216,26 @@ def test_a_later_try_is_told_what_was_answered(corral: Corral, repo: Path) -> No
     assert 'You asked: "which?"\nThe person answered: "that one"' in prompt
 
 
+def test_in_the_morning_an_answer_and_another_try_go_together(corral: Corral, repo: Path) -> None:
+    """Nobody was there at night: the question ended the first try, and the second has its answer."""
+    asks = (
+        "if grep -q spaces $CORRAL_PROMPT_FILE; then cp $CORRAL_PROMPT_FILE got; exit; fi; "
+        "echo half > made; ask q 'tabs or what?'; sleep 60"
+    )
+    done = corral.run(repo, tasks(asks={"sh": asks, "prompt": "Do it."}), mail=True)
+    assert (done.code, done.verdicts) == (1, {"asks": "needs-input"})
+    assert corral("inbox", "answer", "1", "spaces").code == 0
+    assert corral("retry", "asks").code == 0
+    again = corral("resume", "--json")
+    assert again.code == 0, again.err
+    row = again.attempt("asks")
+    assert (row["verdict"], row["try"]) == ("done", 2)
+    prompt = git(repo, "cat-file", "blob", f"{row['branch']}:got")
+    assert 'You asked: "tabs or what?"\nThe person answered: "spaces"' in prompt
+    assert git(repo, "cat-file", "blob", f"{row['branch']}:made") == "half", "it goes on from the work"
+    assert again.summary["questions"] == [], "nothing waits for an answer"
+
+
 def test_bad_words_of_a_person(corral: Corral, repo: Path) -> None:
     none = corral("inbox")
     assert (none.code, "there is no run yet" in none.err) == (2, True)
