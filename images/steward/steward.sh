@@ -65,7 +65,9 @@ letter)
     else
         # It can become something else by now: nothing is followed, and nothing is waited for.
         printf 'plain '
-        timeout 10 dd "if=$name" iflag=nofollow,nonblock "bs=$most" count=1 status=none 2>/dev/null | base64 -w 0
+        # What can't be read is no base64, so nobody takes it for a file without content.
+        { timeout 10 dd "if=$name" iflag=nofollow,nonblock "bs=$most" count=1 status=none 2>/dev/null ||
+            echo 'not read' >&2; } | base64 -w 0
     fi
     ;;
 *)

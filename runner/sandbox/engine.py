@@ -213,9 +213,16 @@ class Engine:
     def execute(self, container: str, argv: list[str]) -> tuple[int, str]:
         """Run a command in a steward of ours; never used on a box. Returns exit code and output."""
         with _asking("run a command in the steward"):
-            made = self._api.exec_create(container, argv)
-            output: bytes = self._api.exec_start(made["Id"])
-            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+            made = self._api.exec_create(container, argv)["Id"]
+            response = self._api._post_json(  # noqa: SLF001 - `exec_start()` loses what came with the headers
+                self._api._url("/exec/{0}/start", made),  # noqa: SLF001 - docker-py issue 3332
+                data={"Tty": False, "Detach": False},
+                stream=True,
+                timeout=None,
+            )
+            self._api._raise_for_status(response)  # noqa: SLF001 - as above
+            output = b"".join(out or err or b"" for out, err in _frames(response))
+            code = self._api.exec_inspect(made)["ExitCode"]
         return int(code), output.decode(errors="replace")
 
     def usage(self, container: str) -> Mapping[str, Any] | None:
