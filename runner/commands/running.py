@@ -110,12 +110,16 @@ def resume(
     end = end_of_run(until, lasts, time.time())
     settings = configuration.load()
     state = find_run(settings, name)
-    if state.ended is not None and not deciding.can_go_on(state, pending_orders(settings, state)):
+    ordered = pending_orders(settings, state)
+    if kept and state.ended is not None and not ordered:  # it died of nothing any more
+        detached.forget(settings.home, state.name, configuration.environment())
+        raise typer.Exit(state.exit_code or 0)
+    if state.ended is not None and not deciding.can_go_on(state, ordered):
         cure = "`corral retry ATTEMPT` tries one again, and `corral run` starts anew"
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
     expected = forecast(state.plan, settings, configuration.environment(), jobs)
-    go_on = partial(Night.resume, run=state.name, until=end)
+    go_on = partial(Night.resume, run=state.name, until=end, kept=kept)
     heeds = leave_at_once() if kept else heeded(*ENDS)
     raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, go_on, heeds))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.supervisor import events as e
-from runner.supervisor.deadline import Clocks
+from runner.supervisor.deadline import Clocks, midnight
 from runner.supervisor.state import RunState
 
 LOOK = 30.0
@@ -32,6 +32,8 @@ class Clockwork:
         now, at = self._clocks.steady(), self._clocks.wall()
         if not state.begun and (self._starts is None or now >= self._starts):
             yield e.RunBegan(at=at)
+        if state.of_day is not None and at >= midnight(state.of_day):
+            yield e.DayBegan(at=at)
         if self._ends is None or state.over:
             return
         if now >= self._ends:

@@ -79,6 +79,11 @@ def _time_of_day(option: str, text: str, example: str, now: float) -> float:
     return _next(int(found[1]), int(found[2]), now)
 
 
+def midnight(now: float) -> float:
+    """When the day of that moment ends, by the local clock, in seconds since the epoch."""
+    return _next(0, 0, now)
+
+
 def _next(hour: int, minute: int, now: float) -> float:
     """The next such time of day of the local clock, also over a change to or from summer time."""
     today = datetime.fromtimestamp(now)  # noqa: DTZ006 - the wall clock of this machine is what is meant

@@ -15,6 +15,7 @@ from runner.supervisor.schedule import decide
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.units import format_size
+from runner.tasks.when import SKIPPED
 
 MOST_USES = 3
 """Attempts whose work is offered for use; all of them can be used."""
@@ -78,7 +79,7 @@ def commands(state: RunState, one: Undecided) -> list[tuple[str, str]]:
         found.append((f"corral logs {worst.key} --run {run} --check", "what its check said"))
     elif worst.container is not None:
         found.append((f"corral logs {worst.key} --run {run}", "what its agent did"))
-    for attempt in one.attempts[:MOST_USES]:
+    for attempt in [attempt for attempt in one.attempts if attempt.verdict != SKIPPED][:MOST_USES]:
         more = f" --memory {format_size(advised(state, attempt))}" if attempt.verdict == "oom" else ""
         found.append((f"corral retry {attempt.key.first} --run {run}{more}", "try it once more"))
     if one.waiting:
@@ -135,6 +136,8 @@ def _retry(state: RunState, order: orders.Retry, now: float) -> e.Event | str:
         return f"{last.key} has not ended"
     if state.counts(last):
         return f"{last.key} served: there is nothing to try again"
+    if last.verdict == SKIPPED:
+        return f"{last.key} was not wanted: try again what its `when` asks about, and it is judged anew"
     if (spent := state.spent_for(last.key)) is not None:
         return f"the budget of its {spent} is spent"
     if order.session == "resume" and not retrying.can_go_on(last):

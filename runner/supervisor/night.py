@@ -17,17 +17,12 @@ from dataclasses import replace
 from functools import cached_property
 
 from runner import names
-from runner.agents import catalog
 from runner.errors import UsageError
-from runner.gateway.grants import Account
 from runner.names import AttemptKey
-from runner.supervisor import capacity, expanding, handing, imaging, obeying, retrying, trying
+from runner.supervisor import briefing, capacity, expanding, imaging, obeying, retrying, trying
 from runner.supervisor import events as e
-from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
-from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
-from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec, Orders
 from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.complaints import report_bug
@@ -37,7 +32,6 @@ from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.outfit import Means
 from runner.supervisor.pauses import Pauses
-from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.state import RunState, apply, begin, fold
@@ -106,12 +100,13 @@ class Night:
         self._show(row)
         return self._live()
 
-    def resume(self, run: str, until: float | None = None) -> RunState:
+    def resume(self, run: str, until: float | None = None, *, kept: bool = False) -> RunState:
         """Take a run up again that a crash, or a person, ended early; this process owns it.
 
         Args:
             run: Its name.
             until: When it must end now; by default when it had to before, unless it ended since.
+            kept: Whether nobody asked for that: then a run that was being stopped is being stopped still.
 
         Raises:
             HostError: As `start`.
@@ -119,19 +114,10 @@ class Night:
         rows = list(self._means.journal.events(run))
         self._state = fold((row.run, row.event) for row in rows)
         self._means.herald.catch_up(rows, self._state)
-        if until is None:
-            until = still_ahead(self._state, time.time())
-        means = self._means
-        self._note(
-            e.RunResumed(
-                at=time.time(),
-                jobs=means.jobs,
-                auto=means.auto,
-                weaker=means.weaker,
-                until=until,
-                takes=self._takes(until),
-            )
-        )
+        self._take_up(until, kept=kept)
+        before = 2 if self._state.stopping else int(self._state.draining)
+        self._interruptions = max(self._interruptions, before)  # one can have come since
+        self._heed_interruptions()
         for follows in list(retrying.due(self._state, time.time())):
             self._note(follows)
         told = by_attempt(row.event for row in rows)
@@ -143,6 +129,22 @@ class Night:
             if attempt.phase not in {"queued", "final"} and attempt.base is not None:
                 self._launch(attempt.key, attempt.base, told[str(attempt.key)])
         return self._live()
+
+    def _take_up(self, until: float | None, *, kept: bool) -> None:
+        means = self._means
+        if until is None:
+            until = still_ahead(self._state, time.time())
+        self._note(
+            e.RunResumed(
+                at=time.time(),
+                jobs=means.jobs,
+                auto=means.auto,
+                weaker=means.weaker,
+                until=until,
+                takes=self._takes(until),
+                kept=kept,
+            )
+        )
 
     def _takes(self, until: float | None) -> dict[str, float]:
         return {} if until is None else self._means.takes()
@@ -158,18 +160,39 @@ class Night:
             asked = self._asking or self._state.plan.budget.caps()
             with Lookout(self._means.rooms.gateway if asked else None, self._state.plan) as lookout:
                 self._loop(lookout)
+                while self._wanted() or not self._said_farewell():
+                    self._loop(lookout)
         except LeaseLostError:
             self._deaf.set()  # what runs is another's now: nothing of it is touched any more
             raise
         except BaseException:
             self._stop_everything()
             raise
-        self._board.clear()
-        code = self._signal_code or exit_code(self._state, bug=self._bug is not None)
-        if not self._interruptions:  # who interrupts it is there and sees it
-            self._note_all(self._means.herald.farewell(self._state, code, lambda: self._interruptions > 0))
-        self._note(e.RunEnded(at=time.time(), exit_code=code))
-        return self._state
+        self._note(e.RunEnded(at=time.time(), exit_code=self._code))
+        if not self._wanted():
+            self._board.clear()
+            return self._state
+        self._take_up(None, kept=True)  # that was ordered in the last instant of a run that lived
+        return self._live()
+
+    @property
+    def _code(self) -> int:
+        return self._signal_code or exit_code(self._state, bug=self._bug is not None)
+
+    def _wanted(self) -> bool:
+        """Whether something was ordered that is not heeded yet."""
+        return next(self._means.journal.orders(self._state.name, self._state.heeded), None) is not None
+
+    def _said_farewell(self) -> bool:
+        """Tell people that the run is over, as long as nothing is ordered meanwhile; whether nothing was."""
+        before = self._interruptions
+
+        def hurry() -> bool:
+            return before >= 2 or self._interruptions > before
+
+        code = None if before >= 2 else self._code  # who stops it is there and sees it
+        self._note_all(self._means.herald.farewell(self._state, code, hurry, self._wanted))
+        return not self._wanted()
 
     def _loop(self, lookout: Lookout) -> None:
         agenda = Agenda(self._state)
@@ -210,8 +233,9 @@ class Night:
     def _heed_interruptions(self) -> None:
         if self._interruptions >= 1 and not self._state.draining:
             self._note(e.Draining(at=time.time()))
-        if self._interruptions >= 2 and not self._state.stopping:
-            self._note(e.Stopping(at=time.time()))
+        if self._interruptions >= 2:
+            if not self._state.stopping:
+                self._note(e.Stopping(at=time.time()))
             self._orders.stop.set()
 
     def _heed_orders(self) -> None:
@@ -368,39 +392,7 @@ class Night:
                 self._tell(event)
 
     def _spec(self, key: AttemptKey, base: str) -> AttemptSpec:
-        plan = self._state.plan
-        profile = plan.profile(key.profile)
-        task, begins = trying.beginning(self._state, key, self._means.rooms.home)
-        passed = handing.passed(self._state, key, self._means.rooms.home)
-        source = plan.sources[task.source]
-        return AttemptSpec(
-            run=plan.run,
-            key=key,
-            box=self._box(key),
-            task=task,
-            profile=profile,
-            source=source,
-            base=base,
-            branch=plan.branch(key),
-            image=self._image((task.source, catalog.layer(profile.settings))),
-            accesses=self._means.accesses(profile, key),
-            account=Account(
-                run=plan.run,
-                task=task.id,
-                profile=profile.name,
-                attempt=str(key),
-                budget=plan.budget,
-                on_limit=plan.on_limit,
-                priority=task.priority,
-                record=plan.record,
-                prices=plan.prices,
-            ),
-            include=read_includes(source),
-            passed=passed,
-            post=post_of(plan, key, lambda: self._state.mail),
-            words=(*passing.words(task, passed), *words_for(plan, self._state.mail, key)),
-            begins=begins,
-        )
+        return briefing.spec_of(lambda: self._state, self._means, key, base)
 
     @cached_property
     def _asking(self) -> dict[str, Asks]:
@@ -415,10 +407,6 @@ class Night:
             for planned in plan.attempts
         }
         return {name: asks for name, asks in found.items() if asks is not None}
-
-    def _image(self, need: tuple[int, str | None]) -> str:
-        """The image prepared now, or by the process that began what is resumed."""
-        return self._state.images.get(need) or self._state.earlier_images[need]
 
     def _box(self, key: AttemptKey) -> str:
         return names.box_id(str(self._means.rooms.home), self._state.name, key)

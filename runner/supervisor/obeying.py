@@ -33,9 +33,10 @@ def obey(state: RunState, order: Order, now: float) -> Obeyed:
     """What an order leads to now, in seconds since the epoch."""
     match order:
         case orders.Drain():
-            return Obeyed(interruptions=1)
+            return Obeyed(_draining(state, now), interruptions=1)
         case orders.Stop():
-            return Obeyed(interruptions=2)
+            stopping = () if state.stopping else (e.Stopping(at=now),)
+            return Obeyed((*_draining(state, now), *stopping), interruptions=2)
         case orders.Answer():
             if refused := refusal_of(state.mail, order.question):
                 return Obeyed(refused=refused)
@@ -45,6 +46,10 @@ def obey(state: RunState, order: Order, now: float) -> Obeyed:
             return Obeyed(refused=done) if isinstance(done, str) else Obeyed((done,))
         case orders.Pause() | orders.Unpause():
             return _pause(state, order, now)
+
+
+def _draining(state: RunState, now: float) -> tuple[e.Event, ...]:
+    return () if state.draining else (e.Draining(at=now),)
 
 
 def _pause(state: RunState, order: orders.Pause | orders.Unpause, now: float) -> Obeyed:

@@ -264,6 +264,8 @@ def _waits(state: RunState, attempt: AttemptState, image: tuple[int, str | None]
         )
     if attempt.rests_until is not None:
         return Decision(key, "wait", "to be tried again", until=attempt.rests_until)
+    if (day := state.new_day_for(key)) is not None:
+        return Decision(key, "wait", "for a new day: the budget of this one is spent", until=day)
     if (shut := state.shut_for(key.profile)) is not None:
         words = f"for {shut.window}, until {at(shut.until, shut.since)}"
         return Decision(key, "wait", words, until=shut.until)

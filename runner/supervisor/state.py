@@ -9,7 +9,8 @@ from runner.errors import CorralError
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor import tried
-from runner.supervisor.post.mail import Mail
+from runner.supervisor.deadline import midnight
+from runner.supervisor.post.mail import Mail, Message
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import served
@@ -56,6 +57,8 @@ class RunState:
     """Tries whose work counts as accepted, as a person decided."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
+    of_day: float | None = None
+    """When it was noted last that most or all of a day's budget was spent; None once that day is over."""
     starts: float | None = None
     """When its first attempt may start; None for at once."""
     begun: bool = True
@@ -76,6 +79,8 @@ class RunState:
     """How many attempts an adaptive run bears at once, by what came of those before."""
     ended: float | None = None
     exit_code: int | None = None
+    ends: int = 0
+    """How often it ended: it can be taken up again."""
 
     def planned(self, key: AttemptKey) -> PlannedAttempt:
         """The planned attempt that a try belongs to."""
@@ -93,10 +98,29 @@ class RunState:
         return attempt.verdict is not None and served(attempt.verdict, may_be_empty=may_be_empty)
 
     def spent_for(self, key: AttemptKey) -> Spent | None:
-        """Whose budget, if any, leaves an attempt that asks a model nothing to spend, as another one saw."""
+        """Whose budget, if any, leaves an attempt that asks a model nothing to spend, as another one saw.
+
+        A day's is not among them where the next day is waited for.
+        """
+        whose = self._spent_for(key)
+        return None if whose == "day" and self._new_day is not None else whose
+
+    def new_day_for(self, key: AttemptKey) -> float | None:
+        """When the day begins that an attempt waits for, since the budget of this one is spent."""
+        return self._new_day if self._spent_for(key) == "day" else None
+
+    def _spent_for(self, key: AttemptKey) -> Spent | None:
         if not self.spent or not self.plan.profile(key.profile).asks_a_model:
             return None
         return next((whose for whose, name in _budgets(key) if (whose, name) in self.spent), None)
+
+    @property
+    def _new_day(self) -> float | None:
+        """When the day ends whose budget is spent, if what is left to do waits for that."""
+        if self.of_day is None or self.plan.on_limit == "stop":
+            return None
+        ends = midnight(self.of_day)
+        return ends if self.until is None or ends < self.until else None
 
     def shut_for(self, profile: str) -> e.Shut | None:
         """The window that attempts of a profile wait for before they start, if there is one."""
@@ -116,6 +140,15 @@ class RunState:
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""
         return self.serves(attempt) or attempt.key in self.used
+
+    @property
+    def open_questions(self) -> tuple[Message, ...]:
+        """What agents asked that nobody answered and that still matters: of a last try that did not serve."""
+        return tuple(one for one in self.mail.open_questions() if self._wants_to_know(one.sender))
+
+    def _wants_to_know(self, key: AttemptKey) -> bool:
+        last = self.tries(key)[-1]
+        return last.key == key and not self.counts(last)
 
     def late_for(self, key: AttemptKey) -> e.Late | None:
         """For want of which time an attempt is not started any more, if it is not."""
@@ -178,8 +211,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 auto=event.auto,
                 short=None,
                 weaker=tuple(dict.fromkeys(state.weaker + event.weaker)),
-                draining=False,
-                stopping=False,
+                draining=event.kept and state.draining,
+                stopping=event.kept and state.stopping,
                 until=event.until,
                 over=False,
                 takes=event.takes,
@@ -205,7 +238,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
         case e.WindowsChanged() | e.HostShort() | e.JobsChanged():
             return _room_event(state, event)
         case e.RunEnded():
-            return replace(state, short=None, ended=event.at, exit_code=event.exit_code)
+            ends = state.ends + 1
+            return replace(state, short=None, ended=event.at, exit_code=event.exit_code, ends=ends)
         case e.OrderHeeded() | e.TaskDecided() | e.RunPaused() | e.RunUnpaused():
             return _ordered(state, event)
         case _:
@@ -217,10 +251,15 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
     match event:
         case e.RunBegan():
             return replace(state, begun=True)
+        case e.DayBegan():
+            spent = frozenset(one for one in state.spent if one[0] != "day")
+            warned = frozenset(one for one in state.warned if one[0] != "day")
+            return replace(state, spent=spent, warned=warned, of_day=None)
         case e.TooLate():
             return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
         case e.BudgetUsed():
-            return replace(state, warned=state.warned | {(event.whose, event.unit)})
+            of_day = event.at if event.whose == "day" else state.of_day
+            return replace(state, warned=state.warned | {(event.whose, event.unit)}, of_day=of_day)
         case e.Notified():
             untold = {name: why for name, why in state.untold.items() if name != event.recipient}
             if event.failed:
@@ -237,9 +276,10 @@ def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused
         case e.OrderHeeded():
             return replace(state, heeded=event.seq)
         case e.TaskDecided(attempt=str(attempt)):
-            return replace(state, used=state.used | {AttemptKey.parse(attempt)})
+            used = state.used | {AttemptKey.parse(attempt)}
+            return _judged_anew(replace(state, used=used), event.task)
         case e.TaskDecided():
-            return replace(state, skipped=state.skipped | {event.task})
+            return _judged_anew(replace(state, skipped=state.skipped | {event.task}), event.task)
         case _:
             return replace(state, paused=isinstance(event, e.RunPaused))
 
@@ -292,11 +332,25 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     spent = state.spent
     if now.spent:
         spent |= {budget for budget in _budgets(key) if budget[0] == now.spent}
-    return replace(
+    after = replace(
         state,
         attempts=state.attempts.updated(*changed),
         spent=spent,
+        of_day=event.at if isinstance(event, e.AttemptEnded) and now.spent == "day" else state.of_day,
         skipped=skipped,
         mail=state.mail.after(event),
         width=_width(state, now) if isinstance(event, e.AttemptFinal) else state.width,
     )
+    return _judged_anew(after, key.task) if isinstance(event, e.AttemptRetried) else after
+
+
+def _judged_anew(state: RunState, task: str) -> RunState:
+    """With what was not wanted for what came of a task, or of others that were not, open again."""
+    changed, anew = {task}, []
+    for planned in state.plan.attempts:  # what is asked about stands before who asks
+        asks_of = {AttemptKey.parse(name).task for name in planned.settled}
+        last = state.tries(planned.key)[-1]
+        if last.verdict == SKIPPED and not changed.isdisjoint(asks_of):
+            anew.append(AttemptState(last.key, retry=last.retry))
+            changed.add(planned.task)
+    return replace(state, attempts=state.attempts.updated(*anew)) if anew else state

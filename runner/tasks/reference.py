@@ -77,8 +77,10 @@ budget: {attempt: {usd: 3}, task: {requests: 500}, run: {usd: 60, tokens: 40M}, 
 The first cap that is reached ends the attempt as `over-budget`: what it is being answered comes to its end,
 further requests are refused, its work comes home, and what was not started of that task, profile or run is
 held. Caps hold over a restart, and for any number of requests at once; one is overshot by what one request
-costs at most. `day` counts all runs of the calendar day of this `CORRAL_HOME`, scripted ones aside: the
-day on which a request is sent, by the host's clock and its own time zone (`TZ` is not looked at).
+costs at most. What was not started when a day's budget was spent waits for the next day, unless the run must
+end before it, or `on_limit` is `stop`. `day` counts all runs of the calendar day of this `CORRAL_HOME`,
+scripted ones aside: the day on which a request is sent, by the host's clock and its own time zone (`TZ` is
+not looked at).
 
 A cap in dollars needs prices. Where a model has none that is known, or you pay another, say what a million
 tokens cost you; what is said here goes before what is known:

@@ -112,7 +112,7 @@ def as_json(state: RunState, one: Message, given: Collection[int]) -> dict[str, 
 
 def waiting(state: RunState) -> str:
     """What a headline says of questions that nobody answered; empty if there are none."""
-    number = len(state.mail.open_questions())
+    number = len(state.open_questions)
     return f"{number} question{'' if number == 1 else 's'} for you: corral inbox" if number else ""
 
 
@@ -133,7 +133,7 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
 
 def steps(state: RunState) -> Iterator[str]:
     """The commands with which a person answers."""
-    questions = state.mail.open_questions()
+    questions = state.open_questions
     if questions:
         yield f"corral inbox   # {waiting(state).partition(':')[0]}"
         yield f'corral inbox answer {questions[0].id} "…"'

@@ -122,8 +122,9 @@ _HELD: dict[e.Cause, str] = {
 def _limits(event: e.Event, state: RunState) -> Text | None:
     """What happens at a limit of a provider's, or of the run's time, in words."""
     match event:
-        case e.RunBegan():
-            return Text("the run's start came")
+        case e.RunBegan() | e.DayBegan():
+            began = isinstance(event, e.RunBegan)
+            return Text("the run's start came" if began else "a new day began, with a budget of its own")
         case e.TooLate():
             return cell(late_sentence(event), "yellow")
         case e.RunOver():

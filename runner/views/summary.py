@@ -50,7 +50,7 @@ def summary(
         "until": state.until,
         "jobs": state.jobs,
         "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
-        "questions": [inbox.as_json(state, one, ()) for one in state.mail.open_questions()],
+        "questions": [inbox.as_json(state, one, ()) for one in state.open_questions],
         "late": [late.model_dump(mode="json") for late in state.late.values()],
         "untold": dict(state.untold),
         "windows": [shut.model_dump(mode="json") for shut in state.shut],

@@ -26,6 +26,7 @@ from runner.supervisor.journal import Journal, Row
 from runner.supervisor.lease import owned
 from runner.supervisor.night import Night
 from runner.supervisor.outfit import Means
+from runner.supervisor.people.herald import Herald
 from runner.supervisor.state import RunState, fold
 from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
 from tests.contract.fake_engine import FakeEngine
@@ -63,14 +64,18 @@ class MortalJournal(Journal):
         dies: Called at that write, before or after it is done; whatever it raises comes out of `append`.
     """
 
-    def __init__(self, file: Path, at: int | None, dies: Callable[[], None], *, after: bool) -> None:
+    def __init__(
+        self, file: Path, at: int | None, dies: Callable[[], None], *, after: bool, kind: str | None = None
+    ) -> None:
         super().__init__(file)
         self.appends = 0
-        self._at, self._dies, self._after = at, dies, after
+        self._at, self._dies, self._after, self._kind = at, dies, after, kind
 
     def append(self, run: str, event: Event, token: int | None = None) -> Row:
         """See `Journal`."""
         self.appends += 1
+        if event.kind == self._kind:
+            self._at = self.appends
         if self._at is None or self.appends < self._at:
             return super().append(run, event, token)
         if self._after and self.appends == self._at:
@@ -129,6 +134,8 @@ class Place:
         dies_at: int | None = None,
         after: bool = True,
         full: bool = False,
+        dies_of: str | None = None,
+        herald: Herald | None = None,
     ) -> Iterator[Night]:
         """A supervisor.
 
@@ -138,6 +145,8 @@ class Place:
             dies_at: At which write of its journal it dies.
             after: Whether that write is done.
             full: Instead of dying it finds that the journal can't be written from then on.
+            dies_of: At the write of an event of which kind it dies.
+            herald: Who tells people; by default nobody.
         """
         engine = FakeEngine(self.host)
 
@@ -150,7 +159,7 @@ class Place:
         post = Post(engine, IMAGE, self.home, RUN)
         self.home.mkdir(exist_ok=True)
         with (
-            MortalJournal(self.file, dies_at, die, after=after) as journal,
+            MortalJournal(self.file, dies_at, die, after=after, kind=dies_of) as journal,
             owned(journal, self.home, RUN) as lease,
         ):
             steward = Steward(post)
@@ -173,6 +182,7 @@ class Place:
                         images=FakeImages(),
                         accesses=lambda profile, key: (),  # noqa: ARG005
                         jobs=jobs,
+                        herald=herald or Herald(),
                     ),
                     watcher,
                 )

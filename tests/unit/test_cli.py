@@ -381,3 +381,14 @@ def test_without_a_gateway_that_is_said(home: Path) -> None:
     assert (said["kind"], said["pid"], said["grants"]) == ("gateway.status", None, [])
     assert call(home, "gateway", "stop").exit_code == 0
     assert not home.exists()
+
+
+def test_a_keeper_that_starts_a_run_that_ended_is_told_how_it_ended(past: None, home: Path) -> None:  # noqa: ARG001
+    """Its supervisor died just after that: nothing of it is begun again, though a task was not done."""
+    with Journal(home / "journal.db") as book:
+        book.append("r-live", e.RunEnded(at=9, exit_code=4))
+        before = list(book.events("r-live"))
+    done = call(home, "resume", "r-live", "--kept")
+    assert (done.exit_code, done.output) == (4, "")
+    with Journal(home / "journal.db") as book:
+        assert list(book.events("r-live")) == before

@@ -117,6 +117,19 @@ def test_a_start_that_passed_while_nobody_worked_on_the_run_is_now() -> None:
     assert heard(Clockwork(state, Jumping(wall=NOON + 2 * HOUR).clocks), state)[1].begun
 
 
+def test_what_a_day_s_budget_was_spent_for_is_forgotten_at_midnight_alone() -> None:
+    host = Jumping(wall=NOON + 11 * HOUR)
+    state = after(run(), e.BudgetUsed(at=host.wall, whose="day", unit="usd", used=9, cap=10))
+    clock = Clockwork(state, host.clocks)
+    host.passes(HOUR - 1)
+    assert heard(clock, state)[0] == []
+    host.passes(1)
+    news, state = heard(clock, state)
+    assert [event.kind for event in news] == ["run.day"]
+    assert state.warned == frozenset()
+    assert heard(clock, state)[0] == []
+
+
 def test_what_would_not_be_done_in_time_is_not_started_and_says_why() -> None:
     host = Jumping()
     state = run(ONE, TWO, until=NOON + HOUR, takes={"one/p": 40 * 60.0})
@@ -221,6 +234,7 @@ def test_what_the_clock_and_people_brought_is_told_in_a_line() -> None:
     told: list[tuple[e.Event, str]] = [
         (start, "run r: 2 attempts, 2 at once, to start 13:00, to end 15:00"),
         (e.RunBegan(at=NOON), "the run's start came"),
+        (e.DayBegan(at=NOON), "a new day began, with a budget of its own"),
         (
             e.TooLate(at=NOON, late=late),
             f"one/p is not started any more: {too_little}",

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.names import AttemptKey
+from runner.supervisor import deciding, orders
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
 from runner.supervisor.expanding import due
@@ -251,6 +252,40 @@ def test_a_way_not_taken_leads_on_only_where_all_it_asked_about_served() -> None
     bad = after(bad, skipped(skip))
     assert standing(bad) == {"fix": "final", "repair": "final", "report": "held"}
     assert exit_code(bad) == 1
+
+
+def test_what_was_not_wanted_is_judged_anew_when_what_it_asks_about_is_tried_again() -> None:
+    """So is what was not wanted for that; what went on without it stays as it is."""
+    asks: list[dict[str, object]] = [
+        *FIX,
+        {"id": "after", "needs": ["repair"]},
+        {"id": "last", "needs": ["repair"], "when": "repair.verdict == 'accepted'"},
+    ]
+    state = after(started(plan_of(file_of(asks))), *life("fix/p/1", "stalled"))
+    for name in ("repair", "last"):
+        skip = next(d for d in decide(state, 4) if d.standing == "skip" and d.key.task == name)
+        state = after(state, skipped(skip))
+    assert standing(state) == {"fix": "final", "repair": "final", "after": "held", "last": "final"}
+    (one,) = [one for one in deciding.undecided(state) if one.task == "repair"]
+    assert [words for words, _ in deciding.commands(state, one)] == [
+        "corral show repair/p/1 --run r",
+        "corral decide r repair skip",
+    ]
+    never = deciding.obey(state, orders.Retry(attempt="repair/p/1"), 9.0)
+    assert never == "repair/p/1 was not wanted: try again what its `when` asks about, and it is judged anew"
+    agenda = Agenda(state)
+    state = after(state, e.AttemptRetried(at=9, attempt="fix/p/1", why="person"))
+    agenda.follow(state)
+    assert agenda.all(4) == decide(state, 4)
+    assert not any(state.task_served(task) for task in ("repair", "last"))
+    rejected = after(state, *life("fix/p/1.2", "rejected", commit="d" * 40))
+    assert [(d.key.task, d.base) for d in decide(rejected, 4) if d.standing == "start"] == [
+        ("repair", "d" * 40)
+    ]
+    used = e.TaskDecided(at=9, task="fix", what="use", attempt="fix/p/1")
+    skip = next(d for d in decide(after(state, *life("fix/p/1.2", "stalled")), 4) if d.standing == "skip")
+    state = after(state, *life("fix/p/1.2", "stalled"), skipped(skip), used)
+    assert [d.passes for d in decide(state, 4) if d.standing == "skip"] == [True]
 
 
 def test_what_was_rejected_can_be_gone_on_from_and_what_brought_nothing_home_is_not() -> None:

@@ -111,6 +111,10 @@ def test_a_question_stands_until_it_is_answered_and_is_not_quoted() -> None:
     (number,) = [one.id for one in state.mail.open_questions()]
     assert list(needs(BOTH, asks).values()) == [notice.what]
     assert needs(BOTH, asks, e.RunAnswer(at=4, question=number, text="yes")) == {}
+    again = e.AttemptRetried(at=5, attempt="one/p/1", why="person")
+    assert needs(BOTH, asks, *life("one/p/1", "needs-input"), again) == {}, "the next try may ask it itself"
+    assert needs(BOTH, asks, *life("one/p/1", "accepted")) == {}, "it managed without"
+    assert len(needs(BOTH, asks, *life("one/p/1", "needs-input"))) == 2
     refused = asks.model_copy(update={"refused": "it is too long"})
     assert told(BOTH, refused)[0] == []
 
@@ -225,6 +229,28 @@ def test_a_spent_budget_is_told_once_whoever_saw_it() -> None:
     ]
     notices, _ = told(BOTH, *spent)
     assert [n.cause for n in notices if n.kind == "budget"] == ["spent:run"] * 2
+
+
+def test_the_budget_of_another_day_is_told_anew() -> None:
+    causes = set()
+    for at in (NOON, NOON + 86400):
+        warned = e.BudgetUsed(at=at, whose="day", unit="usd", used=9, cap=10)
+        ended = [event.model_copy(update={"at": at}) for event in life("one/p/1", "over-budget")]
+        spent = [
+            event.model_copy(update={"spent": "day"}) if isinstance(event, e.AttemptEnded) else event
+            for event in ended
+        ]
+        causes |= {notice.cause for notice in told(BOTH, warned, *spent)[0] if notice.kind == "budget"}
+    assert len(causes) == 4
+
+
+def test_an_end_is_one_notice_until_something_more_was_done() -> None:
+    ended = after(BOTH, *life("one/p/1", "accepted"))
+    cause = end_notice(ended, 0, NOON).cause
+    assert end_notice(after(ended, e.RunResumed(at=9, jobs=2)), 0, NOON + 86400).cause == cause
+    more = after(ended, *life("two/p/1", "accepted"))
+    over = after(ended, e.RunEnded(at=9, exit_code=0))
+    assert len({cause, end_notice(more, 0, NOON).cause, end_notice(over, 0, NOON).cause}) == 3
 
 
 def test_the_end_says_what_was_served_what_needs_a_decision_and_the_cost() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor import schedule
+from runner.supervisor.deadline import midnight
 from runner.supervisor.ending import exit_code, still_ahead
+from runner.supervisor.retrying import following
 from runner.supervisor.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import ClaudeSettings, PlannedAttempt, Spent
@@ -238,6 +242,39 @@ def test_a_spent_budget_holds_those_who_share_it_at_once(spent: Spent, held: str
     found = [str(decision.key) for decision in agenda.all(4) if decision.standing == "held"]
     assert " ".join(found) == held
     assert agenda.all(4) == decide(state, 4)
+
+
+def test_who_has_no_budget_left_today_waits_for_tomorrow() -> None:
+    state = asking(A, B)
+    agenda = Agenda(state)
+    state = after(state, *over("a/p/1", "day"))
+    agenda.follow(state)
+    [_, waits] = agenda.all(4)
+    assert (waits.standing, waits.why) == ("wait", "for a new day: the budget of this one is spent")
+    assert waits.until == midnight(state.of_day or 0.0)
+    assert not agenda.finished
+    state = after(state, e.DayBegan(at=waits.until))
+    agenda.follow(state)
+    assert [decision.standing for decision in agenda.all(4)] == ["final", "start"]
+    assert agenda.all(4) == decide(state, 4)
+
+
+def test_who_must_end_before_tomorrow_does_not_wait_for_it() -> None:
+    for state in (
+        replace(asking(A, B), until=3600.0),
+        replace(asking(A, B), plan=asking(A, B).plan.model_copy(update={"on_limit": "stop"})),
+    ):
+        spent = after(state, *over("a/p/1", "day"))
+        assert [decision.standing for decision in decide(spent, 4)] == ["final", "held"]
+        assert finished(spent)
+        assert exit_code(spent) == 4
+
+
+def test_a_fault_of_ours_on_a_day_without_budget_is_tried_again_tomorrow() -> None:
+    lost = after(asking(A, B), *over("a/p/1", "day"), *life("b/p/1", "infrastructure"))
+    follows = following(lost, AttemptKey.parse("b/p/1"), 9.0)
+    assert follows is not None
+    assert decide(after(lost, follows), 4)[1].standing == "wait"
 
 
 def test_tasks_that_a_spent_budget_kept_from_starting_end_the_run_with_4() -> None:

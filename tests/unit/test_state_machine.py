@@ -96,6 +96,7 @@ def plans(draw: st.DrawFn) -> Plan:
         profiles=profiles,
         tasks=tuple(tasks),
         attempts=tuple(attempts),
+        on_limit=draw(st.sampled_from(["wait", "stop"])),
     )
 
 
@@ -121,6 +122,8 @@ class Record:
     chosen: set[AttemptKey] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
     """What a person said of tasks and their work."""
+    yesterdays: set[AttemptKey] = field(default_factory=set)
+    """What ended on an earlier day."""
 
 
 class Supervisor(RuleBasedStateMachine):
@@ -219,23 +222,28 @@ class Supervisor(RuleBasedStateMachine):
             return None
         for other in self.state.attempts.values():
             shared = {"task": other.key.task == key.task, "profile": other.key.profile == key.profile}
-            if shared.get(other.spent, other.spent in {"run", "day"}):
+            if shared.get(other.spent, other.spent in {"run", "day"}) and not self.is_past(other):
                 return other.spent
         return None
+
+    def is_past(self, one: AttemptState) -> bool:
+        """Whether it ended for the budget of a day that is over."""
+        return one.spent == "day" and one.key in self.record.yesterdays
 
     def layer(self, key: AttemptKey) -> str | None:
         """The agent layer of an attempt's image."""
         return {"p": None, "q": "claude"}[key.profile]
 
-    def die(self, jobs: int) -> None:
-        """The supervisor is killed; another one takes the run up from the journal alone."""
+    def die(self, jobs: int, *, kept: bool = False) -> None:
+        """The supervisor is killed; another one takes the run up from the journal alone, by itself or not."""
         lives = {key for key, one in self.state.attempts.items() if one.phase not in {"queued", "final"}}
         self.state = self.folded()
         assert self.state.attempts.living == lives, "what lives is known, and nothing else"
         self.jobs = jobs
         record = self.record
-        record.images, record.shut, record.drains, record.over = set(), {}, False, False
-        self.note(e.RunResumed(at=self.now, jobs=jobs))
+        record.images, record.shut, record.over = set(), {}, False
+        record.drains = record.drains and kept
+        self.note(e.RunResumed(at=self.now, jobs=jobs, kept=kept))
         for follows in list(retrying.due(self.state, self.now)):
             self.note(follows)
         self.agenda = Agenda(self.state)
@@ -415,10 +423,17 @@ class Supervisor(RuleBasedStateMachine):
             self.note(e.RunOver(at=self.now, until=self.now))
 
     @precondition(lambda self: self.living())
-    @rule(jobs=st.integers(1, 4))
-    def another_supervisor(self, jobs: int) -> None:
+    @rule(jobs=st.integers(1, 4), kept=st.booleans())
+    def another_supervisor(self, jobs: int, *, kept: bool) -> None:
         """It is killed while something lives."""
-        self.die(jobs)
+        self.die(jobs, kept=kept)
+
+    @precondition(lambda self: self.state.of_day is not None)
+    @rule()
+    def a_day_begins(self) -> None:
+        """It is midnight."""
+        self.record.yesterdays |= {key for key, one in self.state.attempts.items() if one.ended is not None}
+        self.note(e.DayBegan(at=self.now))
 
     def windows_change(self) -> None:
         """Tell which windows are closed."""
@@ -477,6 +492,8 @@ class Supervisor(RuleBasedStateMachine):
                 self.record.shut.clear()
                 self.windows_change()
             self.pauses_end()
+            if self.state.of_day is not None:
+                self.a_day_begins()
             self.turn(None)
             for one in self.living():
                 self.step(one, self.last.choice)
@@ -513,7 +530,9 @@ class Supervisor(RuleBasedStateMachine):
             over = one.ended == "timeout" and one.reason == RUN_OVER
             return over or one.ended == "limited" or bool(one.spent)
         for_good = self.record.shut.get(one.key.profile, False)
-        return self.record.over or for_good or self.spent_for(one.key) is not None
+        waits = self.state.plan.on_limit == "wait"
+        whose = self.spent_for(one.key)
+        return self.record.over or for_good or (whose is not None and not (whose == "day" and waits))
 
 
 TestNight = Supervisor.TestCase

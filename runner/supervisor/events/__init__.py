@@ -32,6 +32,7 @@ from runner.supervisor.events.of_attempt import (
 )
 from runner.supervisor.events.of_run import (
     BudgetUsed,
+    DayBegan,
     Draining,
     HostShort,
     ImageFailed,
@@ -76,6 +77,7 @@ __all__ = [
     "BoxStarted",
     "BudgetUsed",
     "Cause",
+    "DayBegan",
     "Draining",
     "Event",
     "Happened",
@@ -120,6 +122,7 @@ Event = Annotated[
     | RunPaused
     | RunUnpaused
     | RunBegan
+    | DayBegan
     | RunOver
     | TooLate
     | BudgetUsed

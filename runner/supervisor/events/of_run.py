@@ -41,12 +41,20 @@ class RunResumed(Happened):
     """When it must end now."""
     takes: dict[str, float] = Field(default_factory=dict)
     """As `RunStarted`, by what is known now."""
+    kept: bool = False
+    """Whether nobody asked for it, but the one before had died: what was ordered of that holds on."""
 
 
 class RunBegan(Happened):
     """The time came at which its first attempt may start."""
 
     kind: Literal["run.began"] = "run.began"
+
+
+class DayBegan(Happened):
+    """A new day began: what had left nothing of a day's budget counts no more."""
+
+    kind: Literal["run.day"] = "run.day"
 
 
 class ImageReady(Happened):

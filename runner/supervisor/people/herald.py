@@ -50,7 +50,8 @@ class Herald:
             clocks: By default those of this host.
         """
         self._boxes = {recipient.name: Outbox(recipient) for recipient in recipients}
-        self._courier = Courier(environment or {})
+        self._environment = environment or {}
+        self._courier = Courier(self._environment)
         self._home = home
         self._clocks = clocks or Clocks()
         self._needs: Needs = {}
@@ -88,20 +89,44 @@ class Herald:
                 if worth.due(now, wall):
                     self._send(name, state)
 
-    def farewell(self, state: RunState, code: int, hurry: Callable[[], bool]) -> Iterator[e.Notified]:
+    def farewell(
+        self,
+        state: RunState,
+        code: int | None,
+        hurry: Callable[[], bool],
+        goes_on: Callable[[], bool] = lambda: False,
+    ) -> Iterator[e.Notified]:
         """Tell that the run ended, with all that was held back, and wait for a while until it is told.
 
         Args:
             state: The run, in which everything ended.
-            code: What it ends with.
+            code: What it ends with; None if nobody needs to be told.
             hurry: Whether a person does not want to wait.
+            goes_on: Whether it has not ended after all: then what was not told yet waits on.
         """
         wall, until = self._clocks.wall(), self._clocks.steady() + FAREWELL
-        last = end_notice(state, code, wall)
-        boxes = {name: box.worth_it(wall) for name, box in self._boxes.items()}
-        self._boxes = {name: box.put(last, self._clocks.steady()) for name, box in boxes.items()}
+        self._boxes = {name: box.worth_it(wall) for name, box in self._boxes.items()}
+        if code is not None:
+            self._put(end_notice(state, code, wall), state.notified)
+        yield from self._part(state, lambda: hurry() or goes_on() or self._clocks.steady() >= until)
+        self._courier.close()
+        if not goes_on():
+            stopped, late = "the run was stopped before", "it did not take the run's last message in time"
+            yield from self._left_untold(stopped if code is None else late)
+        self._courier = Courier(self._environment)
+        self._boxes = {name: box.going_on(self._clocks.steady()) for name, box in self._boxes.items()}
+
+    def _left_untold(self, why: str) -> Iterator[e.Notified]:
+        for name, box in self._boxes.items():
+            if box.waiting:
+                problem = self._problems.get(name) or why
+                causes = tuple(notice.cause for notice in box.waiting)
+                yield e.Notified(at=self._clocks.wall(), recipient=name, causes=causes, failed=problem)
+
+    def _part(self, state: RunState, enough: Callable[[], bool]) -> Iterator[e.Notified]:
+        """Send everything that waits, once to each, and wait for what becomes of it."""
         tried: set[str] = set()
-        while not hurry() and self._clocks.steady() < until:
+        while not enough():
             for name, box in self._boxes.items():
                 if box.waiting and not box.under_way and name not in tried:
                     tried.add(name)
@@ -110,12 +135,6 @@ class Herald:
                 break
             for name, problem in self._courier.arrived(patience=TICK):
                 yield from self._arrived(name, problem, state)
-        self.close()
-        for name, box in self._boxes.items():
-            if box.waiting:
-                why = self._problems.get(name) or "it did not take the run's last message in time"
-                causes = tuple(notice.cause for notice in box.waiting)
-                yield e.Notified(at=self._clocks.wall(), recipient=name, causes=causes, failed=why)
 
     def close(self) -> None:
         """End what is still being sent."""

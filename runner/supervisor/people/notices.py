@@ -7,6 +7,7 @@ a mention would be believed to be ours. What an agent said is for `corral show`.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -82,11 +83,12 @@ def told_by(event: e.Event, state: RunState) -> Iterator[Notice]:
             why = _refusal(event)
             yield Notice(f"credential:{why}", "attention", f"agents wait for a key: {why}", urgent=True)
         case e.RunMail():
-            for one in state.mail.open_questions()[-1:]:
+            for one in state.open_questions[-1:]:
                 if (str(one.sender), one.file) == (event.attempt, event.file):
                     yield Notice(f"question:{one.id}", "attention", _asks(one.sender))
         case e.BudgetUsed():
-            yield Notice(f"budget:{event.whose}:{event.unit}", "budget", _budget(event))
+            cause = f"budget:{event.whose}:{event.unit}{_day_of(event.whose, event.at)}"
+            yield Notice(cause, "budget", _budget(event))
         case e.WindowsChanged():
             yield from _windows(event.shut, event.at)
 
@@ -103,13 +105,12 @@ def needs_after(needs: Needs, event: e.Event, state: RunState) -> Needs:
         case e.AttemptFinal() | e.AttemptStarted() | e.AttemptRetried():
             key = AttemptKey.parse(event.attempt)
             why = _unserved(state, key, event.at) if isinstance(event, e.AttemptFinal) else ""
-            rest = _without(needs, key.task)
+            rest = _asked(_without(needs, key.task), state)
             return {**rest, key.task: f"{why} ({_show(state, key)})"} if why else rest
-        case e.TaskDecided() if state.task_served(event.task):
-            return _without(needs, event.task)
+        case e.TaskDecided():
+            return _asked(_without(needs, event.task) if state.task_served(event.task) else needs, state)
         case e.RunMail() | e.RunAnswer():
-            asked = {f"{QUESTION}{one.id}": _asks(one.sender) for one in state.mail.open_questions()}
-            return {what: words for what, words in needs.items() if not what.startswith(QUESTION)} | asked
+            return _asked(needs, state)
         case e.AttemptAttention():
             look = f"corral logs {event.attempt} --run {state.name}"
             what = f"{event.attempt} is {_plain(event.condition)} ({look})"
@@ -120,6 +121,12 @@ def needs_after(needs: Needs, event: e.Event, state: RunState) -> Needs:
             return {what: words for what, words in needs.items() if not what.endswith(f" in {event.attempt}")}
         case _:
             return needs
+
+
+def _asked(needs: Needs, state: RunState) -> Needs:
+    """What needs a person, with the questions that are open now."""
+    asked = {f"{QUESTION}{one.id}": _asks(one.sender) for one in state.open_questions}
+    return {what: words for what, words in needs.items() if not what.startswith(QUESTION)} | asked
 
 
 def _of_signs(needs: Needs, signs: e.Signs) -> Needs:
@@ -173,7 +180,8 @@ def end_notice(state: RunState, exit_code: int, now: float) -> Notice:
         lines.append("A bug in Corral ended something; the report says where it is written down.")
     lines.append(f"corral report {state.name}")
     what = f"{served} of {len(tasks)} tasks served"
-    return Notice(f"end:{int(now)}", "end", what, tuple(lines), urgent=True)
+    finals = sum(one.phase == "final" for one in state.attempts.values())
+    return Notice(f"end:{state.ends}:{finals}", "end", what, tuple(lines), urgent=True)
 
 
 def message(run: str, notices: tuple[Notice, ...], left_out: int = 0) -> tuple[str, str]:
@@ -238,7 +246,13 @@ def _of_final(event: e.AttemptFinal, state: RunState) -> Iterator[Notice]:
         yield Notice(f"attention:{event.attempt}", "attention", why, (_show(state, key),))
     whose = state.attempts[key].spent
     if whose in {"run", "day"}:
-        yield Notice(f"spent:{whose}", "budget", f"the budget of the {whose} is spent")
+        cause = f"spent:{whose}{_day_of(whose, event.at)}"
+        yield Notice(cause, "budget", f"the budget of the {whose} is spent")
+
+
+def _day_of(whose: Spent, at: float) -> str:
+    """What tells the budget of one day from that of another; empty for other budgets."""
+    return time.strftime(":%Y-%m-%d", time.localtime(at)) if whose == "day" else ""
 
 
 def _show(state: RunState, key: AttemptKey) -> str:

@@ -89,6 +89,11 @@ class Outbox:
         rest = self.waiting[self.under_way :]
         return replace(self, waiting=rest, left_out=0, under_way=0, not_before=now + GAP, failures=0)
 
+    def going_on(self, now: float) -> Outbox:
+        """After the run's end was begun to be told, and it has not ended after all."""
+        box = self.failed(now) if self.under_way else self
+        return replace(box, waiting=tuple(one for one in box.waiting if one.kind != "end"))
+
     def failed(self, now: float) -> Outbox:
         """After it did not: it waits with the rest, and is tried again later."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.failures)

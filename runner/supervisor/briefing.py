@@ -1,0 +1,77 @@
+"""What an attempt is sent into its box with, as the run stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runner import names
+from runner.agents import catalog
+from runner.gateway.grants import Account
+from runner.names import AttemptKey
+from runner.supervisor import handing, trying
+from runner.supervisor.attempt import passing
+from runner.supervisor.attempt.includes import read_includes
+from runner.supervisor.attempt.postbox import post_of
+from runner.supervisor.attempt.spec import AttemptSpec
+from runner.supervisor.outfit import Means
+from runner.supervisor.post.told import words_for
+from runner.supervisor.state import RunState
+from runner.tasks.plan import Plan
+
+
+def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: str) -> AttemptSpec:
+    """What is to be done in one attempt.
+
+    Args:
+        look: Gives the run as it is just then: its mail goes on while the attempt lives.
+        means: What the run has.
+        key: The attempt.
+        base: The commit that it starts from.
+
+    Raises:
+        UsageError: A file that it is to find is not there any more.
+        NoCredentialError: There is no credential for what it asks.
+    """
+    state, home = look(), means.rooms.home
+    plan = state.plan
+    profile = plan.profile(key.profile)
+    task, begins = trying.beginning(state, key, home)
+    passed = handing.passed(state, key, home)
+    source = plan.sources[task.source]
+    return AttemptSpec(
+        run=plan.run,
+        key=key,
+        box=names.box_id(str(home), state.name, key),
+        task=task,
+        profile=profile,
+        source=source,
+        base=base,
+        branch=plan.branch(key),
+        image=_image(state, (task.source, catalog.layer(profile.settings))),
+        accesses=means.accesses(profile, key),
+        account=_account(plan, key),
+        include=read_includes(source),
+        passed=passed,
+        post=post_of(plan, key, lambda: look().mail),
+        words=(*passing.words(task, passed), *words_for(plan, state.mail, key)),
+        begins=begins,
+    )
+
+
+def _account(plan: Plan, key: AttemptKey) -> Account:
+    return Account(
+        run=plan.run,
+        task=key.task,
+        profile=key.profile,
+        attempt=str(key),
+        budget=plan.budget,
+        on_limit=plan.on_limit,
+        priority=plan.task(key.task).priority,
+        record=plan.record,
+        prices=plan.prices,
+    )
+
+
+def _image(state: RunState, need: tuple[int, str | None]) -> str:
+    """The image prepared now, or by the process that began what is resumed."""
+    return state.images.get(need) or state.earlier_images[need]
