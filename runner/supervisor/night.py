@@ -37,6 +37,7 @@ from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.outfit import Means
 from runner.supervisor.pauses import Pauses
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.post.told import words_for
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
@@ -397,10 +398,14 @@ class Night:
             ),
             include=read_includes(source),
             passed=passed,
-            post=post_of(plan, key, lambda: self._state.mail),
+            post=post_of(key, self._of_run),
             words=(*passing.words(task, passed), *words_for(plan, self._state.mail, key)),
             begins=begins,
         )
+
+    def _of_run(self) -> tuple[Plan, Mail]:
+        state = self._state  # another one with the next event: both are of the same
+        return state.plan, state.mail
 
     @cached_property
     def _asking(self) -> dict[str, Asks]:
