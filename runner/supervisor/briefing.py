@@ -14,6 +14,7 @@ from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec
 from runner.supervisor.outfit import Means
+from runner.supervisor.post.mail import Mail
 from runner.supervisor.post.told import words_for
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan
@@ -32,6 +33,11 @@ def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: s
         UsageError: A file that it is to find is not there any more.
         NoCredentialError: There is no credential for what it asks.
     """
+
+    def of_run() -> tuple[Plan, Mail]:
+        now = look()  # another one with the next event: both are of the same
+        return now.plan, now.mail
+
     state, home = look(), means.rooms.home
     plan = state.plan
     profile = plan.profile(key.profile)
@@ -52,7 +58,7 @@ def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: s
         account=_account(plan, key),
         include=read_includes(source),
         passed=passed,
-        post=post_of(plan, key, lambda: look().mail),
+        post=post_of(key, of_run),
         words=(*passing.words(task, passed), *words_for(plan, state.mail, key)),
         begins=begins,
     )

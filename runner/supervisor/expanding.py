@@ -10,6 +10,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.expansion import NoItemsError, StoppedError, find_items, items_spec
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
+from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.state import RunState
 from runner.tasks.fanout import FanOutError, expand
 from runner.tasks.plan import Plan
@@ -50,7 +51,7 @@ def outcome(spec: AttemptSpec, box: str, rooms: Rooms, orders: Orders, plan: Pla
             expand(plan, task, items)
         except StoppedError:
             return None
-        except (NoItemsError, FanOutError) as refused:
+        except (NoItemsError, FanOutError, LeaseLostError) as refused:  # the journal takes none of the last
             return unknown(spec.key, str(refused))
         except (CorralError, OSError) as fault:
             if number == TRIES:

@@ -366,6 +366,8 @@ class Night:
         try:
             spec = self._spec(key, plan.sources[plan.task(key.task).source].base)
             event = expanding.outcome(spec, box, rooms, self._orders, plan)
+        except FAULTS as fault:
+            event = expanding.unknown(key, str(fault))
         except Exception as error:
             event = expanding.unknown(key, self._bug_in(error))
         if event is not None:
@@ -381,9 +383,10 @@ class Night:
         rooms = self._means.rooms
         filters = names.label_filters(names.home_id(str(rooms.home)), self._state.name, key)
         with contextlib.suppress(*FAULTS):
-            if rooms.gateway is not None:  # first: a box that is being ended asks for nothing more
+            if rooms.gateway is not None and self._orders.ours():  # first: it asks for nothing more then
                 rooms.gateway.revoke(self._box(key))
         with contextlib.suppress(*FAULTS):
+            self._orders.check_ours()
             for box in rooms.engine.find(filters):
                 rooms.engine.remove(box.id)
         for event in never_started(str(key), why, time.time()):

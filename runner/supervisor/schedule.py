@@ -315,8 +315,9 @@ def _needs(state: RunState, planned: PlannedAttempt, held: set[AttemptKey]) -> _
 def _first_served(state: RunState, candidates: tuple[str, ...], held: set[AttemptKey]) -> _Needs:
     """The one of these attempts that a person chose; else the first, in order, that served.
 
-    Those before it must be over. Where none served, and a person decided to go on without them, it is where
-    the first one started.
+    Those before it must be over. Where none served, and a person decided to go on without one of their tasks,
+    it is where the first of that started. They are of several tasks where any item is enough (`fan_in: any`):
+    then one that is skipped counts as one that served.
     """
     keys = [AttemptKey.parse(text) for text in candidates]
     chosen = [a for key in keys for a in state.tries(key) if a.key in state.used]
@@ -329,7 +330,8 @@ def _first_served(state: RunState, candidates: tuple[str, ...], held: set[Attemp
             return _Needs(base=winner.commit or winner.base)
         if tries[-1].phase != "final" and key not in held:
             return _Needs(open=str(key))
-    if keys[0].task in state.skipped:
-        first = state.tries(keys[0])[0]
-        return _Needs(base=first.base) if first.base else _needs(state, state.planned(keys[0]), held)
+    skipped = next((key for key in keys if key.task in state.skipped), None)
+    if skipped is not None:
+        first = state.tries(skipped)[0]
+        return _Needs(base=first.base) if first.base else _needs(state, state.planned(skipped), held)
     return _Needs(failed=keys[0].task)

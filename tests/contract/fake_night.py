@@ -125,6 +125,20 @@ class Place:
             attempts=attempts,
         )
 
+    def rooms(self, engine: FakeEngine) -> Rooms:
+        """What attempts work with, over a connection to the fake engine."""
+        steward = Steward(Post(engine, IMAGE, self.home, RUN))
+        return Rooms(
+            engine=engine,
+            steward=steward,
+            disks=FakeDisks(steward, self.home),
+            steward_image=IMAGE,
+            gateway=None,
+            home=self.home,
+            uid=os.getuid(),
+            owner=os.getuid(),
+        )
+
     @contextmanager
     def supervisor(
         self,
@@ -156,23 +170,12 @@ class Place:
             engine.cut()
             raise Killed
 
-        post = Post(engine, IMAGE, self.home, RUN)
         self.home.mkdir(exist_ok=True)
         with (
             MortalJournal(self.file, dies_at, die, after=after, kind=dies_of) as journal,
             owned(journal, self.home, RUN) as lease,
         ):
-            steward = Steward(post)
-            rooms = Rooms(
-                engine=engine,
-                steward=steward,
-                disks=FakeDisks(steward, self.home),
-                steward_image=IMAGE,
-                gateway=None,
-                home=self.home,
-                uid=os.getuid(),
-                owner=os.getuid(),
-            )
+            rooms = self.rooms(engine)
             try:
                 yield Night(
                     Means(

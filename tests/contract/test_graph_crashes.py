@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.state import RunState
 from runner.tasks.plan import ForEach, Plan, PlannedAttempt
@@ -111,3 +112,17 @@ def test_a_night_has_no_more_writes_than_were_tried(place: Place) -> None:
     with place.supervisor(2) as night:
         is_sound(place, night.start(plan))
     assert 20 < len(place.rows()) < WRITES
+
+
+def test_what_keeps_items_from_being_found_out_ends_their_task_and_not_the_run(place: Place) -> None:
+    plan = graph(place)
+    sources = tuple(source.model_copy(update={"include": (".env",)}) for source in plan.sources)
+    plan = Plan(**{**{name: getattr(plan, name) for name in Plan.model_fields}, "sources": sources})
+    with place.supervisor(2) as night:
+        state = night.start(plan)
+    fix = state.tries(AttemptKey("fix", "writes"))[-1]
+    assert fix.verdict == "infrastructure"
+    assert f"`include` names {place.repo / '.env'}" in fix.reason
+    assert "join" in {key.task for key, one in state.attempts.items() if one.phase == "queued"}
+    assert state.exit_code == 3, "no bug of ours"
+    assert list(place.home.rglob("bug-*")) == []

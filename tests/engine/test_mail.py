@@ -73,6 +73,33 @@ def test_two_tasks_talk_and_who_sent_what_is_not_the_senders_to_say(corral: Corr
     assert corral("inbox").out == f"nothing for you in the run {done.summary['run']}\n"
 
 
+def test_a_box_that_lives_talks_with_items_that_are_found_out_meanwhile(corral: Corral, repo: Path) -> None:
+    done = corral.run(
+        repo,
+        tasks(
+            first="""send 1 '{"to": "many", "type": "note", "payload": "to all"}'; await 'from one'
+            send 2 '{"to": "many.1", "type": "note", "payload": "to one"}'; await 'done'
+            cat $in/*.json > got""",
+            many={
+                "sh": """await 'to all'; test "$CORRAL_ITEM" = x || { cat $in/*.json > got; exit; }
+                send 1 '{"to": "first", "type": "note", "payload": "from one"}'; await 'to one'
+                send 2 '{"to": "first", "type": "note", "payload": "done"}'; cat $in/*.json > got""",
+                "prompt": "{item}",
+                "for_each": {"command": "sleep 3; echo x; echo y"},
+            },
+        ),
+        "--jobs",
+        "3",
+        mail=True,
+    )
+    assert done.code == 0, done.err
+    kinds = [event["kind"] for event in done.events]
+    assert kinds.index("run.mail") < kinds.index("task.expanded")
+    rows = done.summary["attempts"]
+    got = {row["task"]: [letter["payload"] for letter in letters(repo, row)] for row in rows}
+    assert got == {"first": ["from one", "done"], "many.1": ["to all", "to one"], "many.2": ["to all"]}
+
+
 def test_a_task_that_starts_later_finds_what_was_sent_before(corral: Corral, repo: Path) -> None:
     late = {"sh": "cat $in/*.json > got", "needs": ["early"]}
     early = """send 1 '{"to": "all", "type": "note", "payload": "early"}'; touch made"""

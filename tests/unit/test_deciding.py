@@ -102,6 +102,34 @@ def test_what_never_began_is_skipped_to_where_it_would_have() -> None:
     assert next(d.base for d in decide(state, 9) if d.key == D.key) == "1" * 40
 
 
+ONE, TWO = PlannedAttempt(task="i.1", profile="p"), PlannedAttempt(task="i.2", profile="p")
+ITEMS = ("i.1/p/1", "i.2/p/1")
+
+
+@pytest.mark.parametrize("item", ["i.1", "i.2"])
+def test_where_any_item_is_enough_one_that_is_skipped_is_enough(item: str) -> None:
+    join = PlannedAttempt(task="j", profile="p", after=(ITEMS,), settled=ITEMS)
+    state = after(started(make_plan(ONE, TWO, join)), *life(f"{item}/p/1", "rejected"))
+    state = obeyed(state, orders.Decide(task=item, what="skip"))
+    assert stands(state)["j/p/1"] == "wait", "the other one may serve yet"
+    other = next(task for task in ("i.1", "i.2") if task != item)
+    lost = after(state, *life(f"{other}/p/1", "rejected"))
+    assert stands(lost)["j/p/1"] == "start"
+    assert next(d.base for d in decide(lost, 9) if d.key == join.key) == BASE
+    assert [one.task for one in deciding.undecided(lost)] == [other]
+    again = obeyed(lost, orders.Retry(attempt=f"{item}/p/1"))
+    assert stands(again)["j/p/1"] == "wait"
+
+
+def test_where_all_items_are_needed_each_must_be_skipped() -> None:
+    join = PlannedAttempt(task="j", profile="p", after=tuple((item,) for item in ITEMS))
+    lost = [event for item in ITEMS for event in life(item, "rejected")]
+    state = after(started(make_plan(ONE, TWO, join)), *lost)
+    for item, standing in (("i.2", "held"), ("i.1", "start")):
+        state = obeyed(state, orders.Decide(task=item, what="skip"))
+        assert stands(state)["j/p/1"] == standing
+
+
 def test_work_that_a_person_chose_counts_as_accepted(failed: RunState) -> None:
     state = obeyed(failed, orders.Decide(task="a", what="use", attempt="a/p/1"))
     assert next(d.base for d in decide(state, 9) if d.key == B.key) == "b" * 40

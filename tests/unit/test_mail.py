@@ -17,7 +17,7 @@ from runner.supervisor.post.mail import Mail, asked_words, refusal_of, waited
 from runner.supervisor.post.message import MOST_BYTES, MOST_DEEP, RefusedError, read, shown_name
 from runner.supervisor.post.told import how_to, words_for
 from runner.supervisor.state import RunState
-from runner.tasks.plan import MailTerms, Plan, PlannedAttempt
+from runner.tasks.plan import ForEach, MailTerms, Plan, PlannedAttempt
 from runner.views import inbox, live, report, summary
 from runner.views.inert import InertConsole
 from tests.support import within
@@ -194,6 +194,62 @@ def test_all_are_all_other_tasks_that_take_mail() -> None:
     assert delivery.recipients(state.plan, A) == ("b", "c")
 
 
+ITEMS = e.TaskExpanded(at=4, task="b", items=("one", "two"))
+
+
+def unfolding(compared: tuple[str, ...] = (), off: tuple[str, ...] = ()) -> RunState:
+    """A run of `a`, `b` and `c`; for what `b` is done a command says."""
+    plan = plan_of("a", "b", "c", compared=compared, off=off)
+    tasks = tuple(
+        task.model_copy(update={"for_each": ForEach(command="c")} if task.id == "b" else {})
+        for task in plan.tasks
+    )
+    return started(Plan(**{name: getattr(plan, name) for name in Plan.model_fields} | {"tasks": tasks}))
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("to", "reached"), [("b", ["b.1", "b.2"]), ("all", ["b.1", "b.2", "c"])])
+def test_the_name_of_a_task_reaches_all_of_its_items_also_later(
+    early: bool, to: str, reached: list[str]
+) -> None:
+    state = unfolding() if early else after(unfolding(), ITEMS)
+    state = sent(state, A, "x.json", read(wrote(to=to)))
+    state = after(state, ITEMS)
+    assert [key.task for key in state.attempts if told(state, key)] == reached
+
+
+def test_one_item_can_be_written_to_and_writes_to_the_others() -> None:
+    state = sent(after(unfolding(), ITEMS), A, "x.json", read(wrote(to="b.2")))
+    state = sent(state, AttemptKey("b.1", "p"), "x.json", read(wrote(to="b")))
+    heard = {str(key): [letter["from"] for letter in told(state, key)] for key in state.attempts}
+    assert heard == {"a/p/1": [], "b.1/p/1": [], "b.2/p/1": ["a", "b.1"], "c/p/1": []}
+
+
+def test_items_are_recipients_once_they_are_known_and_only_where_they_take_mail() -> None:
+    before = unfolding()
+    state = after(before, ITEMS)
+    assert delivery.recipients(before.plan, A) == ("b", "c")
+    assert delivery.recipients(state.plan, A) == ("b", "b.1", "b.2", "c")
+    assert delivery.recipients(state.plan, AttemptKey("b.1", "p")) == ("a", "b", "b.2", "c")
+    alone = after(before, ITEMS.model_copy(update={"items": ("one",)}))
+    assert delivery.recipients(alone.plan, AttemptKey("b.1", "p")) == ("a", "c")
+    assert delivery.recipients(after(unfolding(off=("b",)), ITEMS).plan, A) == ("c",)
+
+
+def test_lineages_of_compared_items_do_not_hear_each_other() -> None:
+    state = sent(unfolding(compared=("a", "b")), AttemptKey("a", "q"), "x.json", read(wrote(to="b")))
+    state = after(state, ITEMS)
+    assert {str(key) for key in state.attempts if told(state, key)} == {"b.1/q/1", "b.2/q/1"}
+
+
+def test_an_agent_is_told_what_a_name_means_that_stands_for_many() -> None:
+    for state in (unfolding(), after(unfolding(), ITEMS)):
+        (said,) = words_for(state.plan, state.mail, A)
+        assert "A message to b reaches all tasks of that name with a number, like b.1" in said
+    (said,) = words_for(run_of("a", "b").plan, Mail(), A)
+    assert "of that name" not in said
+
+
 def test_lineages_of_compared_tasks_do_not_hear_each_other() -> None:
     state = run_of("a", "b", "c", compared=("a", "b"))
     state = sent(state, AttemptKey("a", "q"), "x.json", read(wrote(to="all")))
@@ -318,12 +374,22 @@ def test_the_time_for_which_people_were_waited_is_counted_once(
 
 def test_a_view_is_made_anew_only_for_new_mail() -> None:
     state = asked(run_of("a", "b"), A)
-    now = delivery.looking(state.plan, A, lambda: state.mail)
+    now = delivery.looking(A, lambda: (state.plan, state.mail))
     first = now()
     state = after(state, e.BoxStarted(at=6, attempt=str(A), container="c"))
     assert now() is first
     state = after(state, e.RunAnswer(at=9, question=1, text="x"))
     assert now().open == ()
+
+
+def test_a_view_knows_the_items_that_were_found_out_since() -> None:
+    state = unfolding(compared=("a", "b"))
+    now = delivery.looking(A, lambda: (state.plan, state.mail))
+    assert now().others == ("b", "c")
+    state = after(state, ITEMS)
+    assert now().others == ("b", "b.1", "b.2", "c")
+    state = sent(state, AttemptKey("b.1", "p"), "x.json", read(wrote(to="a")))
+    assert len(now().letters) == 1
 
 
 def test_mail_changes_nothing_else_of_a_run() -> None:

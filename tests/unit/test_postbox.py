@@ -15,17 +15,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
+from runner.names import AttemptKey
 from runner.sandbox.disks import WatchedDirectories
 from runner.sandbox.outbox import Outbox
 from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
 from runner.supervisor.attempt.postbox import MOST_FILES, Postbox, post_of
 from runner.supervisor.deadline import steady
-from runner.supervisor.post import message
+from runner.supervisor.post import delivery, message
 from runner.supervisor.state import RunState, apply
 from runner.tasks.plan import MailTerms
 from tests.unit.makers import started
-from tests.unit.test_mail import A, B, run_of, wrote
+from tests.unit.test_mail import ITEMS, A, B, run_of, unfolding, wrote
 
 BOX = "0" * 12
 
@@ -47,7 +48,7 @@ class Carried:
         """As a supervisor does that has just come."""
         disks = WatchedDirectories(cast("Steward", None), self.home)  # it is not asked for what can be seen
         outbox = Outbox(disks, cast("Steward", None), BOX)
-        self.box = Postbox(A, post_of(self.state.plan, A, lambda: self.state.mail), outbox, self.inbox)
+        self.box = Postbox(A, post_of(A, lambda: (self.state.plan, self.state.mail)), outbox, self.inbox)
 
     def note(self, event: e.Event) -> None:
         """Fold one event in."""
@@ -170,6 +171,18 @@ def test_letters_are_brought_whole_and_once(carried: Carried) -> None:
     after = (carried.inbox / "0001.json").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert [file.name for file in carried.inbox.iterdir()] == ["0001.json"]
+
+
+def test_a_box_that_lives_while_items_are_found_out_can_write_to_them(tmp_path: Path) -> None:
+    carried = Carried(tmp_path, state=unfolding())
+    (carried.out / "1.json").write_bytes(wrote(to="b"))
+    (carried.out / "2.json").write_bytes(wrote(to="b.1"))
+    assert [(event.to, bool(event.refused)) for event in carried.round()] == [("b", False), ("", True)]
+    carried.note(ITEMS)
+    (carried.out / "3.json").write_bytes(wrote(to="b.1"))
+    assert [(event.to, event.refused) for event in carried.round()] == [("b.1", "")]
+    heard = delivery.view(carried.state.plan, carried.state.mail, AttemptKey("b.1", "p")).letters
+    assert [name for name, _ in heard] == ["0001.json", "0003.json"]
 
 
 def test_a_full_host_delays_letters_and_loses_none(carried: Carried) -> None:

@@ -65,16 +65,24 @@ def find_items(spec: AttemptSpec, rooms: Rooms, orders: Orders) -> tuple[str, ..
     Raises:
         NoItemsError: It failed, took too long, or printed what can't be items.
         StoppedError: It was stopped.
+        LeaseLostError: Another process finds them out: its box stays.
         CorralError: The engine or git failed.
     """
     box = AgentBox(spec, rooms, Known())
+    _clear(box, orders)
     try:
-        box.end()
-        box.take_down()
-        return _printed(box.start(box.prepare()), spec, rooms, orders)
+        launch = box.prepare()
+        orders.check_ours()
+        return _printed(box.start(launch), spec, rooms, orders)
     finally:
-        box.end()
-        box.take_down()
+        _clear(box, orders)
+
+
+def _clear(box: AgentBox, orders: Orders) -> None:
+    """Remove what there is of the box; nothing of an heir's, whose box is called the same."""
+    orders.check_ours()
+    box.end()
+    box.take_down()
 
 
 def _printed(container: str, spec: AttemptSpec, rooms: Rooms, orders: Orders) -> tuple[str, ...]:

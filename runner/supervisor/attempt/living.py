@@ -96,8 +96,10 @@ class Living:
         if not self.known.held:
             launch = self._box.prepare()
             self._post.bring()
+            self._orders.check_ours()
             return self._box.start(launch)
         last = self.known.held[-1]
+        self._orders.check_ours()
         return self._box.start_again(last.session, resuming.told_again(last))
 
     def _stopped(self) -> Stop | None:
@@ -151,9 +153,14 @@ class Living:
         return resuming.may_go_on(seen, self._spec.account.on_limit, len(held)), "limit"
 
     def _close(self) -> None:
-        """Revoke what was granted to an agent that ended by itself; what that was used for is what holds."""
+        """Revoke what was granted to an agent that ended by itself."""
         if self.seen.exit is not None and self.seen.exit.stopped is None:
-            self.seen.model = self._box.revoke() or self.seen.model
+            self._revoke()
+
+    def _revoke(self) -> None:
+        """Take back what was granted; what that was used for is what holds."""
+        self._orders.check_ours()
+        self.seen.model = self._box.revoke() or self.seen.model
 
     def _wait(self) -> Iterator[e.Event]:
         """Wait until nothing holds the agent any more, or it must end."""
@@ -170,7 +177,7 @@ class Living:
             if stopped is not None:
                 window = closed.window if closed else last.why if last.cause == "limit" else ""
                 self.seen.exit = Exit(code=last.exit_code, stopped=stopped, window=window)
-                self.seen.model = self._box.revoke() or model
+                self._revoke()
                 return
             if closed is None and steady() >= not_before:
                 return

@@ -19,10 +19,10 @@ from runner.sandbox.outbox import Outbox
 from runner.supervisor.deadline import steady
 from runner.supervisor.events import RunMail
 from runner.supervisor.post import message
-from runner.supervisor.post.delivery import View, looking, recipients, unknown_recipient
-from runner.supervisor.post.mail import Mail, asked_words, waited
+from runner.supervisor.post.delivery import OfRun, View, looking, unknown_recipient
+from runner.supervisor.post.mail import asked_words, waited
 from runner.supervisor.post.message import RefusedError, Sent
-from runner.tasks.plan import PERSON, Plan
+from runner.tasks.plan import PERSON
 
 MOST_FILES = 1000
 """Files in an outbox. Of one with more, nothing is read until there are fewer."""
@@ -38,28 +38,25 @@ class Post:
     """What an attempt's mail is subject to.
 
     Attributes:
-        tasks: The other tasks that it can write to.
         wait: Seconds for which it lives on after it asked a person.
         look: What there is to know of its mail just now.
     """
 
-    tasks: tuple[str, ...]
     wait: float
     look: Callable[[], View]
 
 
-def post_of(plan: Plan, key: AttemptKey, of_run: Callable[[], Mail]) -> Post | None:
+def post_of(key: AttemptKey, of_run: OfRun) -> Post | None:
     """The mail of an attempt; None where its task has none.
 
     Args:
-        plan: The run's plan.
         key: The attempt.
-        of_run: Gives all mail of the run as it is just now.
+        of_run: Gives what its run is just now.
     """
-    terms = plan.task(key.task).mail
+    terms = of_run()[0].task(key.task).mail
     if terms is None:
         return None
-    return Post(recipients(plan, key), terms.wait, looking(plan, key, of_run))
+    return Post(terms.wait, looking(key, of_run))
 
 
 @dataclass(frozen=True)
@@ -148,11 +145,11 @@ class Postbox:
                 most = "this run" if view.full else f"an attempt ({message.MOST_SENT})"
                 yield self._refused(message.NO_MORE, f"that is all the mail of {most}: nothing more is read")
                 return
-            event = self._one(post, name, view, last=last)
+            event = self._one(name, view, last=last)
             if event is not None:
                 yield event
 
-    def _one(self, post: Post, name: str, view: View, *, last: bool) -> RunMail | None:
+    def _one(self, name: str, view: View, *, last: bool) -> RunMail | None:
         """The message in a file; None if it is not to be told yet."""
         if message.FILE.fullmatch(name) is None:
             return self._refused(message.shown_name(name), "a message's file is named like note-1.json")
@@ -160,7 +157,7 @@ class Postbox:
         try:
             content = self._outbox.read(name, message.MOST_BYTES)
             sent = message.read(content)
-            self._admit(post, sent, view)
+            self._admit(sent, view)
         except GuardedError as error:
             why = _UNREAD.get(error.why, error.message)
             return None if error.why == "missing" else self._refused(name, why)
@@ -178,8 +175,8 @@ class Postbox:
             payload=sent.payload,
         )
 
-    def _admit(self, post: Post, sent: Sent, view: View) -> None:
-        if unknown := unknown_recipient(sent.to, post.tasks):
+    def _admit(self, sent: Sent, view: View) -> None:
+        if unknown := unknown_recipient(sent.to, view.others):
             raise RefusedError(unknown)
         asks = (sent.to, sent.type) == (PERSON, message.QUESTION)
         if asks and view.questions >= message.MOST_QUESTIONS:

@@ -19,6 +19,7 @@ from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
 from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.postbox import Post
+from runner.supervisor.journal import LeaseLostError
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
@@ -107,6 +108,15 @@ class Orders:
     frozen: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     ours: Callable[[], bool] = lambda: True
+
+    def check_ours(self) -> None:
+        """See that the run is still this process's, before anything is done that no event gates.
+
+        Raises:
+            LeaseLostError: Another one took it over: boxes of these attempts are its own.
+        """
+        if not self.ours():
+            raise LeaseLostError("another process took the run over: the box is its own")
 
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:

@@ -25,7 +25,6 @@ from runner.supervisor.attempt.postbox import Asking
 from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.deadline import steady
-from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
 
@@ -203,8 +202,7 @@ class Watch:
             seen: What was seen of it.
             comes_back: Whether its agent goes on in another one: what was granted stays.
         """
-        if not self.orders.ours():
-            raise LeaseLostError("another process took the run over: the box is its own")
+        self.orders.check_ours()
         try:
             if not comes_back:
                 self._ask(seen)  # what it waits for at its end; that may not have been looked at yet

@@ -16,13 +16,20 @@ from runner.supervisor.post.message import ANSWER, MOST_IN_RUN, REFUSED
 from runner.tasks.explain import meant
 from runner.tasks.plan import ALL, CORRAL, PERSON, Plan
 
+OfRun = Callable[[], tuple[Plan, Mail]]
+"""Gives the run's plan and all of its mail as they are just now: items are found out while others live."""
+
 _NAMED = 8
 """Tasks that are named in a refusal."""
 
 
 def recipients(plan: Plan, key: AttemptKey) -> tuple[str, ...]:
-    """The tasks that an attempt can write to: all others that take mail."""
-    return tuple(task.id for task in plan.tasks if task.mail is not None and task.id != key.task)
+    """The names of the other tasks that take mail, as an attempt can write to them.
+
+    Before the items of a task stands what the file calls that task: who writes to it reaches all of them.
+    """
+    others = (task for task in plan.tasks if task.mail is not None and task.id != key.task)
+    return tuple(dict.fromkeys(name for task in others for name in (task.of, task.id) if name is not None))
 
 
 def unknown_recipient(to: str, tasks: tuple[str, ...]) -> str:
@@ -37,7 +44,7 @@ def unknown_recipient(to: str, tasks: tuple[str, ...]) -> str:
 def reaches(plan: Plan, sender: AttemptKey, to: str, key: AttemptKey) -> bool:
     """Whether one attempt's message is for another: of two compared tasks, only for that of its lineage."""
     task = plan.task(key.task)
-    if sender.task == key.task or to not in {ALL, key.task} or task.mail is None:
+    if sender.task == key.task or to not in {ALL, task.id, task.of} or task.mail is None:
         return False
     both = task.compared and plan.task(sender.task).compared
     return not both or (sender.profile, sender.n) == (key.profile, key.n)
@@ -54,6 +61,7 @@ class View:
         open: Its questions that nobody answered.
         asked: When a person was asked and had answered, in seconds since the epoch; None for not yet.
         full: Whether the run's mail takes nothing more.
+        others: The names of the other tasks that it can write to.
     """
 
     taken: frozenset[str] = frozenset()
@@ -62,10 +70,18 @@ class View:
     open: tuple[Message, ...] = ()
     asked: tuple[tuple[float, float | None], ...] = ()
     full: bool = False
+    others: tuple[str, ...] = ()
 
 
-def view(plan: Plan, mail: Mail, key: AttemptKey) -> View:
-    """What an attempt's try needs to know of the run's mail."""
+def view(plan: Plan, mail: Mail, key: AttemptKey, others: tuple[str, ...] | None = None) -> View:
+    """What an attempt's try needs to know of the run's mail.
+
+    Args:
+        plan: The run's plan.
+        mail: All of its mail.
+        key: The try.
+        others: Its `recipients`, if they are known: they are asked for more often than they change.
+    """
     own = [message for message in mail.messages if message.sender == key]
     questions = [message for message in own if message.is_question]
     answers = [mail.answer_to(question) for question in questions]
@@ -80,18 +96,20 @@ def view(plan: Plan, mail: Mail, key: AttemptKey) -> View:
             for one, answer in zip(questions, answers, strict=True)
         ),
         full=len(mail.messages) >= MOST_IN_RUN,
+        others=recipients(plan, key) if others is None else others,
     )
 
 
-def looking(plan: Plan, key: AttemptKey, mail: Callable[[], Mail]) -> Callable[[], View]:
-    """A view that is always of the latest mail, and made anew only where that has changed."""
-    seen: list[tuple[Mail, View]] = []
+def looking(key: AttemptKey, of_run: OfRun) -> Callable[[], View]:
+    """A view that is always of the latest plan and mail, and made anew only where these have changed."""
+    seen: list[tuple[Plan, Mail, View]] = []
 
     def look() -> View:
-        now = mail()
-        if not seen or seen[-1][0] is not now:
-            seen[:] = [(now, view(plan, now, key))]
-        return seen[-1][1]
+        plan, mail = of_run()
+        known = seen[-1] if seen and seen[-1][0] is plan else None
+        if known is None or known[1] is not mail:
+            seen[:] = [(plan, mail, view(plan, mail, key, known[2].others if known else None))]
+        return seen[-1][2]
 
     return look
 

@@ -13,10 +13,20 @@ from runner.supervisor.post.message import MOST_BYTES
 from runner.tasks.plan import Plan
 
 
-def how_to(tasks: tuple[str, ...], wait: float) -> str:
-    """What an agent is told of the mail, at the end of its prompt."""
-    others = ", ".join(islice(tasks, 20)) + (", …" if len(tasks) > 20 else "")
-    who = f"Other tasks of this run take mail: {others}." if tasks else "No other task takes mail."
+def how_to(tasks: tuple[str, ...], wait: float, of_many: tuple[str, ...] = ()) -> str:
+    """What an agent is told of the mail, at the end of its prompt.
+
+    Args:
+        tasks: The names to which it can write.
+        wait: Seconds for which it lives on after it asked a person.
+        of_many: Those of the names that stand for all items of a task.
+    """
+    who = f"Other tasks of this run take mail: {_some(tasks)}." if tasks else "No other task takes mail."
+    if of_many:
+        who += (
+            f"\nA message to {_some(of_many)} reaches all tasks of that name with a number, like "
+            f"{of_many[0]}.1, also those that are not there yet."
+        )
     patience = (
         "The answer comes into your inbox; look there every few seconds. Without one, this attempt ends "
         f"after {round(wait)} seconds, and what you did is kept."
@@ -45,9 +55,20 @@ What can't be delivered comes back as a message of type `refused`, with the reas
 def words_for(plan: Plan, mail: Mail, key: AttemptKey) -> tuple[str, ...]:
     """What an attempt's agent is told of mail besides its task's prompt."""
     terms = plan.task(key.task).mail
-    told = () if terms is None else (how_to(recipients(plan, key), terms.wait),)
+    names = () if terms is None else recipients(plan, key)
+    told = () if terms is None else (how_to(names, terms.wait, _of_many(plan, names)),)
     answered = answered_words(mail.answered_before(key))
     return (*told, answered) if answered else told
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(islice(names, 20)) + (", …" if len(names) > 20 else "")
+
+
+def _of_many(plan: Plan, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these names the task file gives to a task with `for_each`."""
+    of_many = {task.of or (task.id if task.for_each else "") for task in plan.tasks}
+    return tuple(name for name in names if name in of_many)
 
 
 def answered_words(answered: Iterable[tuple[Message, Answer]]) -> str:
