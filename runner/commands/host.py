@@ -109,6 +109,8 @@ def reap(
             say(f"its files were saved in {file}")
         if as_json:
             print_json({**left.as_json(), "removed": not dry, "saved": saved})
+        if not dry:  # who would have let it leave may have been killed; it stays if anybody needs it
+            Gateway.stop(settings.home)
 
 
 def grants_of(home: Path, state: RunState) -> list[Standing]:

@@ -20,6 +20,9 @@ from runner.errors import EngineError
 from runner.sandbox.box import MIB, BoxSpec, Mount, Role
 from runner.sandbox.engine import Engine
 
+ROLES: tuple[Role, ...] = ("steward", "mounter")
+"""Whose containers stand."""
+
 
 class StandingError(EngineError):
     """A standing container could not do what it was asked."""
@@ -117,6 +120,17 @@ class Standing(ABC):
             stdin_lifeline=True,
             mounts_disks=self.role == "mounter",
         )
+
+
+def end_earlier(post: Post) -> None:
+    """Remove the standing containers of an earlier process of this run, which nobody needs any more.
+
+    One that was killed before it started what it had made left it for ever: only what ran ends by itself.
+    """
+    for box in post.engine.find(names.label_filters(post.home_id, post.run)):
+        if box.labels.get(names.LABEL_ROLE) in ROLES:
+            post.engine.remove(box.id)
+            post.engine.wait_gone(box.id)
 
 
 def folder(path: Path) -> Path:

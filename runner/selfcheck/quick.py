@@ -136,10 +136,11 @@ class Bench:
 
 @contextmanager
 def _bench(rooms: Rooms, run: str) -> Iterator[Bench]:
-    """Lay a workspace out as for an attempt; nothing of it is left afterwards."""
+    """Lay a workspace out as for an attempt; nothing of it is left before or afterwards."""
     box = names.box_id(str(rooms.home), run, KEY)
     folder, space = rooms.home / "q" / box, Workspace(box, rooms.home / "w" / box)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # the first thing that is made, and the last that is removed
+        _clear(rooms, run, space, folder)
     git_dir, commit, secret = make_repository(folder / "repo.git")
     workspace.remember(space, run, git_dir)
     try:
@@ -148,10 +149,22 @@ def _bench(rooms: Rooms, run: str) -> Iterator[Bench]:
         disk = rooms.disks.make(box, "agent", LIMITS.disk, rooms.owner)
         yield Bench(folder, _spec(rooms, run, box, git_dir, commit), space, base, secret, disk)
     finally:
-        rooms.disks.free(box)
-        workspace.take_down(space, git_dir, rooms.locks)
-        workspace.forget(space)
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(rooms, run, space, folder)
+
+
+def _clear(rooms: Rooms, run: str, space: Workspace, folder: Path) -> None:
+    """Remove all of a run's probe, whoever made it: this process, or one that was killed while it looked.
+
+    Containers are looked for, since one that a killed process asked for may have come after its death.
+    """
+    for box in rooms.engine.find(names.label_filters(names.home_id(str(rooms.home)), run, KEY)):
+        rooms.engine.remove(box.id)
+        rooms.engine.wait_gone(box.id)
+    rooms.disks.free(space.id)
+    if space.root.exists():
+        space.root.rmdir()
+    workspace.forget(space)
+    shutil.rmtree(folder, ignore_errors=True)  # with the only repository that knows of the worktree
 
 
 def make_repository(git_dir: Path) -> tuple[Path, str, str]:
@@ -196,19 +209,15 @@ def command() -> tuple[str, ...]:
 
 
 def _asked(rooms: Rooms, bench: Bench) -> str:
-    """What the probe printed."""
+    """What the probe printed; its container is removed with the bench."""
     env = {"HOME": "/home/agent", **variables(bench.base.commit, bench.secret, LIMITS)}
     mounts = bench.space.agent_mounts(rooms.disks.seen(bench.space.id), bench.base, None)
     container = rooms.engine.create(box_spec(bench.spec, rooms, "probe", command(), env, mounts))
-    try:
-        rooms.engine.start(container)
-        state = rooms.engine.wait_ended(container, PATIENCE)
-        if state is None or state.alive:
-            raise EngineError(f"a test of the promises did not end in {PATIENCE:.0f} s", cure="corral doctor")
-        return b"".join(out or b"" for out, _ in rooms.engine.follow(container)).decode(errors="replace")
-    finally:
-        rooms.engine.remove(container)
-        rooms.engine.wait_gone(container)
+    rooms.engine.start(container)
+    state = rooms.engine.wait_ended(container, PATIENCE)
+    if state is None or state.alive:
+        raise EngineError(f"a test of the promises did not end in {PATIENCE:.0f} s", cure="corral doctor")
+    return b"".join(out or b"" for out, _ in rooms.engine.follow(container)).decode(errors="replace")
 
 
 def tree_policy(place: Path, base: BaseStore) -> tuple[str, ...]:

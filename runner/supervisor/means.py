@@ -14,7 +14,7 @@ from runner.sandbox.disks import WATCHED, Disks, LimitedDisks, WatchedDirectorie
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import check_runtime
 from runner.sandbox.images import Images
-from runner.sandbox.standing import Post
+from runner.sandbox.standing import Post, end_earlier
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
@@ -158,6 +158,7 @@ def _prove(disks: LimitedDisks) -> None:
 @contextmanager
 def standing(post: Post) -> Iterator[Stewards]:
     """Those who care for files and disks; the best disks that this host can have."""
+    end_earlier(post)
     with ExitStack() as stack:
         try:
             disks = stack.enter_context(LimitedDisks(post))

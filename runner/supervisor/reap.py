@@ -137,6 +137,8 @@ def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> li
     finally:
         for box in left.boxes:
             engine.remove(box.id)
+    for box in left.boxes:  # one that was going by itself may still hold its volume
+        engine.wait_gone(box.id)
     for name in left.volumes:
         engine.remove_volume(name)
     saved = []

@@ -5,10 +5,7 @@ Over the FAKE engine, as in `test_night_crashes`.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,21 +21,6 @@ WRITES = 36
 
 FIX = ("fix/writes/1",)
 ITEMS = ForEach(command="echo one; sleep 0.1; echo two; echo aside >&2")
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Where a night takes place; what is left there at its end fails the test."""
-    tell = threading.excepthook
-
-    def unless_it_exits(thrown: threading.ExceptHookArgs) -> None:
-        if thrown.exc_type is not SystemExit:
-            tell(thrown)
-
-    monkeypatch.setattr(threading, "excepthook", unless_it_exits)
-    made = Place(tmp_path)
-    yield made
-    assert made.leftovers() == []
 
 
 def graph(place: Place) -> Plan:

@@ -7,11 +7,8 @@ next call of the engine. The same with real containers and SIGKILL is in tests/e
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -31,22 +28,6 @@ COMMANDS = {
     "says": "echo nothing",
     "waits": "sleep 0.3; echo x > made",
 }
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Where a night takes place; what is left there at its end fails the test."""
-    tell = threading.excepthook
-
-    def unless_it_exits(thrown: threading.ExceptHookArgs) -> None:
-        """As Python does by itself, and pytest does not: a thread may exit."""
-        if thrown.exc_type is not SystemExit:
-            tell(thrown)
-
-    monkeypatch.setattr(threading, "excepthook", unless_it_exits)
-    made = Place(tmp_path)
-    yield made
-    assert made.leftovers() == []
 
 
 def small_night(place: Place) -> Plan:

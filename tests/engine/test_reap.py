@@ -12,6 +12,7 @@ import pytest
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
+from runner.gateway.client import Gateway
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_LAYER
 from runner.sandbox.standing import Post
@@ -109,6 +110,30 @@ def test_a_reaped_run_can_be_resumed_and_starts_afresh(corral: Corral, repo: Pat
     row = resumed.rows()["a"]
     assert (row["verdict"], row["try"]) == ("cancelled", 1)
     assert git(repo, "cat-file", "blob", f"{row['branch']}:made") == "unsaved"
+
+
+def test_a_gateway_that_nobody_needs_is_ended(corral: Corral) -> None:
+    """As it runs on for a while when the last supervisor is killed just before it would let it leave."""
+    Gateway.ensure(corral.home)
+    assert corral("reap", "--dry-run").code == 0
+    assert len(gateway_processes(corral.home)) == 1
+    assert corral("reap").out == "nothing is left over\n"
+    assert gateway_processes(corral.home) == []
+
+
+def test_a_gateway_that_a_living_run_needs_stays(corral: Corral, repo: Path) -> None:
+    transcript = repo.parent / "transcript.yaml"
+    transcript.write_text("turns:\n  - text: hello\n")
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "touch x; sleep 6"})
+    file.write_text(
+        file.read_text().replace("cli: command", f"cli: command\n    upstream: script:{transcript}")
+    )
+    with living(corral, "run", file) as run:
+        run.until("attempt.running")
+        before = gateway_processes(corral.home)
+        assert corral("reap").code == 0
+        assert (gateway_processes(corral.home), len(before)) == (before, 1)
+        assert run.end() == 0
 
 
 def test_what_is_not_ours_stays(corral: Corral, killed: Live, stranger: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner import names
 from runner.sandbox.engine import Engine
 from tests.conftest import FULL, SEED
 from tests.engine.living import gateway_processes, living
@@ -98,6 +99,27 @@ def test_a_run_killed_before_it_began_leaves_nothing_that_reap_does_not_remove(
     assert corral("run", repo.parent / "t.yaml").code == 0
     assert host_git_hashes(repo) == before
     git(repo, "fsck", "--strict", "--no-dangling")
+
+
+def test_a_run_killed_while_it_tried_the_promises_can_be_resumed(corral: Corral, repo: Path) -> None:
+    """What the probe had is gone, too: see the fixture."""
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "sleep 2; echo x > made"})
+    with living(corral, "run", file) as run:
+        run.until("attempt.running")
+        run.kill()
+    with living(corral, "resume") as tried:
+        wait_for_probe(corral.home)
+        tried.kill()
+    done = corral("resume", "--json")
+    assert (done.code, done.verdicts) == (0, {"a": "done"}), done.err
+
+
+def wait_for_probe(home: Path) -> None:
+    """Wait until a container that tries the promises is there."""
+    filters = [*names.label_filters(names.home_id(str(home))), f"{names.LABEL_ROLE}=probe"]
+    with Engine({}) as engine:
+        while not engine.running(filters):
+            time.sleep(0.01)
 
 
 def test_a_second_supervisor_of_the_same_run_is_refused(corral: Corral, repo: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Protocol, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -535,7 +536,7 @@ class Supervisor(RuleBasedStateMachine):
         return self.record.over or for_good or (whose is not None and not (whose == "day" and waits))
 
 
-TestNight = Supervisor.TestCase
+TestNight = pytest.mark.timeout(3600 if FULL else 600)(Supervisor.TestCase)
 TestNight.settings = settings(
     max_examples=3000 if FULL else 60, stateful_step_count=40 if FULL else 20, deadline=None
 )

@@ -287,9 +287,14 @@ class AgentBox:
             self.gone(box.id)
 
     def take_down(self) -> None:
-        """Remove the workspace, if there is one, with all that is in it."""
+        """Remove the workspace, if there is one, with all that is in it and whatever still has it mounted.
+
+        That is a container whose end a killed process did not live to see, such as one that packed HOME.
+        """
         if not (self.space.root.exists() or self.space.note.exists()):
             return
+        for box in self.boxes():
+            self.gone(box.id)
         self._rooms.disks.free(self._spec.box)
         workspace.take_down(self.space, self._git_dir, self._rooms.locks)
         workspace.forget(self.space)
