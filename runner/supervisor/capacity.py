@@ -342,12 +342,10 @@ def _by_a_person(state: RunState, claim: Claim) -> bool:
 
 
 def _ordered(step: Step, orders: Orders) -> Iterator[e.Event]:
-    """Give the order that a step is, and tell it. That an attempt was ended, it tells itself."""
+    """Tell what a step is; noted, it is ordered. That an attempt was ended, it tells itself."""
     if step.do == "freeze":
-        orders.frozen.add(step.attempt)
         yield e.AttemptFrozen(at=time.time(), attempt=step.attempt, why=step.why)
     elif step.do == "thaw":
-        orders.frozen.discard(step.attempt)
         yield e.AttemptThawed(at=time.time(), attempt=step.attempt)
     else:
         orders.given_up.add(step.attempt)

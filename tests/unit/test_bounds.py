@@ -12,6 +12,7 @@ from rich.console import Console
 
 from runner import settings as configuration
 from runner.errors import HostError, TaskFileError, UsageError
+from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.capacity import policy_of
 from runner.supervisor.host.admission import Needs, Policy, Room
@@ -186,6 +187,17 @@ def test_what_is_frozen_and_how_many_live_is_told() -> None:
     )
     thawed = after(state, e.AttemptThawed(at=12, attempt="a/p/1"))
     assert thawed.attempts[next(iter(thawed.attempts))].frozen is None
+
+
+def test_between_two_boxes_only_what_a_person_froze_stays_frozen() -> None:
+    lives = waiting_run()
+    held = e.AttemptHeld(at=11, attempt="a/p/1", container="c", why="a limit", seconds=1, held_s=0)
+    for by, stays in (("person", True), ("pressure", False)):
+        frozen = e.AttemptFrozen.model_validate({"at": 10, "attempt": "a/p/1", "why": "so", "by": by})
+        between = after(lives, frozen, held)
+        assert (between.attempts[AttemptKey("a", "p", 1)].frozen is not None) == stays, by
+        over = after(lives, frozen, *life("a/p/1", "done")[2:])
+        assert over.attempts[AttemptKey("a", "p", 1)].frozen is None
 
 
 def test_a_journal_of_before_still_folds() -> None:

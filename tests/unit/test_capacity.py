@@ -80,6 +80,9 @@ class Run:
 
     def note(self, event: e.Event) -> None:
         self.state = apply(self.state, event)
+        if isinstance(event, e.OfAttempt) and not isinstance(event, e.PASSING):
+            frozen = self.state.attempts[AttemptKey.parse(event.attempt)].frozen is not None
+            self.orders.freeze(event.attempt, frozen=frozen)
         self.capacity.see(event)
         self.told.append(event)
 
