@@ -86,6 +86,7 @@ class _Used:
     """What is known of a living attempt besides its limits."""
 
     since: float
+    taken_up: float
     memory: int | None = None
     peak: int | None = None
     frozen_since: float | None = None
@@ -95,13 +96,20 @@ class Capacity:
     """The host, as one run sees it. Leave the context to stop showing other runs what this one has."""
 
     def __init__(
-        self, home: Path, run: str, host: Machine, policy: Policy, clock: Callable[[], float] = steady
+        self,
+        home: Path,
+        run: str,
+        host: Machine,
+        policy: Policy,
+        clock: Callable[[], float] = steady,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._home = home
         self._run = run
         self._machine = host
         self._policy = policy
         self._clock = clock
+        self._wall = wall
         self._host: Host | None = None
         self._looked = float("-inf")
         self._shown = float("-inf")
@@ -135,8 +143,13 @@ class Capacity:
 
     def _claims(self, state: RunState, now: float) -> tuple[Claim, ...]:
         alive = {attempt.key: attempt for attempt in living(state)}
-        self._used = {key: self._used.get(key) or _Used(now) for key in alive}
+        self._used = {key: self._used.get(key) or self._begun(one, now) for key, one in alive.items()}
         return tuple(self._claim(state, attempt, now) for attempt in alive.values())
+
+    def _begun(self, attempt: AttemptState, now: float) -> _Used:
+        """What is known of an attempt at first; one that an earlier process began is as old as it is."""
+        lived = 0.0 if attempt.started is None else max(0.0, self._wall() - attempt.started)
+        return _Used(since=now - lived, taken_up=now)
 
     def _claim(self, state: RunState, attempt: AttemptState, now: float) -> Claim:
         used = self._used[attempt.key]
@@ -145,6 +158,7 @@ class Capacity:
         return Claim(
             attempt=str(attempt.key),
             since=used.since,
+            taken_up=used.taken_up,
             needs=needs_of(state, attempt.key),
             used=used.memory if in_box else None,
             peak=used.peak if in_box else None,

@@ -31,6 +31,8 @@ from tests.unit.makers import life, make_plan, started
 
 PLENTY = 10**6
 PATIENT = 600
+WALL = 1_700_000_000.0
+"""What the wall clock shows when the other one begins."""
 
 
 @dataclass
@@ -76,7 +78,9 @@ class Run:
         self.state = dataclasses.replace(self.state, auto=auto)
         self.failed: list[str] = []
         policy = Policy(memory=1.0, keep_memory=2 * GIB, patience=PATIENT)
-        self.capacity = Capacity(world.home, name, world, policy, clock=lambda: world.now)
+        self.capacity = Capacity(
+            world.home, name, world, policy, clock=lambda: world.now, wall=lambda: WALL + world.now
+        )
 
     def note(self, event: e.Event) -> None:
         self.state = apply(self.state, event)
@@ -93,7 +97,7 @@ class Run:
         def carry_out(decision: Decision) -> None:
             if decision.standing == "start":
                 new.append(decision.key.task)
-                self.note_all(life(str(decision.key), "done")[:2])
+                self.begin(str(decision.key))
             elif decision.standing == "fail":
                 self.failed.append(decision.why)
                 self.note_all(life(str(decision.key), "infrastructure")[2:])
@@ -106,6 +110,10 @@ class Run:
     def note_all(self, events: list[e.Event]) -> None:
         for event in events:
             self.note(event)
+
+    def begin(self, attempt: str) -> None:
+        at = WALL + self.world.now
+        self.note_all([event.model_copy(update={"at": at}) for event in life(attempt, "done")[:2]])
 
     def end(self, task: str) -> None:
         for event in life(f"{task}/p/1", "done")[2:]:
@@ -287,6 +295,22 @@ def test_too_little_memory_freezes_ends_and_lets_nothing_start(world: World) -> 
         world.now += 1
     assert "t03/p/1.2" in {str(key) for key in run.state.attempts.living}
     assert run.orders.frozen - run.orders.given_up == set(), f"{frozen} go on"
+
+
+def test_the_newest_is_the_newest_also_for_a_supervisor_that_took_the_run_up(world: World) -> None:
+    before, run = Run(world, "one", 4, 4, 4), Run(world, "one", 4, 4, 4)
+    for task in ("t01", "t02", "t00"):
+        before.begin(f"{task}/p/1")
+        world.now += 100
+    run.state = before.state
+    world.free = GIB // 2
+    run.round()
+    assert run.orders.frozen == set(), "it is not known yet whose memory it is"
+    for task in run.living:
+        run.uses(task, 3 * GIB)
+    world.now += 1
+    run.round()
+    assert run.orders.frozen == {"t00/p/1"}
 
 
 def test_what_a_person_froze_stays_frozen(world: World) -> None:
