@@ -344,7 +344,8 @@ def start(
             gives_up = capacity.gives_up
             due = agenda.due(agenda.state.jobs, room, capacity.waits)
             for decision in due:
-                carry_out(replace(decision, standing="fail") if decision.short and gives_up else decision)
+                in_vain = gives_up and decision.short is not None and decision.short.thing != "turn"
+                carry_out(replace(decision, standing="fail") if in_vain else decision)
         for event in capacity.tell(state(), due):
             note(event)
 

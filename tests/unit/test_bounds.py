@@ -17,7 +17,7 @@ from runner.supervisor import events as e
 from runner.supervisor.capacity import policy_of
 from runner.supervisor.host.admission import Needs, Policy, Room
 from runner.supervisor.host.facts import Host
-from runner.supervisor.host.forecast import Forecast
+from runner.supervisor.host.forecast import Forecast, unfit
 from runner.supervisor.schedule import decide
 from runner.supervisor.state import RunState, fold
 from runner.tasks.plan import PlannedAttempt
@@ -136,6 +136,20 @@ def test_a_task_that_can_never_start_is_shown_and_refused() -> None:
     )
     with pytest.raises(HostError, match="can never start here"):
         forecast.require_sound()
+
+
+def test_a_later_try_that_could_never_start_is_refused_before_it_begins() -> None:
+    plan = make_plan(PlannedAttempt(task="t", profile="p"))
+    given = [
+        task.model_copy(update={"retry": task.retry.model_copy(update={"memory": 64 * GIB})})
+        for task in plan.tasks
+    ]
+    plan = plan.model_copy(update={"tasks": tuple(given)})
+    (said,) = unfit(plan, Room(HOST), tries=True)
+    assert said.startswith(
+        "the task t can never be tried again here as its `retry` says: memory: needs 64GiB"
+    )
+    assert list(unfit(plan, Room(HOST), tries=False)) == [], "what has begun goes on"
 
 
 def text_of(drawn: object) -> str:

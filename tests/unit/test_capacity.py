@@ -238,6 +238,28 @@ def test_where_nothing_lives_that_could_make_room_it_is_given_up_in_the_end(worl
     assert run.failed == ["memory: needs 512MiB, 205MiB free"], "1 GiB is free, and 819 MiB are the least"
 
 
+def test_a_try_that_asks_for_more_than_there_ever_is_fails_at_once_and_blocks_nothing(world: World) -> None:
+    run = Run(world, "one", 4, 4)
+    run.round()
+    run.end("t00")
+    run.note(e.AttemptRetried(at=8, attempt="t00/p/1", why="memory", memory=100 * GIB))
+    assert run.round() == []
+    assert run.failed == ["it can never start here: memory: needs 100GiB, 18GiB not promised yet"]
+    assert (run.state.short, run.living) == (None, ["t01"])
+
+
+def test_who_only_waits_for_another_run_s_turn_is_not_given_up(world: World) -> None:
+    run, first = Run(world, "one", 4), claims.Shown(run="first", at=world.now, waits_since=world.now - 1)
+    for _ in range(PATIENT + 2):
+        claims.show(world.home, first.model_copy(update={"at": world.now}))
+        assert run.round() == []
+        world.now += 1
+    assert run.state.short is not None
+    assert (run.state.short.thing, run.failed) == ("turn", [])
+    world.now += claims.STILL_WAITS
+    assert run.round() == ["t00"]
+
+
 def test_patience_begins_anew_once_something_lived(world: World) -> None:
     run = Run(world, "one", 4, 4)
     run.state = dataclasses.replace(run.state, jobs=1)
