@@ -195,7 +195,7 @@ class Capacity:
             free = room.host.memory_free
             words = "memory: the host had hardly any left just now"
             return Short("memory", words if free is None else f"{words}; it recovers", 0)
-        mine = Waiting(self._run, now if self._since is None else self._since, own)
+        mine = Waiting(self._run, min(self._waits.values(), default=now), own)
         first = room.yields(mine, self._others.waiting)
         if first is None:
             return None
@@ -222,9 +222,7 @@ class Capacity:
         now = self._clock()
         refused = {one.key: one.short for one in found if one.short is not None}
         self._waits = {key: self._waits.get(key, now) for key in refused}
-        waited, self._since = self._since, min(self._waits.values(), default=None)
-        if waited != self._since:  # the others have to know whose turn it is
-            self._show(state, now)
+        self._claim_turn(state, min(self._waits.values(), default=None), now)
         self._refused_at = now if refused else float("-inf")
         first = next(iter(refused.items()), None)
         if first is None:
@@ -241,6 +239,25 @@ class Capacity:
             self._told = now
             since = time.time() if before is None or before.since is None else before.since
             yield e.HostShort(at=time.time(), attempt=str(key), thing=short.thing, why=short.why, since=since)
+
+    def stand_back(self, state: RunState, ready: bool) -> Iterator[e.HostShort]:
+        """Claim no turn: nothing of this run could start just now, whatever room there were.
+
+        Args:
+            state: The run.
+            ready: Whether something only waits for a place in its own run; it has waited since it first did.
+        """
+        self._alone_since = None
+        self._waits = self._waits if ready else {}
+        self._claim_turn(state, None, self._clock())
+        if state.short is not None:
+            yield e.HostShort(at=time.time())
+
+    def _claim_turn(self, state: RunState, since: float | None, now: float) -> None:
+        """Let the others know since when this run waits for the host, where that changed."""
+        changed, self._since = since != self._since, since
+        if changed:
+            self._show(state, now)
 
     # -- as it goes on
 
@@ -263,9 +280,6 @@ class Capacity:
             self._others = claims.read(self._home, self._run, now)
             self._show(state, now)
         yield from self._relieve(state, orders, now)
-        if state.short is not None and not waiting:  # nothing that could start is left
-            self._waits, self._since = {}, None
-            yield e.HostShort(at=time.time())
         if state.auto:
             yield from self._adapt(state, list(outlooks), waiting, now)
 
@@ -339,6 +353,8 @@ def start(
     if capacity is None or not any(decision.standing == "start" for decision in due):
         for decision in due:
             carry_out(decision)
+        for event in () if capacity is None else capacity.stand_back(state(), agenda.has_ready):
+            note(event)
     elif capacity.may_look():
         with capacity.room(state) as room:
             gives_up = capacity.gives_up

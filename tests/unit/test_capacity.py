@@ -23,6 +23,7 @@ from runner.supervisor.host import claims
 from runner.supervisor.host.admission import Claim, Needs, Policy
 from runner.supervisor.host.facts import Disk, Host
 from runner.supervisor.host.relief import CALM, COOLING, PATIENCE
+from runner.supervisor.places import PATIENCE as LETS_PASS
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.state import RunState, apply
 from runner.tasks.plan import Limits, PlannedAttempt
@@ -126,6 +127,11 @@ class Run:
     def living(self) -> list[str]:
         return sorted(key.task for key in self.state.attempts.living)
 
+    @property
+    def lacks(self) -> str | None:
+        """The attempt that the host has too little for, as is told."""
+        return "" if self.state.short is None else self.state.short.attempt
+
     def of(self, kind: type[e.Happened]) -> list[e.Event]:
         return [event for event in self.told if isinstance(event, kind)]
 
@@ -187,6 +193,38 @@ def test_a_run_that_waits_and_has_less_goes_before_one_that_has_more(world: Worl
     world.now += 1
     assert rich.round() == [], "one to one, and the other waits for longer"
     assert poor.round() == ["t01"]
+
+
+def test_a_run_that_could_not_use_its_turn_claims_none(world: World) -> None:
+    """What waits of it has waited from the first time on all the same, and is not passed for ever."""
+    rich, poor = Run(world, "rich", 10, 5, jobs=1), Run(world, "poor", 1, 16, 1, 1, jobs=2)
+    assert rich.round() == ["t00"]
+    assert poor.round() == ["t00", "t02"], "while the large one finds no room"
+    rich.state = dataclasses.replace(rich.state, jobs=2)
+    world.now += claims.EVERY
+    assert rich.round() == [], "the other has less, and waits"
+    assert poor.round() == []
+    assert poor.lacks == "", "it waits for a place, which is its own"
+    world.now += 1
+    assert rich.round() == ["t01"]
+    world.now += LETS_PASS
+    rich.round()
+    poor.end("t00")
+    assert poor.round() == []
+    assert poor.lacks == "t01/p/1"
+
+
+def test_what_was_paused_for_long_is_not_given_up_at_once(world: World) -> None:
+    world.free = GIB
+    run = Run(world, "one", 4)
+    run.round()
+    run.note(e.RunPaused(at=1))
+    for _ in range(PATIENT + 2):
+        assert run.round() == []
+        world.now += 1
+    run.note(e.RunUnpaused(at=1))
+    run.round()
+    assert run.failed == []
 
 
 def test_a_run_that_hangs_or_died_keeps_nobody_from_anything(world: World) -> None:
