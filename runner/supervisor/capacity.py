@@ -165,6 +165,7 @@ class Capacity:
             stored=_stored(self._home, attempt.box),
             running=in_box,
             frozen_since=used.frozen_since,
+            paused=attempt.frozen is not None and attempt.frozen.by == "person",
         )
 
     # -- who may start
@@ -292,8 +293,8 @@ class Capacity:
         reading = Reading(now, free, least, enough, host.pressure.memory)
         own: list[Claim] = []
         if orders.frozen or not reading.is_easy:  # else there is nothing to do, whoever lives
-            own = [one for one in self._claims(state, now) if one.attempt not in orders.given_up]
-            own = [one for one in own if not _by_a_person(state, one)]
+            alive = (one for one in self._claims(state, now) if one.attempt not in orders.given_up)
+            own = [one for one in alive if not one.paused]
         self._strain, step = relieve(self._strain, reading, own, self._others.claims)
         if step is not None:
             yield from _ordered(step, orders)
@@ -364,12 +365,6 @@ def start(
                 carry_out(replace(decision, standing="fail") if in_vain else decision)
         for event in capacity.tell(state(), due):
             note(event)
-
-
-def _by_a_person(state: RunState, claim: Claim) -> bool:
-    """Whether a person froze it: it stays so until a person lets it go on."""
-    attempt = state.attempts.get(AttemptKey.parse(claim.attempt))
-    return attempt is not None and attempt.frozen is not None and attempt.frozen.by == "person"
 
 
 def _ordered(step: Step, orders: Orders) -> Iterator[e.Event]:

@@ -376,13 +376,14 @@ def test_the_newest_is_the_newest_also_for_a_supervisor_that_took_the_run_up(wor
 def test_what_a_person_froze_stays_frozen(world: World) -> None:
     run = Run(world, "one", 4)
     run.round()
-    run.orders.frozen.add("t00/p/1")
     run.note(e.AttemptFrozen(at=1, attempt="t00/p/1", why="asked for", by="person"))
     for _ in range(60):
         world.now += 1
         run.round()
     assert run.orders.frozen == {"t00/p/1"}
     assert not run.of(e.AttemptThawed)
+    shown = claims.read(world.home, "another", world.now).claims
+    assert [(one.frozen, one.paused) for one in shown] == [(True, True)], "and others are told who did"
 
 
 def test_where_nobody_says_a_number_it_follows_the_host(world: World) -> None:

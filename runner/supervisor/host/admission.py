@@ -107,6 +107,8 @@ class Claim(Value):
     running: bool = False
     """Whether its agent's box runs, so that it could be frozen."""
     frozen_since: float | None = None
+    paused: bool = False
+    """Whether a person froze it: it stays so until a person lets it go on, and is ended by nobody."""
 
     @property
     def frozen(self) -> bool:

@@ -125,7 +125,7 @@ def relieve(
     Args:
         strain: What was remembered.
         reading: How it stands.
-        own: What lives of this run, without what is being ended for this.
+        own: What lives of this run, without what is being ended for this and what a person froze.
         others: What lives of other runs, each of which does the same for itself: the newest of all is meant.
     """
     now, why = reading.at, _too_little(strain, reading)
@@ -173,7 +173,9 @@ def _against(
     now = reading.at
     desperate = reading.free < reading.floor / 2
     elsewhere = () if desperate else others
-    frozen = _newest([one for one in own if one.frozen], [one for one in elsewhere if one.frozen])
+    frozen = _newest(
+        [one for one in own if one.frozen], [one for one in elsewhere if one.frozen and not one.paused]
+    )
     patient = _within(strain.ended, now, PATIENCE) or _within(strain.since, now, PATIENCE)
     if frozen is not None and not (_within(strain.ended, now, EFFECT) if desperate else patient):
         return Step("end", frozen.attempt, why)
