@@ -16,6 +16,7 @@ from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import deciding, orders
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.host.forecast import require_room
 from runner.supervisor.lease import is_over
 from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState
@@ -53,14 +54,18 @@ def retry(
         raise UsageError("--fresh and --resume exclude each other", cure="give one of them")
     settings = configuration.load()
     state = find_run(settings, name)
+    keys = [find_attempt(state, text).key for text in attempts]
+    size = None if memory is None else _size(memory)
+    for key in keys:
+        require_room(state.limits(key), size, settings, configuration.environment())
     wanted = [
         orders.Retry(
-            attempt=str(find_attempt(state, text).key.first),
+            attempt=str(key.first),
             session="fresh" if fresh else "resume" if resume else None,
-            memory=None if memory is None else _size(memory),
+            memory=size,
             note=say,
         )
-        for text in attempts
+        for key in keys
     ]
     _order(settings, state, wanted, as_json=as_json)
 

@@ -118,7 +118,7 @@ def resume(
         cure = "`corral retry ATTEMPT` tries one again, and `corral run` starts anew"
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
-    expected = forecast(state.plan, settings, configuration.environment(), jobs)
+    expected = forecast(state.plan, settings, configuration.environment(), jobs, begun=True)
     go_on = partial(Night.resume, run=state.name, until=end, kept=kept)
     heeds = leave_at_once() if kept else heeded(*ENDS)
     raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, go_on, heeds))

@@ -86,6 +86,7 @@ class _Used:
     """What is known of a living attempt besides its limits."""
 
     since: float
+    taken_up: float
     memory: int | None = None
     peak: int | None = None
     frozen_since: float | None = None
@@ -95,13 +96,20 @@ class Capacity:
     """The host, as one run sees it. Leave the context to stop showing other runs what this one has."""
 
     def __init__(
-        self, home: Path, run: str, host: Machine, policy: Policy, clock: Callable[[], float] = steady
+        self,
+        home: Path,
+        run: str,
+        host: Machine,
+        policy: Policy,
+        clock: Callable[[], float] = steady,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._home = home
         self._run = run
         self._machine = host
         self._policy = policy
         self._clock = clock
+        self._wall = wall
         self._host: Host | None = None
         self._looked = float("-inf")
         self._shown = float("-inf")
@@ -135,8 +143,13 @@ class Capacity:
 
     def _claims(self, state: RunState, now: float) -> tuple[Claim, ...]:
         alive = {attempt.key: attempt for attempt in living(state)}
-        self._used = {key: self._used.get(key) or _Used(now) for key in alive}
+        self._used = {key: self._used.get(key) or self._begun(one, now) for key, one in alive.items()}
         return tuple(self._claim(state, attempt, now) for attempt in alive.values())
+
+    def _begun(self, attempt: AttemptState, now: float) -> _Used:
+        """What is known of an attempt at first; one that an earlier process began is as old as it is."""
+        lived = 0.0 if attempt.started is None else max(0.0, self._wall() - attempt.started)
+        return _Used(since=now - lived, taken_up=now)
 
     def _claim(self, state: RunState, attempt: AttemptState, now: float) -> Claim:
         used = self._used[attempt.key]
@@ -145,12 +158,14 @@ class Capacity:
         return Claim(
             attempt=str(attempt.key),
             since=used.since,
+            taken_up=used.taken_up,
             needs=needs_of(state, attempt.key),
             used=used.memory if in_box else None,
             peak=used.peak if in_box else None,
             stored=_stored(self._home, attempt.box),
             running=in_box,
             frozen_since=used.frozen_since,
+            paused=attempt.frozen is not None and attempt.frozen.by == "person",
         )
 
     # -- who may start
@@ -181,7 +196,7 @@ class Capacity:
             free = room.host.memory_free
             words = "memory: the host had hardly any left just now"
             return Short("memory", words if free is None else f"{words}; it recovers", 0)
-        mine = Waiting(self._run, now if self._since is None else self._since, own)
+        mine = Waiting(self._run, min(self._waits.values(), default=now), own)
         first = room.yields(mine, self._others.waiting)
         if first is None:
             return None
@@ -208,9 +223,7 @@ class Capacity:
         now = self._clock()
         refused = {one.key: one.short for one in found if one.short is not None}
         self._waits = {key: self._waits.get(key, now) for key in refused}
-        waited, self._since = self._since, min(self._waits.values(), default=None)
-        if waited != self._since:  # the others have to know whose turn it is
-            self._show(state, now)
+        self._claim_turn(state, min(self._waits.values(), default=None), now)
         self._refused_at = now if refused else float("-inf")
         first = next(iter(refused.items()), None)
         if first is None:
@@ -227,6 +240,25 @@ class Capacity:
             self._told = now
             since = time.time() if before is None or before.since is None else before.since
             yield e.HostShort(at=time.time(), attempt=str(key), thing=short.thing, why=short.why, since=since)
+
+    def stand_back(self, state: RunState, ready: bool) -> Iterator[e.HostShort]:
+        """Claim no turn: nothing of this run could start just now, whatever room there were.
+
+        Args:
+            state: The run.
+            ready: Whether something only waits for a place in its own run; it has waited since it first did.
+        """
+        self._alone_since = None
+        self._waits = self._waits if ready else {}
+        self._claim_turn(state, None, self._clock())
+        if state.short is not None:
+            yield e.HostShort(at=time.time())
+
+    def _claim_turn(self, state: RunState, since: float | None, now: float) -> None:
+        """Let the others know since when this run waits for the host, where that changed."""
+        changed, self._since = since != self._since, since
+        if changed:
+            self._show(state, now)
 
     # -- as it goes on
 
@@ -249,9 +281,6 @@ class Capacity:
             self._others = claims.read(self._home, self._run, now)
             self._show(state, now)
         yield from self._relieve(state, orders, now)
-        if state.short is not None and not waiting:  # nothing that could start is left
-            self._waits, self._since = {}, None
-            yield e.HostShort(at=time.time())
         if state.auto:
             yield from self._adapt(state, list(outlooks), waiting, now)
 
@@ -264,8 +293,8 @@ class Capacity:
         reading = Reading(now, free, least, enough, host.pressure.memory)
         own: list[Claim] = []
         if orders.frozen or not reading.is_easy:  # else there is nothing to do, whoever lives
-            own = [one for one in self._claims(state, now) if one.attempt not in orders.given_up]
-            own = [one for one in own if not _by_a_person(state, one)]
+            alive = (one for one in self._claims(state, now) if one.attempt not in orders.given_up)
+            own = [one for one in alive if not one.paused]
         self._strain, step = relieve(self._strain, reading, own, self._others.claims)
         if step is not None:
             yield from _ordered(step, orders)
@@ -325,29 +354,24 @@ def start(
     if capacity is None or not any(decision.standing == "start" for decision in due):
         for decision in due:
             carry_out(decision)
+        for event in () if capacity is None else capacity.stand_back(state(), agenda.has_ready):
+            note(event)
     elif capacity.may_look():
         with capacity.room(state) as room:
             gives_up = capacity.gives_up
             due = agenda.due(agenda.state.jobs, room, capacity.waits)
             for decision in due:
-                carry_out(replace(decision, standing="fail") if decision.short and gives_up else decision)
+                in_vain = gives_up and decision.short is not None and decision.short.thing != "turn"
+                carry_out(replace(decision, standing="fail") if in_vain else decision)
         for event in capacity.tell(state(), due):
             note(event)
 
 
-def _by_a_person(state: RunState, claim: Claim) -> bool:
-    """Whether a person froze it: it stays so until a person lets it go on."""
-    attempt = state.attempts.get(AttemptKey.parse(claim.attempt))
-    return attempt is not None and attempt.frozen is not None and attempt.frozen.by == "person"
-
-
 def _ordered(step: Step, orders: Orders) -> Iterator[e.Event]:
-    """Give the order that a step is, and tell it. That an attempt was ended, it tells itself."""
+    """Tell what a step is; noted, it is ordered. That an attempt was ended, it tells itself."""
     if step.do == "freeze":
-        orders.frozen.add(step.attempt)
         yield e.AttemptFrozen(at=time.time(), attempt=step.attempt, why=step.why)
     elif step.do == "thaw":
-        orders.frozen.discard(step.attempt)
         yield e.AttemptThawed(at=time.time(), attempt=step.attempt)
     else:
         orders.given_up.add(step.attempt)

@@ -246,13 +246,6 @@ class Night:
             self._note_all(done.events)
             self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=done.refused))
 
-    def _freeze(self, event: e.AttemptFrozen | e.AttemptThawed) -> None:
-        """Order of a box what was noted of it."""
-        change = (
-            self._orders.frozen.add if isinstance(event, e.AttemptFrozen) else self._orders.frozen.discard
-        )
-        change(event.attempt)
-
     def _heed_the_clock(self) -> None:
         self._note_all(self._clock.news(self._state))
         if self._state.over:
@@ -309,12 +302,13 @@ class Night:
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)
+        if isinstance(event, e.OfAttempt) and not passing:
+            key = AttemptKey.parse(event.attempt)
+            self._orders.freeze(event.attempt, frozen=self._state.attempts[key].frozen is not None)
         if self._means.capacity is not None:
             self._means.capacity.see(event)
         self._means.herald.heed(event, self._state)
         self._show(row)
-        if isinstance(event, e.AttemptFrozen | e.AttemptThawed):
-            self._freeze(event)
         if isinstance(event, e.AttemptFinal):
             self._after_all(AttemptKey.parse(event.attempt))
         if isinstance(event, e.AttemptRetried) and event.not_before is not None:

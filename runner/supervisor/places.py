@@ -34,6 +34,8 @@ class Turn:
     short: Short | None = None
     closes: bool = False
     """Whether nothing that comes after it can start either."""
+    never: bool = False
+    """Whether this host could not even bear it alone: nobody waits for it."""
 
     @property
     def starts(self) -> bool:
@@ -80,6 +82,9 @@ def turns(
             if room is not None:
                 room = room.taken(Claim(attempt=str(key), since=room.now, needs=needs_of(state, key)))
             yield Turn(key)
+            continue
+        if room is not None and (never := room.never(needs_of(state, key))) is not None:
+            yield Turn(key, f"it can never start here: {never.why}", never=True)
             continue
         refused.append(key)
         yield Turn(key, short.why, short)

@@ -101,7 +101,7 @@ class Agenda:
         self, jobs: int, room: Room | None = None, waits: Mapping[AttemptKey, float] | None = None
     ) -> list[Decision]:
         """What is to be done now: what can't start or is not wanted, what is to start, and what
-        finds no room to.
+        finds no room to, or never will.
 
         Args:
             jobs: How many attempts may live at once.
@@ -111,7 +111,7 @@ class Agenda:
         ending = [self._decisions[place] for place in sorted(self._ending)]
         found = turns(self._state, (one.key for one in self._ready_ones()), jobs, room, waits)
         taken = takewhile(lambda turn: not turn.closes, found)
-        return ending + [self._allotted(turn) for turn in taken if turn.starts or turn.short]
+        return ending + [self._allotted(turn) for turn in taken if turn.starts or turn.short or turn.never]
 
     def all(self, jobs: int) -> list[Decision]:
         """Where every attempt stands, in plan order, as `decide`."""
@@ -122,7 +122,7 @@ class Agenda:
     def _allotted(self, turn: Turn) -> Decision:
         if turn.starts:
             return self._decisions[self._places[turn.key.first]]
-        return Decision(turn.key, "wait", turn.why, short=turn.short)
+        return Decision(turn.key, "fail" if turn.never else "wait", turn.why, short=turn.short)
 
     def _begin(self) -> None:
         plan = self._state.plan

@@ -112,7 +112,8 @@ def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
         case e.AttemptAttention():
             return replace(before, attention=f"{event.condition.replace('-', ' ')}: {event.why}".rstrip(": "))
         case e.AttemptHeld():
-            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=None)
+            paused = before.frozen if before.frozen is not None and before.frozen.by == "person" else None
+            return replace(before, phase="held", held_since=event.at, held=event.why, frozen=paused)
         case e.AttemptFrozen() | e.AttemptThawed():
             return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
         case e.AttemptEnded():
@@ -138,6 +139,7 @@ def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.A
         return replace(
             before,
             phase="final",
+            frozen=None,
             verdict=event.verdict,
             reason=before.reason or event.reason,
             again=event.again,

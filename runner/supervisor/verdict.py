@@ -81,9 +81,11 @@ LAYOUT_FAILED = 113
 OVERLAY_FAILED = 114
 """Its exit code when what setup kept, or what is included, could not be laid over the commit's files."""
 
-
 CHECKOUT_FAILED = 115
 """Its exit code when a check's commit could not be checked out where its base could: it does not fit."""
+
+KILLED = 137
+"""The exit code of a main process that SIGKILL ended, and of a shell whose last command it ended."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Exit:
 
     Attributes:
         code: The main process's exit code, or None if the engine doesn't know it.
-        oom_killed: Whether the engine saw the kernel kill a process of the box for its memory limit.
+        oom_killed: Whether the kernel killed a process of the box for its memory limit, at any time.
+        oom_last: Whether it did so just before the box ended.
         stopped: Why Corral itself ended the box, if it did.
         cause: In words, the condition for which it did.
         ready: Whether the box's first program reported that the workspace was laid out.
@@ -105,6 +108,7 @@ class Exit:
 
     code: int | None
     oom_killed: bool = False
+    oom_last: bool = False
     stopped: Stop | None = None
     cause: str = ""
     ready: bool = True
@@ -119,12 +123,10 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
     """What became of the agent, with the reason in words. The first that applies."""
     if seen.stopped is not None:
         return _stopped(seen.stopped, seen)
-    if seen.oom_killed and seen.code != 0:
+    if seen.oom_killed and seen.code == KILLED:
         return "oom", "the kernel killed it at its memory limit"
     if not seen.ready and seen.code in {LAYOUT_FAILED, OVERLAY_FAILED}:
-        if seen.disk_full:  # an earlier attempt's branch can be larger than what it took on its own disk
-            return "disk", "what it starts from does not fit on its disk"
-        return "infrastructure", "the workspace could not be laid out in the box"
+        return _not_laid_out(seen)
     if seen.code is None:
         return "infrastructure", "the engine lost the box"
     if seen.disk_full and (seen.code != 0 or seen.report is not None):
@@ -133,9 +135,20 @@ def how_it_ended(seen: Exit) -> tuple[Ended, str]:
         return "over-budget", f"the budget of its {seen.spent} is spent"
     if seen.window:
         return "limited", seen.window
+    if seen.oom_last and seen.code != 0:
+        return "oom", f"{_exit_code(seen.code)}, just after the kernel killed a process at its memory limit"
     if seen.asked:
         return "needs-input", seen.asked
     return _by_itself(seen.code, seen.report)
+
+
+def _not_laid_out(seen: Exit) -> tuple[Ended, str]:
+    """What became of an agent that was never started."""
+    if seen.disk_full:  # an earlier attempt's branch can be larger than what it took on its own disk
+        return "disk", "what it starts from does not fit on its disk"
+    if seen.oom_last:
+        return "oom", "the kernel killed what lays out its workspace at its memory limit"
+    return "infrastructure", "the workspace could not be laid out in the box"
 
 
 def _stopped(why: Stop, seen: Exit) -> tuple[Ended, str]:

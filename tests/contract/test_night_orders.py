@@ -16,7 +16,6 @@ from runner.supervisor.people.herald import Herald
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt
 from tests.contract.fake_night import RUN, Killed, Place
-from tests.contract.test_night_crashes import place as place  # noqa: PLC0414 - the same fixture serves here
 
 COMMANDS = {"waits": "sleep 20; echo x > made", "says": "echo nothing"}
 FIRST, SECOND = AttemptKey.parse("a/waits/1"), AttemptKey.parse("b/says/1")

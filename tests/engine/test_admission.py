@@ -77,10 +77,12 @@ def test_what_could_never_fit_is_said_before_anything_starts(corral: Corral, rep
     tasks = {
         "large": {"sh": "true", "limits": {"memory": "900GiB"}},
         "crowd": {"sh": "true", "limits": {"pids": 4_000_000}},
+        "hungry": {"sh": "true", "retry": {"oom": {"memory": "900GiB"}}},
     }
     file = write_tasks(corral.home.parent / "t.yaml", repo, tasks)
     said = corral("plan", file, "--json").json["unfit"]
     assert said[0].startswith("the task large can never start here: memory: needs 900GiB, ")
+    assert said[-1].startswith("the task hungry can never be tried again here as its `retry` says: memory: ")
     refused = corral("run", file)
     assert refused.code == 3
     assert "the task large can never start here" in refused.err

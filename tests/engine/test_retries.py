@@ -212,6 +212,8 @@ def test_skipped_it_is_left_out_and_tried_again_it_is_told(corral: Corral, repo:
     assert corral("decide", name, "bad", "skip", "--json").json["lives"] is False
     assert corral("resume", "--json").code == 0
     assert text(corral("status", "--json").json["attempts"][1], "next") == ""
+    refused = corral("retry", "bad", "--memory", "900GiB")
+    assert (refused.code, "can never start here: memory: needs 900GiB" in refused.err) == (2, True)
     retried = corral("retry", "bad", "--say", "Make it whole.", "--memory", "300MiB")
     assert retried.code == 0, retried.err
     again = corral("resume", "--json")

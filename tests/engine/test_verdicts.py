@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.sandbox.engine import Engine
+from runner.supervisor.attempt.watch import LATELY
 from tests.support import Corral, Done, git, make_repo, write_tasks
 
 CHECK = "test -f good"
@@ -24,6 +25,11 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "silent": ({"sh": "touch good; sleep 60", "check": CHECK, "limits": {"idle": "3s"}}, "stalled"),
     "greedy": ({"sh": "touch good; head -c 900M /dev/zero > /tmp/x", "check": CHECK}, "oom"),
+    "starved": ({"sh": "head -c 900M /dev/zero > /tmp/x; exit 1"}, "oom"),
+    "got-over-it": (
+        {"sh": f"head -c 900M /dev/zero > /tmp/x; rm /tmp/x; sleep {LATELY + 3}; exit 1"},
+        "agent-error",
+    ),
     "orphan": ("git checkout -q --orphan x; git commit -qm x --allow-empty; touch y", "done"),
     "deep": ("p=d; for i in $(seq 70); do p=$p/d; done; mkdir -p $p; touch $p/f", "refused"),
     "no-check-command": ({"sh": "touch good", "check": "no-such-check"}, "rejected"),
@@ -70,6 +76,13 @@ def test_files_come_home_also_where_their_history_can_not(done: Done) -> None:
 def test_ordinary_work_has_no_flag_and_leaves_no_archive(done: Done) -> None:
     row = done.attempt("good")
     assert (row["flags"], row["kept"]) == ([], None)
+
+
+def test_a_killed_child_is_no_cause_of_what_failed_later(done: Done) -> None:
+    late = done.attempt("got-over-it")
+    assert (late["reason"], late["flags"]) == ("exit 1", ["oom-killed-child"])
+    assert done.attempt("starved")["reason"].startswith("exit 1, just after the kernel killed")
+    assert done.attempt("starved")["flags"] == []
 
 
 def test_reasons_are_said(done: Done) -> None:

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from runner import settings as configuration
 from runner.errors import HostError, TaskFileError, UsageError
+from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.capacity import policy_of
 from runner.supervisor.host.admission import Needs, Policy, Room
 from runner.supervisor.host.facts import Host
-from runner.supervisor.host.forecast import Forecast
+from runner.supervisor.host.forecast import Forecast, unfit
 from runner.supervisor.schedule import decide
 from runner.supervisor.state import RunState, fold
 from runner.tasks.plan import PlannedAttempt
@@ -137,6 +138,20 @@ def test_a_task_that_can_never_start_is_shown_and_refused() -> None:
         forecast.require_sound()
 
 
+def test_a_later_try_that_could_never_start_is_refused_before_it_begins() -> None:
+    plan = make_plan(PlannedAttempt(task="t", profile="p"))
+    given = [
+        task.model_copy(update={"retry": task.retry.model_copy(update={"memory": 64 * GIB})})
+        for task in plan.tasks
+    ]
+    plan = plan.model_copy(update={"tasks": tuple(given)})
+    (said,) = unfit(plan, Room(HOST), tries=True)
+    assert said.startswith(
+        "the task t can never be tried again here as its `retry` says: memory: needs 64GiB"
+    )
+    assert list(unfit(plan, Room(HOST), tries=False)) == [], "what has begun goes on"
+
+
 def text_of(drawn: object) -> str:
     console = Console(file=io.StringIO(), width=300)
     console.print(drawn)
@@ -186,6 +201,17 @@ def test_what_is_frozen_and_how_many_live_is_told() -> None:
     )
     thawed = after(state, e.AttemptThawed(at=12, attempt="a/p/1"))
     assert thawed.attempts[next(iter(thawed.attempts))].frozen is None
+
+
+def test_between_two_boxes_only_what_a_person_froze_stays_frozen() -> None:
+    lives = waiting_run()
+    held = e.AttemptHeld(at=11, attempt="a/p/1", container="c", why="a limit", seconds=1, held_s=0)
+    for by, stays in (("person", True), ("pressure", False)):
+        frozen = e.AttemptFrozen.model_validate({"at": 10, "attempt": "a/p/1", "why": "so", "by": by})
+        between = after(lives, frozen, held)
+        assert (between.attempts[AttemptKey("a", "p", 1)].frozen is not None) == stays, by
+        over = after(lives, frozen, *life("a/p/1", "done")[2:])
+        assert over.attempts[AttemptKey("a", "p", 1)].frozen is None
 
 
 def test_a_journal_of_before_still_folds() -> None:

@@ -23,6 +23,7 @@ from runner.supervisor.host import claims
 from runner.supervisor.host.admission import Claim, Needs, Policy
 from runner.supervisor.host.facts import Disk, Host
 from runner.supervisor.host.relief import CALM, COOLING, PATIENCE
+from runner.supervisor.places import PATIENCE as LETS_PASS
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.state import RunState, apply
 from runner.tasks.plan import Limits, PlannedAttempt
@@ -31,6 +32,8 @@ from tests.unit.makers import life, make_plan, started
 
 PLENTY = 10**6
 PATIENT = 600
+WALL = 1_700_000_000.0
+"""What the wall clock shows when the other one begins."""
 
 
 @dataclass
@@ -76,10 +79,15 @@ class Run:
         self.state = dataclasses.replace(self.state, auto=auto)
         self.failed: list[str] = []
         policy = Policy(memory=1.0, keep_memory=2 * GIB, patience=PATIENT)
-        self.capacity = Capacity(world.home, name, world, policy, clock=lambda: world.now)
+        self.capacity = Capacity(
+            world.home, name, world, policy, clock=lambda: world.now, wall=lambda: WALL + world.now
+        )
 
     def note(self, event: e.Event) -> None:
         self.state = apply(self.state, event)
+        if isinstance(event, e.OfAttempt) and not isinstance(event, e.PASSING):
+            frozen = self.state.attempts[AttemptKey.parse(event.attempt)].frozen is not None
+            self.orders.freeze(event.attempt, frozen=frozen)
         self.capacity.see(event)
         self.told.append(event)
 
@@ -90,7 +98,7 @@ class Run:
         def carry_out(decision: Decision) -> None:
             if decision.standing == "start":
                 new.append(decision.key.task)
-                self.note_all(life(str(decision.key), "done")[:2])
+                self.begin(str(decision.key))
             elif decision.standing == "fail":
                 self.failed.append(decision.why)
                 self.note_all(life(str(decision.key), "infrastructure")[2:])
@@ -104,6 +112,10 @@ class Run:
         for event in events:
             self.note(event)
 
+    def begin(self, attempt: str) -> None:
+        at = WALL + self.world.now
+        self.note_all([event.model_copy(update={"at": at}) for event in life(attempt, "done")[:2]])
+
     def end(self, task: str) -> None:
         for event in life(f"{task}/p/1", "done")[2:]:
             self.note(event)
@@ -114,6 +126,11 @@ class Run:
     @property
     def living(self) -> list[str]:
         return sorted(key.task for key in self.state.attempts.living)
+
+    @property
+    def lacks(self) -> str | None:
+        """The attempt that the host has too little for, as is told."""
+        return "" if self.state.short is None else self.state.short.attempt
 
     def of(self, kind: type[e.Happened]) -> list[e.Event]:
         return [event for event in self.told if isinstance(event, kind)]
@@ -178,6 +195,38 @@ def test_a_run_that_waits_and_has_less_goes_before_one_that_has_more(world: Worl
     assert poor.round() == ["t01"]
 
 
+def test_a_run_that_could_not_use_its_turn_claims_none(world: World) -> None:
+    """What waits of it has waited from the first time on all the same, and is not passed for ever."""
+    rich, poor = Run(world, "rich", 10, 5, jobs=1), Run(world, "poor", 1, 16, 1, 1, jobs=2)
+    assert rich.round() == ["t00"]
+    assert poor.round() == ["t00", "t02"], "while the large one finds no room"
+    rich.state = dataclasses.replace(rich.state, jobs=2)
+    world.now += claims.EVERY
+    assert rich.round() == [], "the other has less, and waits"
+    assert poor.round() == []
+    assert poor.lacks == "", "it waits for a place, which is its own"
+    world.now += 1
+    assert rich.round() == ["t01"]
+    world.now += LETS_PASS
+    rich.round()
+    poor.end("t00")
+    assert poor.round() == []
+    assert poor.lacks == "t01/p/1"
+
+
+def test_what_was_paused_for_long_is_not_given_up_at_once(world: World) -> None:
+    world.free = GIB
+    run = Run(world, "one", 4)
+    run.round()
+    run.note(e.RunPaused(at=1))
+    for _ in range(PATIENT + 2):
+        assert run.round() == []
+        world.now += 1
+    run.note(e.RunUnpaused(at=1))
+    run.round()
+    assert run.failed == []
+
+
 def test_a_run_that_hangs_or_died_keeps_nobody_from_anything(world: World) -> None:
     rich, poor = Run(world, "rich", 6, 6, 6, 6), Run(world, "poor", 6, 6)
     rich.round()
@@ -225,6 +274,28 @@ def test_where_nothing_lives_that_could_make_room_it_is_given_up_in_the_end(worl
     assert run.failed == []
     run.round()
     assert run.failed == ["memory: needs 512MiB, 205MiB free"], "1 GiB is free, and 819 MiB are the least"
+
+
+def test_a_try_that_asks_for_more_than_there_ever_is_fails_at_once_and_blocks_nothing(world: World) -> None:
+    run = Run(world, "one", 4, 4)
+    run.round()
+    run.end("t00")
+    run.note(e.AttemptRetried(at=8, attempt="t00/p/1", why="memory", memory=100 * GIB))
+    assert run.round() == []
+    assert run.failed == ["it can never start here: memory: needs 100GiB, 18GiB not promised yet"]
+    assert (run.state.short, run.living) == (None, ["t01"])
+
+
+def test_who_only_waits_for_another_run_s_turn_is_not_given_up(world: World) -> None:
+    run, first = Run(world, "one", 4), claims.Shown(run="first", at=world.now, waits_since=world.now - 1)
+    for _ in range(PATIENT + 2):
+        claims.show(world.home, first.model_copy(update={"at": world.now}))
+        assert run.round() == []
+        world.now += 1
+    assert run.state.short is not None
+    assert (run.state.short.thing, run.failed) == ("turn", [])
+    world.now += claims.STILL_WAITS
+    assert run.round() == ["t00"]
 
 
 def test_patience_begins_anew_once_something_lived(world: World) -> None:
@@ -286,16 +357,33 @@ def test_too_little_memory_freezes_ends_and_lets_nothing_start(world: World) -> 
     assert run.orders.frozen - run.orders.given_up == set(), f"{frozen} go on"
 
 
+def test_the_newest_is_the_newest_also_for_a_supervisor_that_took_the_run_up(world: World) -> None:
+    before, run = Run(world, "one", 4, 4, 4), Run(world, "one", 4, 4, 4)
+    for task in ("t01", "t02", "t00"):
+        before.begin(f"{task}/p/1")
+        world.now += 100
+    run.state = before.state
+    world.free = GIB // 2
+    run.round()
+    assert run.orders.frozen == set(), "it is not known yet whose memory it is"
+    for task in run.living:
+        run.uses(task, 3 * GIB)
+    world.now += 1
+    run.round()
+    assert run.orders.frozen == {"t00/p/1"}
+
+
 def test_what_a_person_froze_stays_frozen(world: World) -> None:
     run = Run(world, "one", 4)
     run.round()
-    run.orders.frozen.add("t00/p/1")
     run.note(e.AttemptFrozen(at=1, attempt="t00/p/1", why="asked for", by="person"))
     for _ in range(60):
         world.now += 1
         run.round()
     assert run.orders.frozen == {"t00/p/1"}
     assert not run.of(e.AttemptThawed)
+    shown = claims.read(world.home, "another", world.now).claims
+    assert [(one.frozen, one.paused) for one in shown] == [(True, True)], "and others are told who did"
 
 
 def test_where_nobody_says_a_number_it_follows_the_host(world: World) -> None:

@@ -73,6 +73,25 @@ def test_what_was_frozen_before_a_crash_is_known_after_it() -> None:
     assert Known.of((*told, held)).frozen(now=99) == 0, "its box is gone, and the figures hold what it was"
 
 
+def test_what_a_person_froze_stays_so_in_the_next_box_which_counts_its_own_time_alone() -> None:
+    key = {"attempt": "t/p/1"}
+    known = Known.of(
+        (
+            e.BoxStarted(at=1, container="x", **key),
+            e.AttemptFrozen(at=10, why="paused", by="person", **key),
+            e.AttemptHeld(at=30, container="x", why="a limit", seconds=9, held_s=20, **key),
+            e.BoxStarted(at=40, container="y", again=1, **key),
+        )
+    )
+    assert known.frozen(now=45) == 5
+    adopted = known.after(e.BoxStarted(at=50, container="y", again=1, **key))
+    assert adopted.frozen(now=60) == 20, "watched again, it is still the same box"
+    thawed = adopted.after(e.AttemptThawed(at=60, **key))
+    assert thawed.frozen(now=99) == 20
+    held = e.AttemptHeld(at=70, container="y", why="a limit", seconds=9, held_s=40, **key)
+    assert thawed.after(held).after(e.BoxStarted(at=80, container="z", again=2, **key)).frozen(now=99) == 0
+
+
 def test_without_a_gateway_all_time_is_work() -> None:
     assert WorkClock(3).worked(10) == 7
     assert WorkClock(3).held_in_all(10) == 0

@@ -26,7 +26,7 @@ from runner.supervisor.attempt import resuming
 from runner.supervisor.attempt.health import Processes, State, cares
 from runner.supervisor.attempt.signals import LINES, Mark, Pulse, Scales, Told, Used, processes
 from runner.supervisor.attempt.spec import Known, Orders
-from runner.supervisor.attempt.watch import UNANSWERED, Watch, Watched, _Nurse
+from runner.supervisor.attempt.watch import LATELY, UNANSWERED, Watch, Watched, _Nurse
 from runner.tasks.plan import Health, Limits, Patience
 from runner.tasks.taskfile import load
 from runner.views import conditions
@@ -90,6 +90,33 @@ def test_what_was_killed_for_memory_is_known_by_the_group_s_own_count(tmp_path: 
     for kills, killed in ((None, False), (0, False), (1, True)):
         ended, _ = watched._observe(output, Watched(measured=GroupUsage(oom_kills=kills)))
         assert (ended.code, ended.oom_killed) == (0, killed)
+
+
+class OutOfMemory(Ended):
+    """An engine that knows of a kill for memory, at whatever time."""
+
+    def __init__(self, lasted: float) -> None:
+        super().__init__()
+        self.state = replace(self.state, oom_killed=True, started=1000.0, finished=1000.0 + lasted)
+
+
+@pytest.mark.parametrize(
+    ("lasted", "kills", "seen_before", "last"),
+    [
+        (900, 1, LATELY + 1, False),
+        (900, 1, LATELY - 1, True),
+        (900, 0, None, True),
+        (900, None, None, False),
+        (LATELY, None, None, True),
+    ],
+)
+def test_a_kill_for_memory_is_a_cause_only_just_before_the_end(
+    tmp_path: Path, output: Output, lasted: float, kills: int | None, seen_before: float | None, *, last: bool
+) -> None:
+    at = None if seen_before is None else time.monotonic() - seen_before
+    watched = watch(Deaf(), OutOfMemory(lasted), tmp_path, Health())
+    ended, _ = watched._observe(output, Watched(measured=GroupUsage(oom_kills=kills), oom_at=at))
+    assert (ended.oom_killed, ended.oom_last) == (True, last)
 
 
 TABLE = cares(Health(), 600)

@@ -172,6 +172,15 @@ def test_an_earlier_box_was_told_and_not_this_one() -> None:
     assert died_of(watched) == ""
 
 
+def test_a_process_that_was_killed_for_memory_hides_no_limit() -> None:
+    for last in (False, True):
+        watched = seen()
+        watched.exit = Exit(code=1, oom_killed=True, oom_last=last)
+        assert may_go_on(watched, "wait", 0) == "the model service answered 429"
+    watched.exit = Exit(code=137, oom_killed=True, oom_last=True)
+    assert died_of(watched) == "", "it was killed itself"
+
+
 def test_who_does_not_want_to_wait_is_limited() -> None:
     refused = seen(status=402, limited="the 5-hour window of anthropic")
     assert may_go_on(refused, "stop", 0) == ""

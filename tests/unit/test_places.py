@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,9 +76,20 @@ def test_what_finds_no_room_lets_others_pass_for_a_while_and_then_no_more() -> N
     assert found[2].closes
 
 
+def test_what_could_never_fit_waits_for_nothing_and_holds_nothing_back() -> None:
+    state = state_of(20, 3)
+    waits = {keys(state)[0]: -PATIENCE}
+    found = list(turns(state, keys(state), PLENTY, ROOM, waits))
+    assert started_of(found) == ["t01"]
+    assert (found[0].never, found[0].short) == (True, None)
+    assert found[0].why == "it can never start here: memory: needs 20GiB, 10GiB not promised yet"
+    assert [d.standing for d in Agenda(state).due(PLENTY, ROOM, waits)] == ["fail", "start"]
+
+
 def test_no_more_than_some_are_looked_at() -> None:
-    state = state_of(*[20] * (MOST_LOOKED_AT + 5), 1)
-    found = list(turns(state, keys(state), PLENTY, ROOM))
+    state = after(state_of(9, *[5] * (MOST_LOOKED_AT + 5), 1), *life("t00/p/1", "accepted")[:2])
+    room = replace(ROOM, claims=(claim(keys(state)[0], Needs(memory=9 * GIB)),))
+    found = list(turns(state, keys(state)[1:], PLENTY, room))
     assert sum(turn.short is not None for turn in found) == MOST_LOOKED_AT
     assert found[-1].closes
 

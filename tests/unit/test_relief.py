@@ -176,6 +176,16 @@ def test_of_several_runs_the_one_with_the_newest_acts() -> None:
     assert step.attempt == "b", "then everybody does what it can"
 
 
+def test_what_a_person_froze_elsewhere_shields_nobody() -> None:
+    ours, theirs = [box("a", 1), box("b", 3, frozen=99)], box("c", 4, frozen=90)
+    low = Reading(100 + PATIENCE, FLOOR - 1, FLOOR, ENOUGH)
+    strain = Strain(since=100, froze=99)
+    assert relieve(strain, low, ours, [theirs])[1] is None, "that one is ended first"
+    step = relieve(strain, low, ours, [theirs.model_copy(update={"paused": True})])[1]
+    assert step is not None
+    assert (step.do, step.attempt) == ("end", "b")
+
+
 def test_what_is_frozen_for_too_long_gives_its_memory_back() -> None:
     frozen = box("t", 0, frozen=100)
     strain, step = relieve(

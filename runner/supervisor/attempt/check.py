@@ -11,7 +11,7 @@ from runner.errors import EngineError
 from runner.sandbox.box import BoxSpec
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
-from runner.supervisor.verdict import CHECKOUT_FAILED, LAYOUT_FAILED, OVERLAY_FAILED, Check
+from runner.supervisor.verdict import CHECKOUT_FAILED, KILLED, LAYOUT_FAILED, OVERLAY_FAILED, Check
 from runner.tasks.units import format_duration
 
 
@@ -89,8 +89,9 @@ def _judge(state: BoxState | None, seconds: float, *, ready: bool) -> Checked:
 
 
 def _why(state: BoxState) -> str:
-    if state.oom_killed:
+    if state.oom_killed and state.exit_code == KILLED:
         return "the check was killed at the memory limit"
     if state.exit_code == 127:
         return "the check's command was not found (exit 127)"
-    return f"the check failed with exit {state.exit_code}"
+    why = f"the check failed with exit {state.exit_code}"
+    return f"{why}; the kernel killed a process of it at the memory limit" if state.oom_killed else why

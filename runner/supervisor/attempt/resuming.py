@@ -62,9 +62,10 @@ def died_of(seen: Watched) -> str:
     """Which limit an agent that ended by itself died of, in words; empty if it did not.
 
     It did if a service's limit was the last thing that it was told, shortly before; or if its requests were
-    held just then, and it gave up, or was told that the gateway gave up.
+    held just then, and it gave up, or was told that the gateway gave up. That goes before a process of its
+    that the kernel killed.
     """
-    if seen.exit is None or how_it_ended(seen.exit)[0] != "agent-error":
+    if seen.exit is None or how_it_ended(replace(seen.exit, oom_last=False))[0] != "agent-error":
         return ""
     if seen.held is not None and seen.held.kind in LIMITS:
         return seen.held.why

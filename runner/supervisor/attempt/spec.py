@@ -118,6 +118,10 @@ class Orders:
         if not self.ours():
             raise LeaseLostError("another process took the run over: the box is its own")
 
+    def freeze(self, attempt: str, *, frozen: bool) -> None:
+        """Have an attempt's agent frozen, or not: as the run's state says, after each event of it."""
+        (self.frozen.add if frozen else self.frozen.discard)(attempt)
+
 
 def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
     """The file that holds what an attempt's agent (`log`) or check (`check.log`) printed, or its HOME."""
@@ -171,6 +175,8 @@ class Known:
     """Seconds for which its present box was frozen, until it last went on."""
     frozen_at: float | None = None
     """Since when it is frozen."""
+    paused: bool = False
+    """Whether a person froze it: then its next box is frozen, too."""
 
     @classmethod
     def of(cls, told: tuple[e.Event, ...]) -> Known:
@@ -184,16 +190,23 @@ class Known:
         """What is known after one more event."""
         match event:
             case e.BoxStarted():
-                again = event.at if self.held else None
-                return replace(self, running=True, began_again=self.began_again or again)
+                return self._box_started(event)
             case e.AttemptFrozen() | e.AttemptThawed():
+                froze = event if isinstance(event, e.AttemptFrozen) else None
                 return replace(
                     self,
                     frozen_s=self.frozen(event.at),
-                    frozen_at=event.at if isinstance(event, e.AttemptFrozen) else None,
+                    frozen_at=None if froze is None else froze.at,
+                    paused=froze is not None and froze.by == "person",
                 )
             case e.AttemptHeld():
-                return replace(self, held=(*self.held, event), began_again=None, frozen_s=0.0, frozen_at=None)
+                return replace(
+                    self,
+                    held=(*self.held, event),
+                    began_again=None,
+                    frozen_s=0.0,
+                    frozen_at=event.at if self.paused else None,
+                )
             case e.AttemptEnded():
                 return replace(self, ended=event)
             case e.AttemptGathered():
@@ -202,6 +215,13 @@ class Known:
                 return replace(self, checked=event)
             case _:
                 return self
+
+    def _box_started(self, event: e.BoxStarted) -> Known:
+        """What is known once a box runs, or is watched again; only its own frozen time counts."""
+        if not self.held or self.began_again is not None:
+            return replace(self, running=True)
+        frozen_at = None if self.frozen_at is None else event.at
+        return replace(self, running=True, began_again=event.at, frozen_s=0.0, frozen_at=frozen_at)
 
     def frozen(self, now: float) -> float:
         """For how many seconds its present box was frozen until now."""

@@ -29,6 +29,8 @@ from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
 
 TICK = 1.0
+LATELY = 5.0
+"""Seconds: what failed sooner after the kernel killed a process of its failed of that."""
 UNANSWERED = 15.0
 """Seconds between two questions to a gateway that does not answer: each can take as long again."""
 
@@ -56,6 +58,8 @@ class Watched:
     lived: tuple[float, float] | None = None
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
     measured: usage.Usage = field(default_factory=usage.Usage)
+    oom_at: float | None = None
+    """When the kernel was last seen to have killed in it for memory, in seconds of the monotonic clock."""
     model: ModelUsage | None = None
     state: State | None = None
     """The condition that it is in; None before that was looked at, and after its end."""
@@ -135,12 +139,12 @@ class Watch:
         Raises:
             EngineError: The engine went away.
         """
-        seen = Watched()
         state = self.engine.inspect(self.container)
         init = state.pid if state is not None else 0
         group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
         age = Age(state)
+        seen = Watched(measured=_before(group, age))
         table = cares(self.health, self.limits.idle)
         clock = self._clock(age)
         frost = Frost(self.engine, self.container, state, lambda: self.attempt in self.orders.frozen)
@@ -237,6 +241,8 @@ class Watch:
         else:
             statistics = self.engine.usage(self.container)
             seen.measured = before if statistics is None else usage.from_statistics(statistics).after(before)
+        if (seen.measured.oom_kills or 0) > (before.oom_kills or 0):
+            seen.oom_at = time.monotonic()
         if self.meter is not None:
             self.meter.note(seen.measured)
         if seen.measured.cpu_seconds is not None and before.cpu_seconds is not None:
@@ -268,9 +274,11 @@ class Watch:
         """How it ended; that the kernel killed in it for memory, either the engine or its group told."""
         state = self.engine.wait_ended(self.container)
         told = state is not None and state.oom_killed
+        kills = seen.measured.oom_kills
         ended = Exit(
             code=None if state is None or state.error else state.exit_code,
-            oom_killed=told or bool(seen.measured.oom_kills),
+            oom_killed=told or bool(kills),
+            oom_last=_lately(seen.oom_at) or (told and (kills == 0 or (kills is None and _brief(state)))),
             ready=output.ready,
             report=self.reader.error(),
         )
@@ -317,6 +325,23 @@ def _read(clock: WorkClock, now: float, seen: Watched) -> WorkClock:
         clock = clock.read(now, seen.model)
     seen.seconds, seen.held_s = clock.worked(now), clock.held_in_all(now)
     return clock
+
+
+def _before(group: usage.Group | None, age: Age) -> usage.Usage:
+    """What the kernel had killed in a box that lived for a while before it was watched: not just now."""
+    if group is None or age.seconds <= LATELY:
+        return usage.Usage()
+    return usage.Usage(oom_kills=usage.read(group).oom_kills)
+
+
+def _lately(moment: float | None) -> bool:
+    return moment is not None and time.monotonic() - moment <= LATELY
+
+
+def _brief(state: BoxState | None) -> bool:
+    """Whether a box lived so briefly that all that happened in it happened just before its end."""
+    lived = _lived(state)
+    return lived is not None and lived[1] - lived[0] <= LATELY
 
 
 def _lived(state: BoxState | None) -> tuple[float, float] | None:

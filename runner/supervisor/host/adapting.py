@@ -79,7 +79,8 @@ def adapt(jobs: Jobs, seen: Seen, now: float) -> Jobs:
         return _changed(jobs, fewer, "the host has hardly any memory left", now)
     busy = _busy(seen.host)
     if busy and since >= DOWN_AFTER:
-        return _changed(jobs, max(jobs.least, jobs.at_once - 1), busy, now)
+        fewer = min(jobs.at_once, max(jobs.least, jobs.at_once - 1))  # strain can have led below the least
+        return _changed(jobs, fewer, busy, now)
     wanted = seen.waiting and seen.living >= jobs.at_once and not seen.paced
     if wanted and since >= UP_AFTER and _idle(seen.host):
         more = jobs.at_once + max(1, jobs.at_once // 4)

@@ -92,19 +92,23 @@ class Needs(Value):
 class Claim(Value):
     """What a living attempt has been let have, and how much of it it uses.
 
-    `since` is when it was started, in seconds of a clock that all processes of this host share. `used` and
-    `peak` are bytes of memory, `stored` bytes that its files take on the host's disk; None while unknown.
+    `since` is when it was started, `taken_up` since when its supervisor reads what it uses, in seconds of a
+    clock that all processes of this host share. `used` and `peak` are bytes of memory, `stored` bytes that
+    its files take on the host's disk. None while unknown.
     """
 
     attempt: str
     since: float
     needs: Needs
+    taken_up: float | None = None
     used: int | None = None
     peak: int | None = None
     stored: int | None = None
     running: bool = False
     """Whether its agent's box runs, so that it could be frozen."""
     frozen_since: float | None = None
+    paused: bool = False
+    """Whether a person froze it: it stays so until a person lets it go on, and is ended by nobody."""
 
     @property
     def frozen(self) -> bool:

@@ -17,10 +17,10 @@ from runner.supervisor.capacity import policy_of
 from runner.supervisor.host import doctor
 from runner.supervisor.host import machine as host
 from runner.supervisor.host.adapting import first_jobs
-from runner.supervisor.host.admission import Needs, Room
+from runner.supervisor.host.admission import Needs, Room, Short
 from runner.supervisor.means import images_unbuilt
 from runner.supervisor.schedule import images_of
-from runner.tasks.plan import Plan
+from runner.tasks.plan import Limits, Plan
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ class Forecast:
             raise HostError("\n".join(self.unfit), cure=UNFIT_CURE)
 
 
-UNFIT_CURE = "lower its `limits`, or give more away (CORRAL_OVERCOMMIT_MEMORY, CORRAL_KEEP_MEMORY and others)"
+UNFIT_CURE = "ask for less, or give more away (CORRAL_OVERCOMMIT_MEMORY, CORRAL_KEEP_MEMORY and others)"
 
 
-def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: str | None) -> Forecast:
+def forecast(
+    plan: Plan, settings: Settings, environment: Mapping[str, str], jobs: str | None, *, begun: bool = False
+) -> Forecast:
     """Look at the host with a plan in mind; nothing is made.
 
     Args:
@@ -70,6 +72,7 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
         settings: The settings.
         environment: For the engine's address.
         jobs: How many attempts at once, or `auto`, if the person said.
+        begun: Whether the run has begun: what its tries could ask for is no reason to keep it from going on.
 
     Raises:
         UsageError: A source asks for an image that can't be used.
@@ -85,15 +88,45 @@ def forecast(plan: Plan, settings: Settings, environment: Mapping[str, str], job
         weaker=doctor.weaker(findings),
         broken=tuple(finding for finding in findings if finding.level == "broken"),
         left=next((f.found for f in findings if f.name == doctor.LEFTOVERS and f.cure), ""),
-        unfit=tuple(_unfit(plan, Room(here, policy_of(settings)))),
+        unfit=tuple(unfit(plan, Room(here, policy_of(settings)), tries=not begun)),
     )
 
 
-def _unfit(plan: Plan, room: Room) -> Iterator[str]:
-    """What of a plan would not fit even if nothing else lived on the host."""
+def unfit(plan: Plan, room: Room, *, tries: bool) -> Iterator[str]:
+    """What of a plan would not fit even if nothing else lived on the host, in words.
+
+    Args:
+        plan: The plan.
+        room: The host.
+        tries: Whether what `retry` gives to later tries counts, too.
+    """
     for task in plan.tasks:
         if (short := room.never(Needs.of(task.limits))) is not None:
             yield f"the task {task.id} can never start here: {short.why}"
+        elif tries and (short := _never_given(room, task.limits, task.retry.memory)) is not None:
+            yield f"the task {task.id} can never be tried again here as its `retry` says: {short.why}"
+
+
+def require_room(
+    limits: Limits, memory: int | None, settings: Settings, environment: Mapping[str, str]
+) -> None:
+    """Refuse to give a try more memory than this host could ever bear, where it is given another limit.
+
+    Raises:
+        UsageError: It could not.
+    """
+    if memory is None:
+        return
+    here = host.look(settings.home, _engine_facts(environment))
+    if (short := _never_given(Room(here, policy_of(settings)), limits, memory)) is not None:
+        raise UsageError(f"it can never start here: {short.why}", cure=UNFIT_CURE)
+
+
+def _never_given(room: Room, limits: Limits, memory: int | None) -> Short | None:
+    """What a host has too little of for a try with so much memory; None where it gets no other, or fits."""
+    if memory is None:
+        return None
+    return room.never(Needs.of(limits.model_copy(update={"memory": memory})))
 
 
 def _engine_facts(environment: Mapping[str, str]) -> EngineFacts | None:

@@ -37,7 +37,7 @@ CALM = 10.0
 COOLING = 30.0
 """Seconds after the last strain in which nothing is started."""
 UNREAD = 2.0
-"""Seconds after its start in which it may not have been read yet what an agent holds."""
+"""Seconds, after an agent was started or taken up, in which it may not have been read yet what it holds."""
 MATTERS, LEAST = 0.1, 64 * MIB
 """An agent that holds less than this share of what the largest holds is not what the memory went to; nor is
 one that holds less than so many bytes."""
@@ -125,7 +125,7 @@ def relieve(
     Args:
         strain: What was remembered.
         reading: How it stands.
-        own: What lives of this run, without what is being ended for this.
+        own: What lives of this run, without what is being ended for this and what a person froze.
         others: What lives of other runs, each of which does the same for itself: the newest of all is meant.
     """
     now, why = reading.at, _too_little(strain, reading)
@@ -173,7 +173,9 @@ def _against(
     now = reading.at
     desperate = reading.free < reading.floor / 2
     elsewhere = () if desperate else others
-    frozen = _newest([one for one in own if one.frozen], [one for one in elsewhere if one.frozen])
+    frozen = _newest(
+        [one for one in own if one.frozen], [one for one in elsewhere if one.frozen and not one.paused]
+    )
     patient = _within(strain.ended, now, PATIENCE) or _within(strain.since, now, PATIENCE)
     if frozen is not None and not (_within(strain.ended, now, EFFECT) if desperate else patient):
         return Step("end", frozen.attempt, why)
@@ -182,7 +184,7 @@ def _against(
     if not desperate and (last or _within(strain.froze, now, APART)):
         return None
     theirs = [one for one in elsewhere if one.running and not one.frozen]
-    if not desperate and any(one.used is None and now - one.since < UNREAD for one in (*going, *theirs)):
+    if not desperate and any(_unread(one, now) for one in (*going, *theirs)):
         return None  # it is known in a moment whose memory it is
     newest = _newest(going, theirs)
     return None if newest is None else Step("freeze", newest.attempt, why)
@@ -207,6 +209,11 @@ def _recover(strain: Strain, now: float, own: Sequence[Claim], others: Sequence[
     if not frozen or strain.calm_since is None or now - strain.calm_since < CALM:
         return None
     return Step("thaw", frozen[0].attempt)
+
+
+def _unread(claim: Claim, now: float) -> bool:
+    """Whether it is not known yet what an agent holds, and soon will be."""
+    return claim.used is None and now - max(claim.since, claim.taken_up or claim.since) < UNREAD
 
 
 def _age(claim: Claim) -> tuple[float, str]:
