@@ -27,6 +27,7 @@ from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
 from runner.supervisor.places import living, needs_of
 from runner.supervisor.schedule import Agenda, Decision
+from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 
@@ -345,10 +346,10 @@ def _ordered(step: Step, orders: Orders) -> Iterator[e.Event]:
     """Give the order that a step is, and tell it. That an attempt was ended, it tells itself."""
     if step.do == "freeze":
         orders.frozen.add(step.attempt)
-        yield e.AttemptFrozen(at=time.time(), attempt=step.attempt, why=step.why)
+        yield e.AttemptFrozen(at=time.time(), attempt=step.attempt, why=step.why, slept=slept())
     elif step.do == "thaw":
         orders.frozen.discard(step.attempt)
-        yield e.AttemptThawed(at=time.time(), attempt=step.attempt)
+        yield e.AttemptThawed(at=time.time(), attempt=step.attempt, slept=slept())
     else:
         orders.given_up.add(step.attempt)
 

@@ -19,6 +19,7 @@ from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
 from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.postbox import Post
+from runner.supervisor.slept import Slept
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
@@ -159,8 +160,12 @@ class Known:
     """When the container was started in which it went on after the last of these, if that was noted."""
     frozen_s: float = 0.0
     """Seconds for which its present box was frozen, until it last went on."""
-    frozen_at: float | None = None
-    """Since when it is frozen."""
+    frozen_at: e.AttemptFrozen | None = None
+    """How it came to be frozen, while it is."""
+    container: str = ""
+    """Its present box, or its last."""
+    slept: Slept | None = None
+    """How long the machine had slept when its present box began, as far as that was noted."""
 
     @classmethod
     def of(cls, told: tuple[e.Event, ...]) -> Known:
@@ -175,12 +180,19 @@ class Known:
         match event:
             case e.BoxStarted():
                 again = event.at if self.held else None
-                return replace(self, running=True, began_again=self.began_again or again)
+                before = self.slept_before(event.container) or event.slept
+                return replace(
+                    self,
+                    running=True,
+                    began_again=self.began_again or again,
+                    container=event.container,
+                    slept=before,
+                )
             case e.AttemptFrozen() | e.AttemptThawed():
                 return replace(
                     self,
-                    frozen_s=self.frozen(event.at),
-                    frozen_at=event.at if isinstance(event, e.AttemptFrozen) else None,
+                    frozen_s=self.frozen(event.at, event.slept),
+                    frozen_at=event if isinstance(event, e.AttemptFrozen) else None,
                 )
             case e.AttemptHeld():
                 return replace(self, held=(*self.held, event), began_again=None, frozen_s=0.0, frozen_at=None)
@@ -193,9 +205,21 @@ class Known:
             case _:
                 return self
 
-    def frozen(self, now: float) -> float:
-        """For how many seconds its present box was frozen until now."""
-        return self.frozen_s + (0.0 if self.frozen_at is None else max(0.0, now - self.frozen_at))
+    def frozen(self, now: float, slept: Slept | None) -> float:
+        """For how many seconds its present box was frozen until now, the machine's sleep left out.
+
+        Args:
+            now: Seconds since the epoch.
+            slept: How long the machine has slept by now, if that is known.
+        """
+        if self.frozen_at is None:
+            return self.frozen_s
+        asleep = 0.0 if slept is None else slept.since(self.frozen_at.slept)
+        return self.frozen_s + max(0.0, now - self.frozen_at.at - asleep)
+
+    def slept_before(self, container: str) -> Slept | None:
+        """How long the machine had slept when a box began; None where nobody has noted that."""
+        return self.slept if container == self.container else None
 
 
 def box_spec(
