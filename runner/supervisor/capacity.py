@@ -20,7 +20,7 @@ from runner.sandbox.facts import EngineFacts
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
-from runner.supervisor.deadline import steady
+from runner.supervisor.deadline import awake
 from runner.supervisor.host import adapting, claims, machine
 from runner.supervisor.host.admission import Claim, Policy, Room, Short, Waiting
 from runner.supervisor.host.facts import Host
@@ -93,10 +93,13 @@ class _Used:
 
 
 class Capacity:
-    """The host, as one run sees it. Leave the context to stop showing other runs what this one has."""
+    """The host, as one run sees it. Leave the context to stop showing other runs what this one has.
+
+    Its clock stands still while the machine sleeps: nothing ends then that patience could be lost with.
+    """
 
     def __init__(
-        self, home: Path, run: str, host: Machine, policy: Policy, clock: Callable[[], float] = steady
+        self, home: Path, run: str, host: Machine, policy: Policy, clock: Callable[[], float] = awake
     ) -> None:
         self._home = home
         self._run = run
