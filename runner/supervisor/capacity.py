@@ -20,13 +20,14 @@ from runner.sandbox.facts import EngineFacts
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
-from runner.supervisor.deadline import steady
+from runner.supervisor.deadline import awake
 from runner.supervisor.host import adapting, claims, machine
 from runner.supervisor.host.admission import Claim, Policy, Room, Short, Waiting
 from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
 from runner.supervisor.places import living, needs_of
 from runner.supervisor.schedule import Agenda, Decision
+from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 
@@ -93,7 +94,10 @@ class _Used:
 
 
 class Capacity:
-    """The host, as one run sees it. Leave the context to stop showing other runs what this one has."""
+    """The host, as one run sees it. Leave the context to stop showing other runs what this one has.
+
+    Its clock stands still while the machine sleeps: nothing ends then that patience could be lost with.
+    """
 
     def __init__(
         self,
@@ -101,7 +105,7 @@ class Capacity:
         run: str,
         host: Machine,
         policy: Policy,
-        clock: Callable[[], float] = steady,
+        clock: Callable[[], float] = awake,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._home = home
@@ -370,9 +374,9 @@ def start(
 def _ordered(step: Step, orders: Orders) -> Iterator[e.Event]:
     """Tell what a step is; noted, it is ordered. That an attempt was ended, it tells itself."""
     if step.do == "freeze":
-        yield e.AttemptFrozen(at=time.time(), attempt=step.attempt, why=step.why)
+        yield e.AttemptFrozen(at=time.time(), attempt=step.attempt, why=step.why, slept=slept())
     elif step.do == "thaw":
-        yield e.AttemptThawed(at=time.time(), attempt=step.attempt)
+        yield e.AttemptThawed(at=time.time(), attempt=step.attempt, slept=slept())
     else:
         orders.given_up.add(step.attempt)
 

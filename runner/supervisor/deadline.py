@@ -20,6 +20,14 @@ def steady() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def awake() -> float:
+    """Seconds of a clock that no one can set, and that stands still while the machine sleeps.
+
+    It is the same for all processes of one start of the machine.
+    """
+    return time.monotonic()
+
+
 def wall() -> float:
     """Seconds since the epoch, as the clock on the wall has it, which people set."""
     return time.time()
@@ -27,13 +35,20 @@ def wall() -> float:
 
 @dataclass(frozen=True)
 class Clocks:
-    """The two clocks of a host: one that only goes forward, and the one on the wall, which people set."""
+    """The clocks of a host: two that only go forward, and the one on the wall, which people set.
+
+    Attributes:
+        steady: Goes on while the machine sleeps.
+        wall: The one that people set.
+        awake: Stands still while the machine sleeps.
+    """
 
     steady: Callable[[], float] = steady
     wall: Callable[[], float] = wall
+    awake: Callable[[], float] = awake
 
     def comes(self, moment: float) -> float:
-        """When a moment of the wall clock comes, by the other: setting the wall later does not move it."""
+        """When a moment of the wall clock comes, by the steady one: setting the wall does not move it."""
         return self.steady() + moment - self.wall()
 
 

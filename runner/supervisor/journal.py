@@ -49,7 +49,8 @@ class LeaseLostError(HostError):
 class LeaseRow:
     """Who works on a run: the holder of its highest token.
 
-    `boot` names the start of the machine in which `beat` counts: seconds of the clock that only goes forward.
+    `boot` names the start of the machine in which `beat` counts: seconds of a clock that only goes forward,
+    and stands still while the machine sleeps.
     """
 
     token: int

@@ -2,7 +2,8 @@
 
 A lease is a number that only grows. Whoever holds the highest may write of the run; what one writes who was
 taken for dead, and was not, is refused (`Journal.append`): a fencing token. A process that died is known at
-once, by a lock that the kernel frees; one that hangs, by its silence.
+once, by a lock that the kernel frees; one that hangs, by its silence. While the machine sleeps nobody can
+say anything, and nobody is silent.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from pathlib import Path
 from runner import names
 from runner.errors import HostError
 from runner.locks import try_locked
-from runner.supervisor.deadline import steady
+from runner.supervisor.deadline import awake, steady
 from runner.supervisor.journal import Journal, LeaseRow
+from runner.supervisor.slept import boot
 
 BEAT = 30.0
 """Seconds between two signs of life."""
 
 DEAD_AFTER = 120.0
 """Seconds of silence after which a process is taken for dead, though it still has its lock."""
-
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class OwnedError(HostError):
@@ -40,7 +40,7 @@ class Lease:
         self._journal = journal
         self._run = run
         self._lock = threading.Lock()
-        self._beaten = steady()
+        self._beaten = awake()
         self._lost = False
 
     def holds(self) -> bool:
@@ -48,15 +48,15 @@ class Lease:
 
         Nobody takes over from one who was heard of lately, so the journal is asked after a silence only.
         """
-        if not self._lost and steady() - self._beaten > DEAD_AFTER / 2:
+        if not self._lost and awake() - self._beaten > DEAD_AFTER / 2:
             self.beat()
         return not self._lost
 
     def beat(self) -> None:
         """Say that we live. Where that can't be written just now it is tried again with the next beat."""
         with self._lock, contextlib.suppress(HostError):
-            now = steady()
-            self._lost = not self._journal.beat(self._run, self.token, _boot(), now)
+            now = awake()
+            self._lost = not self._journal.beat(self._run, self.token, boot(), now)
             self._beaten = now
 
 
@@ -83,7 +83,7 @@ def owned(journal: Journal, home: Path, run: str, *, beat: float = BEAT) -> Iter
             stack.enter_context(try_locked(_file(home, run, token)))
             return token
 
-        token = journal.claim(run, _boot(), steady(), take)
+        token = journal.claim(run, boot(), awake(), take)
         if token is None:
             raise OwnedError(f"another process is working on the run {run}", cure=f"corral status {run}")
         ours = _file(home, run, token)
@@ -117,7 +117,7 @@ def is_over(home: Path, run: str) -> bool:
 
 
 def _lives(home: Path, run: str, row: LeaseRow) -> bool:
-    if row.boot != _boot() or steady() - row.beat > DEAD_AFTER:
+    if row.boot != boot() or _silence(row) > DEAD_AFTER:
         return False
     file = _file(home, run, row.token)
     if not file.exists():
@@ -126,13 +126,14 @@ def _lives(home: Path, run: str, row: LeaseRow) -> bool:
         return not ours
 
 
+def _silence(row: LeaseRow) -> float:
+    """For how many seconds nothing was heard of a process, the machine's sleep left out.
+
+    A beat that seems to lie ahead is of an earlier version of Corral, by whose clock sleep counts.
+    """
+    now = awake()
+    return (steady() if row.beat > now else now) - row.beat
+
+
 def _file(home: Path, run: str, token: int) -> Path:
     return home / "runs" / run / f"lock-{token}"
-
-
-def _boot() -> str:
-    """Which start of this machine this is; empty where the system does not say."""
-    try:
-        return _BOOT.read_text().strip()
-    except OSError:
-        return ""

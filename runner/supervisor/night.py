@@ -34,6 +34,7 @@ from runner.supervisor.outfit import Means
 from runner.supervisor.pauses import Pauses
 from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
+from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.windows import Asks, asks_of, shut_profiles
 from runner.tasks.plan import Plan
@@ -241,7 +242,7 @@ class Night:
     def _heed_orders(self) -> None:
         """Do what other processes ordered since the last time, and note that it was done, or why not."""
         for seq, order in list(self._means.journal.orders(self._state.name, self._state.heeded)):
-            done = obeying.obey(self._state, order, time.time())
+            done = obeying.obey(self._state, order, time.time(), slept())
             self._interruptions = max(self._interruptions, done.interruptions)
             self._note_all(done.events)
             self._note(e.OrderHeeded(at=time.time(), seq=seq, order=order, refused=done.refused))

@@ -10,6 +10,7 @@ from runner.supervisor import deciding, orders
 from runner.supervisor import events as e
 from runner.supervisor.orders import Order
 from runner.supervisor.post.mail import refusal_of
+from runner.supervisor.slept import Slept
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 
@@ -29,8 +30,15 @@ class Obeyed:
     refused: str = ""
 
 
-def obey(state: RunState, order: Order, now: float) -> Obeyed:
-    """What an order leads to now, in seconds since the epoch."""
+def obey(state: RunState, order: Order, now: float, slept: Slept | None = None) -> Obeyed:
+    """What an order leads to.
+
+    Args:
+        state: The run.
+        order: The order.
+        now: Seconds since the epoch.
+        slept: How long the machine has slept by now, if that is known.
+    """
     match order:
         case orders.Drain():
             return Obeyed(_draining(state, now), interruptions=1)
@@ -45,14 +53,14 @@ def obey(state: RunState, order: Order, now: float) -> Obeyed:
             done = deciding.obey(state, order, now)
             return Obeyed(refused=done) if isinstance(done, str) else Obeyed((done,))
         case orders.Pause() | orders.Unpause():
-            return _pause(state, order, now)
+            return _pause(state, order, now, slept)
 
 
 def _draining(state: RunState, now: float) -> tuple[e.Event, ...]:
     return () if state.draining else (e.Draining(at=now),)
 
 
-def _pause(state: RunState, order: orders.Pause | orders.Unpause, now: float) -> Obeyed:
+def _pause(state: RunState, order: orders.Pause | orders.Unpause, now: float, slept: Slept | None) -> Obeyed:
     """Freeze what is named, or let it go on; without names everything, and nothing new is started."""
     pausing = isinstance(order, orders.Pause)
     living = [state.attempts[key] for key in state.attempts if key in state.attempts.living]
@@ -63,13 +71,15 @@ def _pause(state: RunState, order: orders.Pause | orders.Unpause, now: float) ->
     events: list[e.Event] = []
     if not named and pausing != state.paused:
         events.append(e.RunPaused(at=now) if pausing else e.RunUnpaused(at=now))
-    return Obeyed((*events, *_changes(chosen, now, pausing=pausing)))
+    return Obeyed((*events, *_changes(chosen, now, slept, pausing=pausing)))
 
 
-def _changes(attempts: list[AttemptState], now: float, *, pausing: bool) -> Iterator[e.Event]:
+def _changes(
+    attempts: list[AttemptState], now: float, slept: Slept | None, *, pausing: bool
+) -> Iterator[e.Event]:
     for attempt in attempts:
-        frozen = attempt.frozen is not None and attempt.frozen.by == "person"
+        name, frozen = str(attempt.key), attempt.frozen is not None and attempt.frozen.by == "person"
         if pausing and not frozen:
-            yield e.AttemptFrozen(at=now, attempt=str(attempt.key), why="paused", by="person")
+            yield e.AttemptFrozen(at=now, attempt=name, why="paused", by="person", slept=slept)
         elif frozen and not pausing:
-            yield e.AttemptThawed(at=now, attempt=str(attempt.key))
+            yield e.AttemptThawed(at=now, attempt=name, slept=slept)

@@ -329,14 +329,15 @@ def _attempt_event(state: RunState, event: e.OfAttempt) -> RunState:
     if isinstance(event, e.AttemptRetried):
         changed.append(AttemptState(key.retried(), retry=event, rests_until=event.not_before))
         skipped = skipped - {key.task} if key.task in skipped else skipped
-    spent = state.spent
-    if now.spent:
+    spent, of_day = state.spent, state.of_day
+    if now.spent and not before.spent:  # what happens to it later says nothing of the day that it is then
         spent |= {budget for budget in _budgets(key) if budget[0] == now.spent}
+        of_day = event.at if now.spent == "day" else of_day
     after = replace(
         state,
         attempts=state.attempts.updated(*changed),
         spent=spent,
-        of_day=event.at if isinstance(event, e.AttemptEnded) and now.spent == "day" else state.of_day,
+        of_day=of_day,
         skipped=skipped,
         mail=state.mail.after(event),
         width=_width(state, now) if isinstance(event, e.AttemptFinal) else state.width,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -371,6 +372,36 @@ def test_the_newest_is_the_newest_also_for_a_supervisor_that_took_the_run_up(wor
     world.now += 1
     run.round()
     assert run.orders.frozen == {"t00/p/1"}
+
+
+def test_who_was_frozen_before_the_machine_slept_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: world.now)
+    monkeypatch.setattr(time, "clock_gettime", lambda _: world.now + asleep)
+    run = Run(world, "one", 4, 4)
+    policy = Policy(memory=1.0, keep_memory=2 * GIB)
+    run.capacity = Capacity(world.home, "one", world, policy, wall=lambda: WALL + world.now)
+    run.round()
+    for task in run.living:
+        run.uses(task, 3 * GIB)
+    world.free = GIB // 2
+    for _ in range(2):
+        world.now += 1
+        run.round()
+    assert run.orders.frozen == {"t01/p/1"}
+    world.free, asleep = 12 * GIB, 2 * 3600.0
+    for _ in range(round(CALM) + 2):
+        world.now += 1
+        run.round()
+    assert not run.orders.given_up
+    assert not run.orders.frozen
+    (frozen,), (thawed,) = run.of(e.AttemptFrozen), run.of(e.AttemptThawed)
+    assert isinstance(frozen, e.AttemptFrozen)
+    assert isinstance(thawed, e.AttemptThawed)
+    assert thawed.slept is not None
+    assert thawed.slept.since(frozen.slept) == asleep
 
 
 def test_what_a_person_froze_stays_frozen(world: World) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,11 +19,18 @@ from runner.gateway.client import Gateway
 from runner.gateway.grants import Held, Usage
 from runner.sandbox.engine import BoxState, Engine
 from runner.supervisor import events as e
+from runner.supervisor.attempt import living
+from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.clock import Earlier, WorkClock
-from runner.supervisor.attempt.spec import Known, Orders
+from runner.supervisor.attempt.living import Living
+from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.watch import Watch
 from runner.supervisor.deadline import at, countdown, end_of_run
-from runner.tasks.plan import Limits
+from runner.supervisor.obeying import obey
+from runner.supervisor.orders import Pause, Unpause
+from runner.supervisor.slept import Slept
+from runner.tasks.plan import CommandSettings, Limits, PlannedAttempt, Profile
+from tests.unit.makers import after, life, make_plan, started
 
 NOON = time.mktime((2026, 11, 26, 12, 0, 0, 0, 0, -1))
 WINDOW = Held(kind="window", why="the 5-hour window of anthropic is used up", since=0)
@@ -68,9 +76,73 @@ def test_what_was_frozen_before_a_crash_is_known_after_it() -> None:
         e.AttemptThawed(at=15, **key),
         e.AttemptFrozen(at=20, why="memory", **key),
     )
-    assert Known.of(told).frozen(now=27) == 12
+    assert Known.of(told).frozen(27, None) == 12
     held = e.AttemptHeld(at=30, container="x", why="a limit", seconds=9, held_s=20, **key)
-    assert Known.of((*told, held)).frozen(now=99) == 0, "its box is gone, and the figures hold what it was"
+    assert Known.of((*told, held)).frozen(99, None) == 0, "its box is gone, and the figures hold what it was"
+
+
+def test_sleep_counts_neither_as_frozen_nor_as_a_box_s_life() -> None:
+    key, asleep = {"attempt": "t/p/1"}, [Slept(boot="b", seconds=float(n)) for n in (5, 30, 100, 400)]
+    known = Known.of(
+        (
+            e.AttemptStarted(at=0, box="b", base="c", **key),
+            e.BoxStarted(at=1, container="x", slept=asleep[0], **key),
+            e.AttemptFrozen(at=100, why="paused", slept=asleep[1], **key),
+            e.AttemptThawed(at=180, slept=asleep[2], **key),
+            e.BoxStarted(at=300, container="x", slept=asleep[2], **key),  # adopted
+            e.AttemptFrozen(at=310, why="paused", slept=asleep[2], **key),
+        )
+    )
+    assert known.slept_before("x") == asleep[0], "as it was noted first"
+    assert known.slept_before("y") is None
+    assert known.frozen(630, asleep[3]) == (80 - 70) + (320 - 300)
+    assert known.frozen(630, Slept(boot="another", seconds=0)) == 10 + 320
+    again = e.AttemptHeld(at=700, container="x", why="a limit", seconds=9, held_s=20, **key)
+    known = known.after(again).after(e.BoxStarted(at=701, container="y", again=1, slept=asleep[3], **key))
+    assert known.slept_before("y") == asleep[3]
+
+
+def test_whoever_adopts_a_box_notes_what_was_slept_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, noted = Slept(boot="b", seconds=900), Slept(boot="b", seconds=5)
+    monkeypatch.setattr(living, "slept", lambda: now)
+    spec = SimpleNamespace(
+        key="t/p/1",
+        begins=SimpleNamespace(session=None),
+        profile=Profile(name="p", settings=CommandSettings(run=("true",)), hash="p"),
+        accesses=(),
+        account=SimpleNamespace(on_limit="wait"),
+    )
+    box = SimpleNamespace(adopt=lambda: "x", postbox=lambda: None)
+    for before in (noted, None):
+        known = Known.of((e.BoxStarted(at=1, attempt="t/p/1", container="x", slept=before),))
+        made = Living(cast("AttemptSpec", spec), cast("Rooms", None), Orders(), known, cast("AgentBox", box))
+        began = next(made.events())
+        assert isinstance(began, e.BoxStarted)
+        assert began.slept == (before or now)
+
+
+def test_a_person_who_freezes_notes_what_was_slept() -> None:
+    asleep = Slept(boot="b", seconds=5)
+    plan = make_plan(PlannedAttempt(task="t", profile="p"))
+    state, told = after(started(plan), *life("t/p/1", "done")[:2]), list[e.Event]()
+    for order in (Pause(), Unpause()):
+        told += obey(state, order, 5.0, asleep).events
+        state = after(state, *told)
+    changes = [one for one in told if isinstance(one, e.AttemptFrozen | e.AttemptThawed)]
+    assert [(one.kind, one.slept) for one in changes] == [
+        ("attempt.frozen", asleep),
+        ("attempt.thawed", asleep),
+    ]
+
+
+def test_older_journals_do_not_say_what_was_slept() -> None:
+    told = e.BoxStarted.model_validate(
+        {"kind": "attempt.running", "at": 1, "attempt": "t/p/1", "container": "x"}
+    )
+    later = told.model_copy(update={"slept": Slept(boot="b", seconds=7)})
+    assert Known.of((told,)).slept_before("x") is None
+    assert Known.of((told, later)).slept_before("x") == later.slept, "it is known from then on"
+    assert e.BoxStarted.model_validate_json(later.model_dump_json()) == later
 
 
 def test_what_a_person_froze_stays_so_in_the_next_box_which_counts_its_own_time_alone() -> None:
@@ -83,13 +155,13 @@ def test_what_a_person_froze_stays_so_in_the_next_box_which_counts_its_own_time_
             e.BoxStarted(at=40, container="y", again=1, **key),
         )
     )
-    assert known.frozen(now=45) == 5
+    assert known.frozen(45, None) == 5
     adopted = known.after(e.BoxStarted(at=50, container="y", again=1, **key))
-    assert adopted.frozen(now=60) == 20, "watched again, it is still the same box"
+    assert adopted.frozen(60, None) == 20, "watched again, it is still the same box"
     thawed = adopted.after(e.AttemptThawed(at=60, **key))
-    assert thawed.frozen(now=99) == 20
+    assert thawed.frozen(99, None) == 20
     held = e.AttemptHeld(at=70, container="y", why="a limit", seconds=9, held_s=40, **key)
-    assert thawed.after(held).after(e.BoxStarted(at=80, container="z", again=2, **key)).frozen(now=99) == 0
+    assert thawed.after(held).after(e.BoxStarted(at=80, container="z", again=2, **key)).frozen(99, None) == 0
 
 
 def test_without_a_gateway_all_time_is_work() -> None:

@@ -1,4 +1,4 @@
-"""Somebody sets the clock on the wall while boxes live: none of them is ended for it, or lives longer."""
+"""Somebody sets the clock on the wall, or the machine sleeps, while boxes live: no limit moves for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from runner.supervisor.attempt.age import Age
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.attempt.watch import Watch, Watched
 from runner.supervisor.deadline import Clocks, steady
+from runner.supervisor.slept import Slept, slept
 from runner.tasks.plan import Limits
 
 HOURS = 6 * 3600.0
@@ -109,8 +111,13 @@ def watch(engine: OneBox, folder: Path, **limits: float) -> Watch:
 
 def lived(engine: OneBox, wall: Wall, jump: float, folder: Path, **limits: float) -> Watched:
     """What was seen of a box's life; the wall clock is set once it has been seen for a while."""
+    return last(watch(engine, folder, **limits), wall, jump)
+
+
+def last(watched: Watch, wall: Wall, jump: float) -> Watched:
+    """What was seen in the end; the wall clock is set once the box has been seen for a while."""
     seen = Watched()
-    for number, seen in enumerate(watch(engine, folder, **limits).signs()):  # noqa: B007 - the last counts
+    for number, seen in enumerate(watched.signs()):  # noqa: B007 - the last counts
         if number == 0:
             wall.off += jump
     return seen
@@ -157,7 +164,7 @@ def test_the_kernel_knows_how_old_a_box_is(process: subprocess.Popen[bytes], jum
     age = Age(box(started=began, pid=process.pid), clocks)
     assert 0 <= age.seconds < 60
     trusted = age.lived((began, began + 5))
-    assert trusted == (5 if jump == 0 else None)
+    assert trusted == (pytest.approx(5, abs=0.1) if jump == 0 else None)
 
 
 def test_where_the_kernel_is_not_seen_the_engine_counts() -> None:
@@ -178,6 +185,89 @@ def test_a_name_with_parentheses_and_spaces_tells_no_other_age(tmp_path: Path) -
     assert Age(box(started=990.0, pid=7), clocks, proc=str(tmp_path)).seconds == 10.0
     stat.write_text("nonsense")
     assert Age(box(started=980.0, pid=7), clocks, proc=str(tmp_path)).seconds == 20.0
+
+
+# -- sleep
+
+
+@pytest.fixture
+def lid(wall: Wall, monkeypatch: pytest.MonkeyPatch) -> Wall:
+    """The clock on the wall, which jumps as the machine sleeps: so does the one that goes on meanwhile."""
+    gettime = time.clock_gettime
+
+    def told(clock: int) -> float:
+        return gettime(clock) + (wall.off if clock == time.CLOCK_BOOTTIME else 0.0)
+
+    monkeypatch.setattr(time, "clock_gettime", told)
+    return wall
+
+
+def test_sleep_is_no_working_time_of_a_box_that_ends_by_itself(tmp_path: Path, lid: Wall) -> None:
+    seen = lived(OneBox(lid, lasts=3.0, every=0.3), lid, HOURS, tmp_path, time=600, idle=60)
+    assert seen.exit is not None
+    assert seen.exit.stopped is None
+    assert 0.5 < seen.seconds < 60
+
+
+@pytest.mark.parametrize("by_the_kernel", [True, False])
+def test_sleep_is_no_working_time_of_a_box_that_is_adopted(
+    tmp_path: Path, lid: Wall, process: subprocess.Popen[bytes], by_the_kernel: bool
+) -> None:
+    engine, began = OneBox(lid, lasts=2.5, every=0.3), slept()
+    engine.state = box(started=lid(), pid=process.pid if by_the_kernel else 0)
+    lid.off += HOURS
+    seen = last(replace(watch(engine, tmp_path, time=600, idle=60), slept=began), lid, HOURS)
+    assert not engine.killed, "it worked for seconds"
+    assert seen.exit is not None
+    assert seen.exit.stopped is None
+    assert seen.seconds < 60
+
+
+class Host:
+    """SIMULATED clocks of a machine that works and sleeps."""
+
+    def __init__(self) -> None:
+        self.awake = self.asleep = 0.0
+
+    @property
+    def clocks(self) -> Clocks:
+        return Clocks(lambda: self.awake + self.asleep, self.wall, lambda: self.awake)
+
+    def wall(self) -> float:
+        return 1000.0 + self.awake + self.asleep
+
+
+def test_what_was_slept_after_a_box_ended_is_not_taken_from_its_life() -> None:
+    host = Host()
+    began, started = slept(host.clocks), host.wall()
+    host.awake, host.asleep = 600.0, 3600.0
+    ended = host.wall()
+    host.asleep += 7200.0
+    dead = Age(box(started=started, finished=ended), host.clocks, began=began)
+    assert (dead.whole, dead.seconds) == (11400, 600)
+    assert dead.lived((started, ended)) == 600
+    host.awake += 300
+    assert dead.lived((started, ended)) == 900, "when it slept is not known any more: rather too long"
+
+
+def test_what_was_slept_before_another_start_of_the_machine_says_nothing() -> None:
+    host = Host()
+    host.awake, host.asleep = 600.0, 3600.0
+    for began in (None, Slept(boot="another", seconds=0.0)):
+        age = Age(box(started=host.wall() - 4200), host.clocks, began=began)
+        assert age.seconds == age.whole == 4200
+        host.asleep += 100
+        assert age.lived((host.wall() - 4300, host.wall())) == 4200, "from then on it is known"
+        host.asleep -= 100
+
+
+def test_who_was_frozen_in_its_sleep_has_worked_as_long_as_it_did(tmp_path: Path, wall: Wall) -> None:
+    """What it was frozen for can't be more than it lived, lest it live on for nothing."""
+    engine = OneBox(wall, lasts=6.0)
+    made = replace(watch(engine, tmp_path, time=2), waited=lambda _: HOURS)
+    seen = list(made.signs())[-1]
+    assert seen.exit is not None
+    assert seen.exit.stopped == "timeout"
 
 
 # -- what is held

@@ -11,15 +11,15 @@ import pytest
 
 from runner.supervisor import events as e
 from runner.supervisor import lease as leases
-from runner.supervisor.deadline import steady
+from runner.supervisor.deadline import awake, steady
 from runner.supervisor.journal import Journal, LeaseLostError
 from runner.supervisor.lease import DEAD_AFTER, OwnedError, is_over, owned
 from runner.supervisor.orders import Drain, Stop
+from runner.supervisor.slept import boot
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from runner.supervisor.deadline import steady
 from runner.supervisor.journal import Journal
 from runner.supervisor.lease import owned
 home = Path(sys.argv[1])
@@ -62,8 +62,8 @@ def test_who_is_silent_is_taken_over_and_refused_when_it_wakes(
 ) -> None:
     with Journal(tmp_path / "journal.db") as journal, owned(journal, tmp_path, "r") as late:
         journal.append("r", e.Draining(at=1), late.token)
-        slept = steady() + DEAD_AFTER + 1
-        monkeypatch.setattr(leases, "steady", lambda: slept)
+        hung = awake() + DEAD_AFTER + 1
+        monkeypatch.setattr(leases, "awake", lambda: hung)
         assert is_over(tmp_path, "r")
         with owned(journal, tmp_path, "r") as lease:
             journal.append("r", e.Stopping(at=2), lease.token)
@@ -76,17 +76,49 @@ def test_who_is_silent_is_taken_over_and_refused_when_it_wakes(
 
 def test_who_wakes_before_anybody_took_over_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Journal(tmp_path / "journal.db") as journal, owned(journal, tmp_path, "r") as lease:
-        slept = steady() + DEAD_AFTER + 1
-        monkeypatch.setattr(leases, "steady", lambda: slept)
+        hung = awake() + DEAD_AFTER + 1
+        monkeypatch.setattr(leases, "awake", lambda: hung)
         assert lease.holds()
         assert not is_over(tmp_path, "r")
+
+
+def slept(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let the machine have slept: what stands still meanwhile shows no more than it did."""
+    monkeypatch.setattr(leases, "steady", lambda: steady() + seconds)
+
+
+def test_who_slept_with_the_machine_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long, and from its first moment awake: it could say nothing yet."""
+    with Journal(tmp_path / "journal.db") as journal, owned(journal, tmp_path, "r") as lease:
+        slept(monkeypatch, 8 * 3600)
+        before = journal.lease("r")
+        assert not is_over(tmp_path, "r")
+        with pytest.raises(OwnedError), owned(journal, tmp_path, "r"):
+            pass
+        assert lease.holds()
+        assert journal.lease("r") == before, "it had no need to say that it lives"
+        hung = awake() + DEAD_AFTER + 1
+        monkeypatch.setattr(leases, "awake", lambda: hung)
+        assert is_over(tmp_path, "r")
+
+
+@pytest.mark.parametrize(("silent", "over"), [(0, False), (DEAD_AFTER - 1, False), (DEAD_AFTER + 1, True)])
+def test_beats_of_an_earlier_version_go_on_with_sleep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: float, over: bool
+) -> None:
+    """It lives as long as it beats, and is no more alive than it was for that its clock is ahead of ours."""
+    with Journal(tmp_path / "journal.db") as journal, owned(journal, tmp_path, "r") as lease:
+        slept(monkeypatch, 3600)
+        assert journal.beat("r", lease.token, boot(), steady() + 3600 - silent)
+        assert is_over(tmp_path, "r") is over
+    assert is_over(tmp_path, "r"), "the lock decides first"
 
 
 def test_after_a_restart_of_the_machine_nobody_works_on_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Journal(tmp_path / "journal.db") as journal, owned(journal, tmp_path, "r"):
-        monkeypatch.setattr(leases, "_boot", lambda: "another")
+        monkeypatch.setattr(leases, "boot", lambda: "another")
         assert is_over(tmp_path, "r")
 
 

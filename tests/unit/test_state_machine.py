@@ -221,11 +221,14 @@ class Supervisor(RuleBasedStateMachine):
         """Whose budget leaves an attempt nothing to spend."""
         if key.profile == "p":
             return None
+        of_day: Spent | None = None
         for other in self.state.attempts.values():
             shared = {"task": other.key.task == key.task, "profile": other.key.profile == key.profile}
-            if shared.get(other.spent, other.spent in {"run", "day"}) and not self.is_past(other):
+            if other.spent == "day":
+                of_day = of_day if self.is_past(other) else "day"
+            elif shared.get(other.spent, other.spent == "run"):
                 return other.spent
-        return None
+        return of_day
 
     def is_past(self, one: AttemptState) -> bool:
         """Whether it ended for the budget of a day that is over."""

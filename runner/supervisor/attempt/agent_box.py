@@ -26,6 +26,7 @@ from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
 from runner.supervisor.attempt.watch import Watch
+from runner.supervisor.slept import slept
 from runner.tasks.items import variables
 
 MORE_FILE = PROMPT_FILE.replace("prompt", workspace.MORE)
@@ -234,7 +235,8 @@ class AgentBox:
                 lambda: rooms.disks.used(spec.box, "agent"),
             ),
             attempt=str(spec.key),
-            frozen=known.frozen(time.time()),
+            frozen=known.frozen(time.time(), slept()),
+            slept=known.slept_before(container),
         )
 
     def _mark(self) -> tuple[int, ...] | None:

@@ -23,6 +23,7 @@ from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.telling import attention, signs
 from runner.supervisor.attempt.watch import TICK, Watch, Watched
 from runner.supervisor.deadline import steady
+from runner.supervisor.slept import slept
 from runner.supervisor.verdict import Exit, Stop
 from runner.supervisor.windows import Closed, asks_of, closed_for
 
@@ -64,7 +65,11 @@ class Living:
             if container is None:
                 return
             began = e.BoxStarted(
-                at=time.time(), attempt=str(self._spec.key), container=container, again=len(self.known.held)
+                at=time.time(),
+                attempt=str(self._spec.key),
+                container=container,
+                again=len(self.known.held),
+                slept=self.known.slept_before(container) or slept(),
             )
             yield began
             self.known = self.known.after(began)

@@ -20,6 +20,7 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.postbox import Post
 from runner.supervisor.journal import LeaseLostError
+from runner.supervisor.slept import Slept
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
@@ -175,8 +176,14 @@ class Known:
     """Seconds for which its present box was frozen, until it last went on."""
     frozen_at: float | None = None
     """Since when it is frozen."""
+    frozen_slept: Slept | None = None
+    """How long the machine had slept then."""
     paused: bool = False
     """Whether a person froze it: then its next box is frozen, too."""
+    container: str = ""
+    """Its present box, or its last."""
+    slept: Slept | None = None
+    """How long the machine had slept when its present box began, as far as that was noted."""
 
     @classmethod
     def of(cls, told: tuple[e.Event, ...]) -> Known:
@@ -195,8 +202,9 @@ class Known:
                 froze = event if isinstance(event, e.AttemptFrozen) else None
                 return replace(
                     self,
-                    frozen_s=self.frozen(event.at),
+                    frozen_s=self.frozen(event.at, event.slept),
                     frozen_at=None if froze is None else froze.at,
+                    frozen_slept=event.slept,
                     paused=froze is not None and froze.by == "person",
                 )
             case e.AttemptHeld():
@@ -218,14 +226,28 @@ class Known:
 
     def _box_started(self, event: e.BoxStarted) -> Known:
         """What is known once a box runs, or is watched again; only its own frozen time counts."""
+        slept = self.slept_before(event.container) or event.slept
+        now = replace(self, running=True, container=event.container, slept=slept)
         if not self.held or self.began_again is not None:
-            return replace(self, running=True)
+            return now
         frozen_at = None if self.frozen_at is None else event.at
-        return replace(self, running=True, began_again=event.at, frozen_s=0.0, frozen_at=frozen_at)
+        return replace(now, began_again=event.at, frozen_s=0.0, frozen_at=frozen_at, frozen_slept=event.slept)
 
-    def frozen(self, now: float) -> float:
-        """For how many seconds its present box was frozen until now."""
-        return self.frozen_s + (0.0 if self.frozen_at is None else max(0.0, now - self.frozen_at))
+    def frozen(self, now: float, slept: Slept | None) -> float:
+        """For how many seconds its present box was frozen until now, the machine's sleep left out.
+
+        Args:
+            now: Seconds since the epoch.
+            slept: How long the machine has slept by now, if that is known.
+        """
+        if self.frozen_at is None:
+            return self.frozen_s
+        asleep = 0.0 if slept is None else slept.since(self.frozen_slept)
+        return self.frozen_s + max(0.0, now - self.frozen_at - asleep)
+
+    def slept_before(self, container: str) -> Slept | None:
+        """How long the machine had slept when a box began; None where nobody has noted that."""
+        return self.slept if container == self.container else None
 
 
 def box_spec(

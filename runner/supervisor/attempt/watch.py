@@ -25,6 +25,7 @@ from runner.supervisor.attempt.postbox import Asking
 from runner.supervisor.attempt.signals import Mark, Pulse, Scales, Told, Used
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.deadline import steady
+from runner.supervisor.slept import Slept
 from runner.supervisor.verdict import Exit, Stop
 from runner.tasks.plan import Health, Limits
 
@@ -105,7 +106,8 @@ class Watch:
         silence: For how long an earlier process saw no sign of life of it, in seconds.
         meter: What keeps the record of what it uses.
         attempt: The attempt's name, by which orders may name it.
-        frozen: Seconds for which the box was frozen before.
+        frozen: Seconds for which the box was frozen before, the machine's sleep left out.
+        slept: How long the machine had slept when the box began, if that is known.
         asking: What it asked a person by mail, and waits for.
         waited: For how many seconds it did since a moment of the wall clock, before it was watched here.
     """
@@ -128,6 +130,7 @@ class Watch:
     meter: Meter | None = None
     attempt: str = ""
     frozen: float = 0.0
+    slept: Slept | None = None
     asking: Callable[[], Asking | None] = lambda: None
     waited: Callable[[float], float] = lambda _: 0.0
 
@@ -143,7 +146,7 @@ class Watch:
         init = state.pid if state is not None else 0
         group = usage.find_group(init, container=state.id) if state is not None and init else None
         alive = state is not None and state.alive  # else it ended by itself while nobody watched
-        age = Age(state)
+        age = Age(state, began=self.slept)
         seen = Watched(measured=_before(group, age))
         table = cares(self.health, self.limits.idle)
         clock = self._clock(age)
@@ -188,15 +191,19 @@ class Watch:
                 seen.exit, state = self._observe(output, seen)
                 seen.lived = _lived(state)
                 if (lived := age.lived(seen.lived)) is not None:
-                    ended = clock.began + lived
+                    ended = min(ended, clock.began + lived)
                 self._ask_usage(seen)
         _read(clock, ended, seen)
         seen.state = seen.news = None
         yield seen
 
     def _clock(self, age: Age) -> WorkClock:
-        """The clock of its working time, for a box of that age."""
-        stood = self.frozen + self.waited(time.time() - age.seconds)
+        """The clock of its working time, for a box of that age.
+
+        Nobody notes what the machine slept while a person was waited for, and that is in `waited`: what was
+        worked may come out too short by so much, never too long, and what is worked from now on counts.
+        """
+        stood = min(age.seconds, self.frozen + self.waited(time.time() - age.whole))
         return WorkClock(time.monotonic() - age.seconds, self.earlier, frozen=stood)
 
     def _end(self, seen: Watched, *, comes_back: bool) -> None:

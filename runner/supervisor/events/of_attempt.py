@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from runner.gateway.grants import Replayed
 from runner.supervisor.attempt.samples import Used
 from runner.supervisor.events.common import OfAttempt, Words
+from runner.supervisor.slept import Slept
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.tasks.plan import Caps, Spent
 
@@ -28,6 +29,8 @@ class BoxStarted(OfAttempt):
     container: str
     again: int = 0
     """How often its agent went on in a new container before this one."""
+    slept: Slept | None = None
+    """How long the machine had slept by when it began, or was first taken up where nobody had noted that."""
 
 
 Cause = Literal["limit", "machine", "nudge"]
@@ -76,12 +79,16 @@ class AttemptFrozen(OfAttempt):
     why: Words
     by: Literal["pressure", "person"] = "pressure"
     """Whether the host had hardly any memory left, or a person asked for it."""
+    slept: Slept | None = None
+    """How long the machine had slept until then."""
 
 
 class AttemptThawed(OfAttempt):
     """Its agent goes on after it was frozen."""
 
     kind: Literal["attempt.thawed"] = "attempt.thawed"
+    slept: Slept | None = None
+    """How long the machine had slept until then."""
 
 
 class AttemptEnded(OfAttempt):

@@ -31,7 +31,10 @@ PATIENCE = 1.0
 
 
 class Shown(Value):
-    """What one run shows of itself; moments are seconds of a clock that all processes of this host share."""
+    """What one run shows of itself; moments are seconds of a clock that all processes of this host share.
+
+    It stands still while the host sleeps.
+    """
 
     run: str
     at: float

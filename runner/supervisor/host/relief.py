@@ -54,7 +54,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Reading:
-    """The host's memory at a moment of a clock that only goes forward. Sizes are bytes.
+    """The host's memory at a moment of a clock that only goes forward, and not while the host sleeps.
+
+    Sizes are bytes.
 
     Attributes:
         free: What is free.
