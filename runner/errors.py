@@ -5,6 +5,7 @@
     │   └── TaskFileError       2  … with file and line
     └── HostError               3  engine, host or network, or a promise that does not hold
         ├── EngineError         3  the container engine did not do what was asked
+        │   └── NotYetError    75  … and the supervisor of a detached run could not begin
         └── ImageError          3  an image could not be prepared
 
 A message says what happened; `cure` says what to do about it.
@@ -70,6 +71,15 @@ class HostError(CorralError):
 
 class EngineError(HostError):
     """The container engine could not be reached or did not do what was asked."""
+
+
+class NotYetError(EngineError):
+    """A run that nobody watches can't be taken up just now, for want of the engine.
+
+    Its exit code, EX_TEMPFAIL of sysexits.h, is for the keeper of its supervisor alone, which tries again.
+    """
+
+    exit_code = 75
 
 
 class ImageError(HostError):

@@ -20,6 +20,28 @@ def locked(file: Path) -> Iterator[None]:
 
 
 @contextmanager
+def shared(file: Path) -> Iterator[None]:
+    """Hold the lock of a file beside others who share it, waiting for one who has it alone."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+def is_held(file: Path, patience: float = 0.1) -> bool:
+    """Whether somebody holds the lock of a file. No file is made.
+
+    Args:
+        file: The file.
+        patience: Seconds; who only asks, as we do, holds it for no longer.
+    """
+    if not file.exists():
+        return False
+    with try_locked(file, patience) as ours:
+        return not ours
+
+
+@contextmanager
 def try_locked(file: Path, patience: float = 0) -> Iterator[bool]:
     """Hold the exclusive lock of a file if nobody else does; yields whether we hold it.
 

@@ -16,8 +16,8 @@ from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import detached
 from runner.supervisor.finding import find_attempt
-from runner.supervisor.lease import is_over
 from runner.supervisor.orders import Drain, Order, Pause, Stop, Unpause
+from runner.supervisor.presence import presence
 from runner.supervisor.records import find_run, journal
 from runner.supervisor.state import RunState
 from runner.views import report
@@ -105,16 +105,17 @@ def _freeze(name: str, attempts: list[str], as_json: bool, *, pausing: bool) -> 
 
 
 def living(settings: Settings, name: str) -> RunState:
-    """The run that a person means, if a process works on it.
+    """The run that a person means, if a process works on it, or will by itself: what is ordered is kept.
 
     Raises:
-        UsageError: None fits, or nobody works on it.
+        UsageError: None fits, or nobody works on it, nor will by itself.
     """
-    state = find_run(settings, name)
+    there = presence(settings.home, find_run(settings, name).name)
+    state = find_run(settings, name)  # as it is by now: it may have ended since
     run = state.name
-    if is_over(settings.home, run):
-        if state.ended is not None:
-            raise UsageError(f"the run {run} has ended", cure=f"`corral report {run}` shows it")
+    if there != "works" and state.ended is not None:
+        raise UsageError(f"the run {run} has ended", cure=f"`corral report {run}` shows it")
+    if there == "nobody":
         raise UsageError(f"nobody works on the run {run}", cure=f"`corral resume {run}` goes on with it")
     return state
 

@@ -17,7 +17,7 @@ from runner.settings import Settings
 from runner.supervisor import deciding, orders
 from runner.supervisor.finding import find_attempt
 from runner.supervisor.host.forecast import require_room
-from runner.supervisor.lease import is_over
+from runner.supervisor.presence import is_left
 from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState
 from runner.tasks.explain import meant
@@ -145,7 +145,7 @@ def _order(
             raise UsageError(done, cure=f"`corral status {state.name}` shows where everything stands")
     for order in wanted:
         give(settings, state.name, order)
-    lives = not is_over(settings.home, state.name)
+    lives = not is_left(settings.home, state.name)
     if as_json:
         rows = [order.model_dump(mode="json") for order in wanted]
         print_json({"run": state.name, "orders": rows, "lives": lives})

@@ -30,6 +30,7 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_DESCRIPTION
 from runner.sandbox.standing import Post
 from runner.selfcheck import full
+from runner.settings import Settings
 from runner.supervisor import keys, login, prepare
 from runner.supervisor import reap as reaping
 from runner.supervisor.host import doctor as doctoring
@@ -97,20 +98,39 @@ def reap(
     with reaping.alone(settings.home), Engine(configuration.environment()) as engine:
         if not dry and full.clear_killed(engine, settings):
             say("removed what a `corral selfcheck` had left")
-        left = reaping.look(engine, settings.home)
-        for words in left.words() or ["nothing is left over"]:
-            say(words)
         saved: list[str] = []
-        if left and not dry:
-            post = Post(engine, image_maker(engine, settings).steward(), settings.home, "reap")
-            with standing(post) as stewards:
-                saved = reaping.clear(engine, stewards, settings.home, left)
-        for file in saved:
-            say(f"its files were saved in {file}")
+        if dry:
+            left = reaping.look(engine, settings.home)
+            _tell_left(left, say)
+        else:
+            left, saved = _clear(engine, settings, say)
         if as_json:
             print_json({**left.as_json(), "removed": not dry, "saved": saved})
         if not dry:  # who would have let it leave may have been killed; it stays if anybody needs it
             Gateway.stop(settings.home)
+
+
+def _tell_left(left: reaping.Leftovers, say: Callable[[str], None]) -> None:
+    for words in left.words() or ["nothing is left over"]:
+        say(words)
+
+
+def _clear(
+    engine: Engine, settings: Settings, say: Callable[[str], None]
+) -> tuple[reaping.Leftovers, list[str]]:
+    """Remove what ended runs left; returns what that was, and what was saved of it."""
+    saved: list[str] = []
+    with reaping.clearing(engine, settings.home) as clearing:
+        for words in clearing.alone:
+            say(words)
+        _tell_left(clearing.left, say)
+        if clearing.left:
+            post = Post(engine, image_maker(engine, settings).steward(), settings.home, "reap")
+            with standing(post) as stewards:
+                saved = clearing.clear(stewards)
+    for file in saved:
+        say(f"its files were saved in {file}")
+    return clearing.left, saved
 
 
 def grants_of(home: Path, state: RunState) -> list[Standing]:

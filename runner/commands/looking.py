@@ -33,7 +33,7 @@ from runner.supervisor import signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
-from runner.supervisor.lease import is_over
+from runner.supervisor.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
 from runner.views import holds, live, measured, report, summary
@@ -59,8 +59,8 @@ def status(
         return
     state = find_run(settings, name)
     grants = grants_of(settings.home, state)
-    left = state.ended is None and is_over(settings.home, state.name)
-    board = [] if left else signboard.read(settings.home, state.name)
+    there = presence(settings.home, state.name)
+    board = signboard.read(settings.home, state.name) if state.ended is not None or there == "works" else []
     signs = {one.attempt: one for one in board}
     if as_json:
         held = {one.account.attempt: one.usage.held for one in grants if one.usage.held is not None}
@@ -70,8 +70,9 @@ def status(
         out.print(live.draw(state, holds.now_held(grants, state.name, now) | signs, "", now))
         for row in report.to_decide(state):
             out.print(row, soft_wrap=True)
-        if left:
-            words = f"nobody works on this run: `corral resume {state.name}` goes on, `corral reap` gives up"
+        if state.ended is None and there != "works":
+            resume = f"`corral resume {state.name}` goes on, `corral reap` gives up"
+            words = f"nobody works on this run: {resume}" if there == "nobody" else f"just now {RETURNS}"
             out.print(Text(words, "yellow"), soft_wrap=True)
 
 
@@ -126,7 +127,7 @@ def _print_line(
 def _goes_on(settings: Settings, run: str, key: AttemptKey) -> bool:
     """Whether an attempt may print more."""
     attempt = find_run(settings, run).attempts.get(key)
-    return attempt is not None and attempt.phase != "final" and not is_over(settings.home, run)
+    return attempt is not None and attempt.phase != "final" and not is_left(settings.home, run)
 
 
 def lines(file: Path, goes_on: Callable[[], bool] | None = None) -> Iterator[bytes]:

@@ -13,10 +13,10 @@ from runner.commands.attending import give
 from runner.commands.words import JsonOption, out, print_json
 from runner.errors import UsageError
 from runner.settings import Settings
-from runner.supervisor.lease import is_over
 from runner.supervisor.orders import Answer
 from runner.supervisor.post.mail import Message, refusal_of
 from runner.supervisor.post.message import MOST_BYTES
+from runner.supervisor.presence import is_left
 from runner.supervisor.records import find_run, journal
 from runner.supervisor.state import RunState
 from runner.views import inbox as view
@@ -90,7 +90,7 @@ def answer(
 
 def _what_follows(settings: Settings, state: RunState, message: Message) -> str:
     stands = view.standing(state, message, ())
-    if is_over(settings.home, state.name):
+    if is_left(settings.home, state.name):
         more = f"`corral resume {state.name}` goes on" if stands == "waits" else "it is told when tried again"
         return f"answered; nobody works on the run {state.name} now: {more}"
     if stands == "waits":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Annotated
@@ -28,7 +28,7 @@ from runner.commands.words import (
     print_json,
     watcher,
 )
-from runner.errors import UsageError
+from runner.errors import EngineError, HostError, NotYetError, UsageError
 from runner.gateway.grants import Service
 from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
@@ -46,6 +46,7 @@ from runner.supervisor.records import find_run, pending_orders, run_names
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan
 from runner.views import report
+from runner.views.inert import cell
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -118,10 +119,22 @@ def resume(
         cure = "`corral retry ATTEMPT` tries one again, and `corral run` starts anew"
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
-    expected = forecast(state.plan, settings, configuration.environment(), jobs, begun=True)
-    go_on = partial(Night.resume, run=state.name, until=end, kept=kept)
+    begun = False
+
+    def go_on(night: Night) -> RunState:
+        nonlocal begun
+        begun = True
+        return night.resume(state.name, until=end, kept=kept)
+
     heeds = leave_at_once() if kept else heeded(*ENDS)
-    raise typer.Exit(_work(state.plan, settings, expected, accepted, as_json, go_on, heeds))
+    try:
+        expected = forecast(state.plan, settings, configuration.environment(), jobs, begun=True)
+        code = _work(state.plan, settings, expected, accepted, as_json, go_on, heeds)
+    except EngineError as error:
+        if begun or not kept:
+            raise
+        raise NotYetError(error.message, cure=error.cure) from error
+    raise typer.Exit(code)
 
 
 def replay(
@@ -172,10 +185,12 @@ def _detach(
         until=until,
         starts=starts,
     )
-    detached.write_down(settings, started)
-    start = detached.Start.best(configuration.environment(), needs_variables=_needs_variables(made, settings))
-    keeper = detached.start(settings.home, made.run, options, start)
-    detached.wait_until_taken_up(settings.home, made.run, keeper)
+    environment = configuration.environment()
+    with detached.beginning(settings.home, made.run):
+        detached.write_down(settings, started)
+        start = detached.Start.best(environment, needs_variables=_needs_variables(made, settings))
+        lives = detached.start(settings.home, made.run, options, start)
+        _wait_until_taken_up(settings, made.run, lives, environment)
     if as_json:
         log = str(detached.log_file(settings.home, made.run))
         print_json({"run": made.run, "log": log, "comes_back": not start.note})
@@ -186,6 +201,29 @@ def _detach(
         later = f"after a reboot, `corral resume` goes on with it ({start.note})"
         out.print(Text(later, "dim"), soft_wrap=True)
     return 0
+
+
+def _wait_until_taken_up(
+    settings: Settings, run: str, lives: detached.Lives, environment: Mapping[str, str]
+) -> None:
+    """Wait until a run is under way, while saying what its supervisor says.
+
+    Raises:
+        HostError: It could not begin, and is not tried again.
+    """
+
+    def tell(line: str) -> None:
+        err.print(cell(line, "dim"), soft_wrap=True)
+
+    try:
+        detached.wait_until_taken_up(settings.home, run, lives, tell)
+    except KeyboardInterrupt:
+        words = f"the run begins without you: `corral attach {run}` shows it, `corral stop {run}` ends it"
+        err.print(words, soft_wrap=True)
+        raise
+    except HostError:
+        detached.forget(settings.home, run, environment)
+        raise
 
 
 def _needs_variables(made: Plan, settings: Settings) -> bool:

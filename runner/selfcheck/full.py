@@ -113,11 +113,11 @@ def _clear_killed(engine: Engine, settings: Settings, place: Path) -> None:
 
 
 def _clear(engine: Engine, settings: Settings, place: Path) -> None:
-    leftovers = reap.look(engine, place)
-    if leftovers:
-        post = Post(engine, images(engine, settings).steward(), place, "reap")
-        with standing(post) as stewards:
-            reap.clear(engine, stewards, place, leftovers)
+    with reap.clearing(engine, place) as clearing:
+        if clearing.left:
+            post = Post(engine, images(engine, settings).steward(), place, "reap")
+            with standing(post) as stewards:
+                clearing.clear(stewards)
     shutil.rmtree(place, ignore_errors=True)  # what stays is told, and stops, the next test
 
 

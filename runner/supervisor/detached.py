@@ -6,33 +6,40 @@ import getpass
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import runner
 from runner.errors import HostError
 from runner.settings import Settings
 from runner.supervisor import events as e
-from runner.supervisor import signboard
+from runner.supervisor import keeper, signboard
 from runner.supervisor.host import units
 from runner.supervisor.journal import Journal, Row
-from runner.supervisor.lease import is_over, owned
+from runner.supervisor.lease import owned
 from runner.supervisor.means import make_home
 from runner.supervisor.night import enter
+from runner.supervisor.presence import presence
 from runner.supervisor.records import journal
 from runner.supervisor.state import RunState, apply, begin
 
 LOOK = 0.5
 """Seconds between two looks at a run."""
 
-STARTS_WITHIN = 60.0
-"""Seconds in which a supervisor that was started takes its run up, or is taken for one that failed."""
+SOON = 3.0
+"""Seconds after which it is said that a run does not begin at once."""
 
+MOST_TOLD = 2000
+"""Characters at the end of what a supervisor printed that are told when it could not begin."""
 
-Keeper = subprocess.Popen[bytes]
-"""The process that keeps a supervisor alive (`runner.supervisor.keeper`)."""
+PROGRAM = (sys.executable, "-P", "-m", "runner")
+"""The command, as a supervisor is started with it."""
+
+Lives = Callable[[], bool]
+"""Whether what keeps a supervisor alive (`runner.supervisor.keeper`) still runs."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,16 @@ def write_down(settings: Settings, started: e.RunStarted) -> None:
         enter(book, lease, started)
 
 
-def start(home: Path, run: str, options: Sequence[str], start_in: Start) -> Keeper | None:
-    """Start a supervisor for a run that stands in the journal, without a terminal.
+@contextmanager
+def beginning(home: Path, run: str) -> Iterator[None]:
+    """Say, until its keeper does, that a run that nobody works on yet is about to be taken up."""
+    make_home(home)
+    with keeper.keeping(keeper.file_of(home, run)):
+        yield
+
+
+def start(home: Path, run: str, options: Sequence[str], start_in: Start) -> Lives:
+    """Start a supervisor for a run that stands in the journal, without a terminal, and what keeps it alive.
 
     Args:
         home: The state directory.
@@ -94,7 +109,7 @@ def start(home: Path, run: str, options: Sequence[str], start_in: Start) -> Keep
         start_in: Under what it is started.
 
     Returns:
-        Its keeper; None where that is systemd.
+        Whether that runs still, whenever it is asked.
 
     Raises:
         HostError: It can't be started.
@@ -103,16 +118,15 @@ def start(home: Path, run: str, options: Sequence[str], start_in: Start) -> Keep
     log.parent.mkdir(parents=True, exist_ok=True)
     package = Path(runner.__file__).parent.parent
     environment = {**start_in.environment, "CORRAL_HOME": str(home), "PYTHONPATH": str(package)}
-    supervisor = [sys.executable, "-P", "-m", "runner", "resume", run, *options]
+    keeps = [sys.executable, "-P", "-m", keeper.__name__, str(log), *PROGRAM, "resume", run, *options]
     if start_in.manager is not None:
-        text = units.unit(run, supervisor, log, environment)
-        start_in.manager.start(units.unit_name(home, run), text)
-        return None
-    keeper = [sys.executable, "-P", "-m", "runner.supervisor.keeper", str(log), *supervisor]
+        name = units.unit_name(home, run)
+        start_in.manager.start(name, units.unit(run, keeps, log, environment))
+        return partial(start_in.manager.lives, name)
     try:
         with log.open("ab") as output:
-            return subprocess.Popen(
-                keeper,
+            process = subprocess.Popen(
+                keeps,
                 cwd="/",
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -122,6 +136,7 @@ def start(home: Path, run: str, options: Sequence[str], start_in: Start) -> Keep
             )
     except OSError as error:
         raise HostError(f"no supervisor can be started: {error.strerror}") from error
+    return lambda: process.poll() is None
 
 
 def forget(home: Path, run: str, environment: Mapping[str, str]) -> None:
@@ -131,43 +146,61 @@ def forget(home: Path, run: str, environment: Mapping[str, str]) -> None:
         manager.forget(units.unit_name(home, run))
 
 
-def wait_until_taken_up(home: Path, run: str, keeper: Keeper | None) -> None:
-    """Wait until a process works on a run, or has done so.
+def wait_until_taken_up(home: Path, run: str, lives: Lives, tell: Callable[[str], None]) -> None:
+    """Wait until a supervisor has begun with a run: all that it rests on is there, and the promises hold.
+
+    That may take as long as an image takes to build.
+
+    Args:
+        home: The state directory.
+        run: The run.
+        lives: Whether what keeps its supervisor alive still runs.
+        tell: Called with what the supervisor prints, if it does not begin at once.
 
     Raises:
-        HostError: It ended before; the message holds the last that it said.
+        HostError: It could not begin; the message holds the last that it said.
     """
-    until = time.monotonic() + STARTS_WITHIN
-    while is_over(home, run) and time.monotonic() < until:
-        if keeper is not None and keeper.poll() is not None and not _ended(home, run):
-            raise HostError(
-                f"the supervisor of the run {run} could not begin\n{_tail(log_file(home, run))}".rstrip(),
-                cure=f"`corral resume {run}` when that is mended",
-            )
-        time.sleep(0.1)
+    soon, log, told = time.monotonic() + SOON, log_file(home, run), 0
+    with Journal(home / "journal.db") as book:
+        while True:
+            lived = lives()  # asked before the journal: what it wrote last stands there
+            if next(book.of_kinds(run, "run.resumed"), None) is not None:
+                return
+            if not lived:
+                last = _said(log).strip()[-MOST_TOLD:]
+                words = f"the supervisor of the run {run} could not begin\n{last}".rstrip()
+                raise HostError(words, cure=f"`corral resume {run}` when that is mended")
+            if time.monotonic() > soon:
+                lines = _said(log).split("\n")[:-1]
+                for line in lines[told:]:
+                    tell(line)
+                told = len(lines)
+            time.sleep(LOOK / 2)
 
 
 def follow(home: Path, run: str, every: float = LOOK) -> Iterator[tuple[Row, RunState]]:
     """Each event of a run, from its first to its last, as it happens; signs of life in between.
 
+    A run whose supervisor died and is started again by itself goes on.
+
     Raises:
-        NobodyWorksError: Nobody works on it any more, and it has not ended.
+        NobodyWorksError: Nobody works on it any more, nor will by itself, and it has not ended.
     """
     state: RunState | None = None
     seq, shown = 0, dict[str, e.Signs]()
     with Journal(home / "journal.db") as journal:
         while True:
-            over = is_over(home, run)  # looked at before the events: what came last is among them
+            there = presence(home, run)  # looked at before the events: what came last is among them
             for row in journal.events(run, seq):
                 state = begin(run, row.event) if state is None else apply(state, row.event)
                 seq = row.seq
                 yield row, state
-            if state is not None and over:
-                if state.ended is None:
-                    raise NobodyWorksError(
-                        f"nobody works on the run {run}", cure=f"`corral resume {run}` goes on with it"
-                    )
-                return
+            if state is not None and there != "works":
+                if state.ended is not None:
+                    return
+                if there == "nobody":
+                    cure = f"`corral resume {run}` goes on with it"
+                    raise NobodyWorksError(f"nobody works on the run {run}", cure=cure)
             for sign in signboard.read(home, run) if state is not None else ():
                 if shown.get(sign.attempt) != sign and state is not None:
                     shown[sign.attempt] = sign
@@ -175,13 +208,7 @@ def follow(home: Path, run: str, every: float = LOOK) -> Iterator[tuple[Row, Run
             time.sleep(every)
 
 
-def _ended(home: Path, run: str) -> bool:
-    with Journal(home / "journal.db") as journal:
-        last = [row.event for row in journal.events(run)][-1:]
-    return any(isinstance(event, e.RunEnded) for event in last)
-
-
-def _tail(log: Path) -> str:
+def _said(log: Path) -> str:
     with suppress(OSError):
-        return log.read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+        return log.read_text(encoding="utf-8", errors="replace")
     return ""

@@ -1,19 +1,23 @@
 """Clearing away what ended runs left: containers, grants and workspaces of ours, and nothing else.
 
-Whose run is still being worked on is left alone; work that exists nowhere else is saved first.
+Whose run is still being worked on, or comes back by itself, is left alone; work that exists nowhere else is
+saved first. Whoever clears owns the runs whose things these are, from the look to the last removal: nobody
+can take one of them up meanwhile.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from runner import names
+from runner.errors import HostError
 from runner.gateway.client import Gateway
 from runner.locks import locked
 from runner.sandbox import workspace
@@ -21,8 +25,10 @@ from runner.sandbox.disks import half_proved
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.standing import StandingError
 from runner.sandbox.workspace import Workspace
-from runner.supervisor.lease import is_over
+from runner.supervisor.journal import Journal
+from runner.supervisor.lease import Lease, OwnedError, owned
 from runner.supervisor.means import Stewards
+from runner.supervisor.presence import RETURNS, is_left, presence
 
 
 @dataclass(frozen=True)
@@ -96,19 +102,28 @@ def _of(git_dir: Path | None) -> str:
     return f"of {git_dir}" if git_dir else "of a repository that is not known: see its `git worktree list`"
 
 
-def look(engine: Engine, home: Path) -> Leftovers:
-    """Find what ended runs of this state directory left."""
+def look(engine: Engine, home: Path, over: Callable[[str], bool] | None = None) -> Leftovers:
+    """Find what ended runs of this state directory left.
+
+    Args:
+        engine: The engine.
+        home: The state directory.
+        over: Whether a run has ended, by its name; by default whether it is left by everybody.
+    """
+    is_over = cache(partial(is_left, home)) if over is None else over
+    # First the directories, then the notes: what was begun in between has a note, and none of these.
+    quarantines, grants = _folders(home / "q"), _folders(home / "s")
     ours = names.label_filters(names.home_id(str(home)))
     boxes, volumes = engine.find(ours), engine.find_volumes(ours)
     spaces = workspace.remembered(home / "w")
-    busy = {space.id for space, run, _ in spaces if not is_over(home, run)}
+    busy = {space.id for space, run, _ in spaces if not is_over(run)}
     return Leftovers(
-        tuple(box for box in boxes if names.is_ours(box.name, box.labels) and is_over(home, _run(box))),
+        tuple(box for box in boxes if names.is_ours(box.name, box.labels) and is_over(_run(box))),
         tuple((space, git_dir) for space, _, git_dir in spaces if space.id not in busy),
-        _others(home / "q", busy),
-        _others(home / "s", busy),
-        tuple(name for name, has in volumes.items() if is_over(home, has.get(names.LABEL_RUN, ""))),
-        tuple(_strays(home)),
+        tuple(place for place in quarantines if place.name not in busy),
+        tuple(place for place in grants if place.name not in busy),
+        tuple(name for name, has in volumes.items() if is_over(has.get(names.LABEL_RUN, ""))),
+        tuple(file for run, file in _strays(home) if is_over(run)),
     )
 
 
@@ -116,46 +131,130 @@ def _run(box: BoxState) -> str:
     return box.labels.get(names.LABEL_RUN, "")
 
 
-def _strays(home: Path) -> Iterator[Path]:
-    """What lies beside the workspaces because a process of a run that is over was killed."""
-    archives = ((file.name.partition("+")[0], file) for file in (home / "kept").glob("*.part"))
-    for run, file in (*workspace.half_noted(home / "w"), *half_proved(home), *archives):
-        if is_over(home, run):
-            yield file
+def _strays(home: Path) -> Iterator[tuple[str, Path]]:
+    """What a process that is killed may leave beside the workspaces, each with its run."""
+    yield from workspace.half_noted(home / "w")
+    yield from half_proved(home)
+    yield from ((file.name.partition("+")[0], file) for file in (home / "kept").glob("*.part"))
 
 
-def _others(folder: Path, busy: set[str]) -> tuple[Path, ...]:
-    """The directories that are named by a box of no living run."""
-    found = sorted(folder.iterdir()) if folder.exists() else []
-    return tuple(place for place in found if place.name not in busy)
+def _folders(place: Path) -> tuple[Path, ...]:
+    """The directories in one, each named by a box."""
+    return tuple(sorted(place.iterdir())) if place.exists() else ()
 
 
-def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> list[str]:
-    """Remove leftovers; returns what was saved from them."""
-    try:
-        _revoke(home, left.grants)  # first: a box that is being ended asks for nothing more
-    finally:
-        for box in left.boxes:
-            engine.remove(box.id)
-    for box in left.boxes:  # one that was going by itself may still hold its volume
-        engine.wait_gone(box.id)
-    for name in left.volumes:
-        engine.remove_volume(name)
-    saved = []
-    for space, git_dir in left.spaces:
-        if space.is_whole:
-            saved.append(str(_save(stewards, space)))
+@dataclass(frozen=True)
+class Clearing:
+    """What ended runs left, while the runs are ours.
+
+    `alone` says, in words, which runs that nobody worked on are not touched, and why.
+    """
+
+    engine: Engine
+    home: Path
+    left: Leftovers
+    alone: tuple[str, ...]
+    leases: tuple[tuple[str, Lease], ...]
+
+    def clear(self, stewards: Stewards) -> list[str]:
+        """Remove the leftovers; returns what was saved from them.
+
+        Raises:
+            OwnedError: Another process took one of the runs over, since ours was silent for so long that it
+                was taken for dead (the machine slept, for example). No more is touched.
+        """
+        self._require_ours()
+        try:
+            _revoke(self.home, self.left.grants)  # first: a box that is being ended asks for nothing more
+        finally:
+            for box in self.left.boxes:
+                self._require_ours()
+                self.engine.remove(box.id)
+        for box in self.left.boxes:  # one that was going by itself may still hold its volume
+            self.engine.wait_gone(box.id)
+        for name in self.left.volumes:
+            self.engine.remove_volume(name)
+        saved = []
+        for space, git_dir in self.left.spaces:
+            self._require_ours()
+            saved += self._clear_space(stewards, space, git_dir)
+        for stray in self.left.strays:
+            stray.unlink(missing_ok=True)
+        for place in self.left.quarantines:
+            shutil.rmtree(place, ignore_errors=True)
+        return saved
+
+    def _require_ours(self) -> None:
+        for run, lease in self.leases:
+            if not lease.holds():
+                raise OwnedError(f"another process took the run {run} over", cure="`corral reap` once more")
+
+    def _clear_space(self, stewards: Stewards, space: Workspace, git_dir: Path | None) -> list[str]:
+        saved = [str(_save(stewards, space))] if space.is_whole else []
         stewards.disks.free(space.id)
         if git_dir is not None and git_dir.is_dir():
-            workspace.take_down(space, git_dir, home / "locks")
+            workspace.take_down(space, git_dir, self.home / "locks")
         elif space.root.exists():
             space.root.rmdir()
         workspace.forget(space)
-    for stray in left.strays:
-        stray.unlink(missing_ok=True)
-    for place in left.quarantines:
-        shutil.rmtree(place, ignore_errors=True)
-    return saved
+        return saved
+
+
+@contextmanager
+def clearing(engine: Engine, home: Path) -> Iterator[Clearing]:
+    """Own the runs that have ended, as long as what they left is being cleared away.
+
+    A run of which no journal tells is nobody's, and needs no owning.
+    """
+    with ExitStack() as stack:
+        ended, leases, alone = set(), [], []
+        for run in _runs_with_things(engine, home):
+            there = presence(home, run)
+            if there == "returns":
+                alone.append(f"the run {run} is left alone: {RETURNS}")
+            if there != "nobody":
+                continue
+            try:
+                lease = _take(stack, home, run)
+            except OwnedError:
+                alone.append(f"the run {run} is left alone: another process has just taken it up")
+                continue
+            ended.add(run)
+            leases += [] if lease is None else [(run, lease)]
+        left = look(engine, home, ended.__contains__)
+        yield Clearing(engine, home, left, tuple(alone), tuple(leases))
+
+
+def _runs_with_things(engine: Engine, home: Path) -> list[str]:
+    """The runs, living ones too, of which there is something on this host."""
+    asked: set[str] = set()
+
+    def note(run: str) -> bool:
+        asked.add(run)
+        return False
+
+    look(engine, home, note)
+    return sorted(asked)
+
+
+def _take(stack: ExitStack, home: Path, run: str) -> Lease | None:
+    """Own a run until the stack is closed; None for one that nobody could take up either.
+
+    Raises:
+        OwnedError: Another process works on it.
+    """
+    file = home / "journal.db"
+    if not names.is_id(run) or not file.exists():
+        return None
+    book = stack.enter_context(Journal(file))
+    if book.lease(run) is None:  # nobody ever worked on it, so nothing of it stands in the journal
+        return None
+    try:
+        return stack.enter_context(owned(book, home, run))
+    except OwnedError:
+        raise
+    except (HostError, OSError):  # on a full disk nobody can write that a run is theirs
+        return None
 
 
 def _save(stewards: Stewards, space: Workspace) -> Path:

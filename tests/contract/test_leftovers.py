@@ -15,7 +15,7 @@ from runner.names import AttemptKey
 from runner.sandbox.box import BoxSpec, Mount, Role
 from runner.sandbox.standing import Post
 from runner.supervisor.means import standing
-from runner.supervisor.reap import Leftovers, clear
+from runner.supervisor.reap import Clearing, Leftovers
 from runner.tasks.plan import PlannedAttempt
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.fake_host import FakeHost
@@ -81,7 +81,7 @@ def test_a_container_that_is_going_is_waited_for_before_its_volume_is_removed(tm
     make(engine, tmp_path, "mounter", volume=volume)
     left = Leftovers(tuple(engine.find([])), (), (), (), (volume,))
     with standing(ours) as stewards:
-        clear(engine, stewards, tmp_path, left)
+        Clearing(engine, tmp_path, left, (), ()).clear(stewards)
         assert volume not in host.volumes
     assert (host.boxes, host.volumes) == ({}, {})
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from runner.supervisor.detached import Start, log_file, start
 from runner.supervisor.journal import Journal
 from runner.supervisor.lease import is_over
 from tests.support import Corral, write_tasks
@@ -37,7 +40,7 @@ def detached(corral: Corral) -> Iterator[Corral]:
         while supervisors(corral.home, run) and time.monotonic() < until:
             time.sleep(0.1)
         assert supervisors(corral.home, run) == {}
-    corral("reap", "--yes")
+    assert corral("reap").code == 0
 
 
 def begin(corral: Corral, repo: Path, tasks: dict[str, object]) -> None:
@@ -75,14 +78,59 @@ def test_a_killed_supervisor_is_started_again_and_repeats_nothing(detached: Corr
     until(lambda: "begun" in detached("logs", "a").out, "the agent began")
     first = supervisors(detached.home, "night")
     os.kill(first["supervisor"], signal.SIGKILL)
-    done = detached("wait")
-    if done.code == 3:  # nobody worked on it for a moment
-        until(lambda: not is_over(detached.home, "night"), "it is taken up again")
-        done = detached("wait")
-    assert done.code == 0, done.err
+    assert detached("wait").code == 0
     rows = detached("report", "--json").json["attempts"]
     assert [(row["task"], row["try"], row["verdict"]) for row in rows] == [("a", 1, "done"), ("b", 1, "done")]
     assert detached("logs", "a").out.count("begun") == 1
+
+
+def test_between_two_lives_it_is_nobody_s_to_clear_and_obeys_later(detached: Corral, repo: Path) -> None:
+    begin(detached, repo, {"a": "echo work > made; echo begun; sleep 600"})
+    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    found = supervisors(detached.home, "night")
+    os.kill(found["keeper"], signal.SIGSTOP)  # it starts nothing for a while
+    try:
+        os.kill(found["supervisor"], signal.SIGKILL)
+        until(lambda: is_over(detached.home, "night"), "it is dead")
+        assert "started again by itself" in detached("status").out
+        assert "left alone" in detached("reap").out
+        waiting = detached.start("wait")
+        assert detached("stop").code == 0
+        time.sleep(1)
+        assert waiting.poll() is None
+    finally:
+        os.kill(found["keeper"], signal.SIGCONT)
+    assert (waiting.wait(timeout=120), waiting.communicate()[1]) == (1, "")
+    (row,) = detached("report", "--json").json["attempts"]
+    assert (row["verdict"], row["work"], row["try"]) == ("cancelled", "gathered", 1)
+
+
+def test_where_the_keeper_died_too_nobody_waits_for_ever(detached: Corral, repo: Path) -> None:
+    begin(detached, repo, {"a": "echo begun; sleep 600"})
+    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    for name in ("keeper", "supervisor"):
+        os.kill(supervisors(detached.home, "night")[name], signal.SIGKILL)
+    done = detached("wait")
+    assert (done.code, "nobody works on the run night" in done.err) == (3, True)
+    assert "`corral reap` gives up" in detached("status").out
+
+
+def test_a_supervisor_waits_for_the_engine(detached: Corral, repo: Path, tmp_path: Path) -> None:
+    """As after a reboot: the run is there, and the engine not yet."""
+    begin(detached, repo, {"a": "echo begun; sleep 8; echo done > made"})
+    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    for name in ("keeper", "supervisor"):
+        os.kill(supervisors(detached.home, "night")[name], signal.SIGKILL)
+    socket = tmp_path / "engine.sock"
+    begun = {**detached.environment, "DOCKER_HOST": f"unix://{socket}"}
+    lives = start(detached.home, "night", ["--kept"], Start(begun))
+    log = log_file(detached.home, "night")
+    until(lambda: log.read_text().count("no container engine answers") >= 2, "it is tried again")
+    assert lives()
+    socket.symlink_to("/var/run/docker.sock")
+    done = detached("wait")
+    assert (done.code, kinds(detached).count("run.resumed")) == (0, 2), done.err
+    until(lambda: not lives(), "its keeper ends with it")
 
 
 def test_it_stops_when_it_is_told_to_and_its_work_comes_home(detached: Corral, repo: Path) -> None:
@@ -126,3 +174,21 @@ def test_what_can_t_begin_is_said_at_once(detached: Corral, repo: Path) -> None:
     assert done.code == 3
     assert "none-such" in done.err
     assert detached("status", "--all", "--json").json == []
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_broken_promise_is_said_at_once(detached: Corral, repo: Path, accepts: bool) -> None:
+    without = replace(detached, program=(sys.executable, "-m", "tests.attacks.without", "mask"))
+    file = write_tasks(repo.parent / "t.yaml", repo, {"a": "touch made"})
+    accepted = ("--accept-weaker", "git-mask") if accepts else ()
+    done = without("run", file, "--name", "night", "--detach", *accepted)
+    if accepts:
+        assert (done.code, "goes on without you" in done.out) == (0, True), done.err
+        assert detached("wait").code == 0
+        return
+    assert (done.code, done.out) == (3, "")
+    assert "the promise git-mask is broken here" in done.err
+    assert "`corral resume night`" in done.err
+    assert supervisors(detached.home, "night") == {}
+    assert "nobody works on this run" in detached("status").out
+    assert detached("resume").code == 0

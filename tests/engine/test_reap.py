@@ -166,12 +166,11 @@ def test_what_boxes_were_granted_is_revoked_before_they_are_ended(
 
     monkeypatch.setattr(Engine, "remove", watched)
     settings = Settings(home=corral.home)
-    with Engine(dict(os.environ)) as engine:
-        left = reaping.look(engine, corral.home)
-        assert len(left.grants) == 2
+    with Engine(dict(os.environ)) as engine, reaping.clearing(engine, corral.home) as clearing:
+        assert len(clearing.left.grants) == 2
         post = Post(engine, images(engine, settings).steward(), corral.home, "reap")
         with standing(post) as stewards:
-            reaping.clear(engine, stewards, corral.home, left)
+            clearing.clear(stewards)
     ended = [grants for container, grants in seen if container in boxes(killed)]
     assert ended == [[], []]
 

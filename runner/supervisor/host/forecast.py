@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from runner.errors import CorralError, HostError, UsageError
+from runner.errors import CorralError, EngineError, HostError, UsageError
 from runner.gateway.grants import Access, Service
 from runner.gateway.keys.sources import CredentialError
 from runner.sandbox.engine import Engine
@@ -51,10 +51,12 @@ class Forecast:
         """Refuse a run on a host that can't bear it.
 
         Raises:
-            HostError: Something that a run rests on is not there.
+            EngineError: The engine is not, or is one that can't be used.
+            HostError: Something else that a run rests on is not there.
         """
         for finding in self.broken:
-            raise HostError(f"{finding.name}: {finding.found}", cure=finding.cure)
+            kind = EngineError if finding.name == "engine" else HostError
+            raise kind(f"{finding.name}: {finding.found}", cure=finding.cure)
         if self.unfit:
             raise HostError("\n".join(self.unfit), cure=UNFIT_CURE)
 

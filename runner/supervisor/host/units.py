@@ -53,17 +53,26 @@ class Manager:
             self.forget(name)
             raise
 
+    def lives(self, name: str) -> bool:
+        """Whether a unit runs, or is about to run again; yes while systemd does not say."""
+        try:
+            state = self._ask("show", "--property=ActiveState", name)
+        except HostError:
+            return True
+        return state.partition("=")[2].strip() in {"active", "activating", "reloading", "deactivating"}
+
     def forget(self, name: str) -> None:
         """Leave nothing of a unit for the next start; one that runs just now runs on."""
         for file in (self.units / name, self.units / "default.target.wants" / name):
             file.unlink(missing_ok=True)
 
-    def _ask(self, *words: str) -> None:
+    def _ask(self, *words: str) -> str:
         command = ["systemctl", "--user", *words]
         try:
-            subprocess.run(
+            done = subprocess.run(
                 command, check=True, capture_output=True, timeout=PATIENCE, env=dict(self.environment)
             )
+            return done.stdout.decode(errors="replace")
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", None) or b""
             why = " ".join(said.decode(errors="replace").split()) or str(error)
@@ -102,7 +111,8 @@ def unit_name(home: Path, run: str) -> str:
 def unit(run: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> str:
     """The unit of a run.
 
-    It is started again where it was killed or crashed, and not where it ended by itself, with whatever code.
+    What it runs keeps the supervisor alive by itself (`runner.supervisor.keeper`). It is started again where
+    it was killed or crashed, and not where it ended by itself, with whatever code: it has tried enough then.
 
     Args:
         run: The run.
@@ -115,7 +125,7 @@ def unit(run: str, command: Sequence[str], log: Path, environment: Mapping[str, 
         for name, value in sorted(environment.items())
         if _KEPT.fullmatch(name) and not _USERINFO.search(value) and value.isprintable()
     }
-    variables = "".join(f"Environment={_word(f'{name}={value}')}\n" for name, value in kept.items())
+    variables = "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in kept.items())
     return (
         "[Unit]\n"
         f"Description=Corral run {run}\n"
@@ -124,10 +134,11 @@ def unit(run: str, command: Sequence[str], log: Path, environment: Mapping[str, 
         "\n[Service]\n"
         "Type=exec\n"
         f"{variables}"
-        f"ExecStart={' '.join(map(_word, command))}\n"
+        f"ExecStart={' '.join([_quoted(command[0]), *map(_argument, command[1:])])}\n"
         f"StandardOutput=append:{_escaped(str(log))}\n"
         f"StandardError=append:{_escaped(str(log))}\n"
         "Restart=on-abnormal\n"
+        "SuccessExitStatus=143\n"
         "RestartSec=5\n"
         "KillMode=process\n"
         "TimeoutStopSec=180\n"
@@ -136,9 +147,14 @@ def unit(run: str, command: Sequence[str], log: Path, environment: Mapping[str, 
     )
 
 
-def _word(text: str) -> str:
+def _argument(text: str) -> str:
+    """An argument of a command, in which systemd sees no variable (systemd.service(5), "Command lines")."""
+    return _quoted(text.replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
     """One word of a command line or of a list of variables (systemd.syntax(7), "Quoting")."""
-    return '"' + _escaped(text).replace("$", "$$").replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + _escaped(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _escaped(text: str) -> str:
