@@ -5,6 +5,7 @@
     │   └── TaskFileError       2  … with file and line
     └── HostError               3  engine, host or network, or a promise that does not hold
         ├── EngineError         3  the container engine did not do what was asked
+        │   └── EngineAwayError 3  … since it did not answer
         └── ImageError          3  an image could not be prepared
 
 A message says what happened; `cure` says what to do about it.
@@ -70,6 +71,10 @@ class HostError(CorralError):
 
 class EngineError(HostError):
     """The container engine could not be reached or did not do what was asked."""
+
+
+class EngineAwayError(EngineError):
+    """The container engine did not answer, or broke off: whether it did what was asked is not known."""
 
 
 class ImageError(HostError):
