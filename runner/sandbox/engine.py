@@ -77,8 +77,10 @@ class Engine:
 
     def answers(self, patience: float = 5) -> bool:
         """Whether it answers in so many seconds, on a new connection: an engine that goes down takes none."""
-        with contextlib.suppress(EngineError), Engine(self._environment, patience):
-            return True
+        version, environment = self._api.api_version, self._environment
+        client = docker.from_env(version=version, timeout=patience, environment=environment)
+        with contextlib.closing(client), contextlib.suppress(EngineError), _asking("answer"):
+            return bool(client.ping())
         return False
 
     # -- containers

@@ -66,7 +66,7 @@ class FakeEngine(Engine):
         with self.host.lock:
             if self._dead:
                 raise SystemExit
-            return not self.host.away
+            return not (self.host.away or self.host.leaving)
 
     # -- containers
 

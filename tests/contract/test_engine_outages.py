@@ -5,6 +5,7 @@ The same with an engine that is really killed is in tests/engine/test_engine_gon
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.errors import EngineAwayError
+from runner.sandbox.box import MIB, BoxSpec
+from runner.sandbox.ended import see_end
+from runner.sandbox.standing import Post
+from runner.sandbox.steward import Steward
 from runner.supervisor import events as e
 from runner.supervisor.attempt import outage
 from runner.supervisor.attempt.telling import NO_ENGINE
@@ -21,6 +27,8 @@ from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Plan, PlannedAttempt, Retry
+from tests.contract.fake_engine import FakeEngine
+from tests.contract.fake_host import FakeHost
 from tests.contract.fake_night import RUN, Place
 
 KEY = "a/works/1"
@@ -232,3 +240,66 @@ def test_who_stops_the_run_does_not_wait_for_an_engine(tmp_path: Path) -> None:
     (first,) = state.attempts.values()
     assert first.verdict == "infrastructure", "nobody knows what became of its work"
     assert str(place.home / "w") in first.reason
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    """A connection to an engine with nothing on it."""
+    made = FakeEngine(FakeHost())
+    yield made
+    made.cut()
+
+
+def begin(engine: FakeEngine) -> str:
+    """Start a container that lives until it is ended; returns it."""
+    name = f"corral-probe-{secrets.token_hex(6)}"
+    spec = BoxSpec(
+        name=name, image="image", argv=("sleep", "infinity"), labels={}, user=None, cpus=1, memory=MIB, pids=9
+    )
+    container = engine.create(spec)
+    engine.start(container)
+    return container
+
+
+@pytest.mark.parametrize("code", [255, 137, 143])
+def test_a_box_that_a_leaving_engine_takes_along_has_no_end_of_its_own(engine: FakeEngine, code: int) -> None:
+    mine, its, oom, ended = (begin(engine) for _ in range(4))
+    engine.host.die(mine, code)
+    state = see_end(engine, mine)
+    assert (state is not None, state and state.exit_code) == (True, code)
+    engine.host.leaving = True
+    engine.host.die(its, code)
+    engine.host.die(oom, code, oom=True)
+    engine.host.die(ended, 1)
+    with pytest.raises(EngineAwayError, match="went down"):
+        see_end(engine, its)
+    assert [state and state.exit_code for state in (see_end(engine, one) for one in (oom, ended))] == [
+        code, 1,
+    ]  # fmt: skip
+
+
+def test_a_box_that_lives_when_its_output_ends_is_not_taken_for_dead(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = begin(engine)
+    monkeypatch.setattr(engine, "wait_ended", engine.inspect)  # it waits for some seconds
+    with pytest.raises(EngineAwayError, match="lives on"):
+        see_end(engine, container)
+
+
+def test_who_was_about_to_stand_ready_when_the_engine_went_away_leaves_nothing(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Steward(Post(engine, "image", tmp_path, "r")) as steward, monkeypatch.context() as patched:
+        patched.setattr(engine, "start", broken_off)
+        with pytest.raises(EngineAwayError):
+            steward.do("used", "0123456789ab", "agent")
+        patched.undo()
+        (tmp_path / "w" / "0123456789ab" / "agent").mkdir(parents=True)
+        steward.do("used", "0123456789ab", "agent")
+        assert [box.status for box in engine.host.boxes.values()] == ["running"]
+    assert not engine.host.boxes
+
+
+def broken_off(_container: str) -> None:
+    raise EngineAwayError("broken off")
