@@ -21,9 +21,9 @@ from runner.agents import catalog
 from runner.errors import UsageError
 from runner.gateway.grants import Account
 from runner.names import AttemptKey
-from runner.supervisor import capacity, expanding, handing, imaging, obeying, reap, retrying, trying
+from runner.supervisor import capacity, expanding, handing, imaging, obeying, retrying, trying
 from runner.supervisor import events as e
-from runner.supervisor.attempt import passing
+from runner.supervisor.attempt import outage, passing
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.life import FAULTS, drive
@@ -136,7 +136,7 @@ class Night:
             self._note(follows)
         ended = {str(attempt.key) for attempt in self._state.attempts.values() if attempt.phase == "final"}
         with contextlib.suppress(*FAULTS):
-            reap.end_late(means.rooms.engine, means.rooms.home, run, ended)
+            outage.end_late(means.rooms, run, ended)
         told = by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
             if attempt.rests_until is not None:

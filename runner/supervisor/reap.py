@@ -6,7 +6,7 @@ Whose run is still being worked on is left alone; work that exists nowhere else 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -154,24 +154,6 @@ def clear(engine: Engine, stewards: Stewards, home: Path, left: Leftovers) -> li
     for place in left.quarantines:
         shutil.rmtree(place, ignore_errors=True)
     return saved
-
-
-def end_late(engine: Engine, home: Path, run: str, ended: Collection[str]) -> None:
-    """End the containers that live on of attempts whose end is told: the engine was away for too long then.
-
-    Args:
-        engine: Where they live.
-        home: The state directory.
-        run: The run, of this process.
-        ended: The names of these attempts.
-
-    Raises:
-        EngineError: One could not be ended.
-    """
-    for box in engine.find(names.label_filters(names.home_id(str(home)), run)):
-        if box.labels.get(names.LABEL_ATTEMPT) in ended and names.is_ours(box.name, box.labels):
-            engine.remove(box.id)
-            engine.wait_gone(box.id)
 
 
 def _save(stewards: Stewards, space: Workspace) -> Path:

@@ -127,8 +127,10 @@ class Living:
                 yield from self._post.round()
         except EngineAwayError:
             self.session = watch.reader.session or self.session
-            frozen = time.time() if str(self._spec.key) in self._orders.frozen else None
-            self.known = replace(self.known, frozen_s=stood + self.seen.frozen_s, frozen_at=frozen)
+            self.known = replace(self.known, frozen_s=stood + self.seen.frozen_s, frozen_at=None)
+            name = str(self._spec.key)
+            if name in self._orders.frozen:  # and so it stays, as far as anybody knows
+                self.known = self.known.after(e.AttemptFrozen(at=time.time(), attempt=name, why=""))
             raise
         if container == self._box.found_dead and self.seen.lived is None and worked:
             self.seen.seconds = worked  # nobody knows how long it lived after that

@@ -7,11 +7,12 @@ what an attempt asked it for is known to have been done then, or not; so whoever
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 
+from runner import names
 from runner.sandbox.engine import Engine
 from runner.supervisor import events as e
-from runner.supervisor.attempt.spec import AttemptSpec, Orders
+from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms
 from runner.supervisor.attempt.telling import signs_without_engine
 from runner.supervisor.attempt.watch import TICK, Watched
 
@@ -75,3 +76,20 @@ class Outages:
             self._began, self._since, self._pause = now, time.time(), FIRST_PAUSE
         self._back = None
         return self._began
+
+
+def end_late(rooms: Rooms, run: str, ended: Collection[str]) -> None:
+    """End the containers that live on of attempts whose end is told: the engine was away for too long then.
+
+    Args:
+        rooms: Where they live.
+        run: The run, of this process.
+        ended: The names of these attempts.
+
+    Raises:
+        EngineError: One could not be ended.
+    """
+    for box in rooms.engine.find(names.label_filters(names.home_id(str(rooms.home)), run)):
+        if box.labels.get(names.LABEL_ATTEMPT) in ended and names.is_ours(box.name, box.labels):
+            rooms.engine.remove(box.id)
+            rooms.engine.wait_gone(box.id)
