@@ -5,6 +5,7 @@
     │   └── TaskFileError       2  … with file and line
     └── HostError               3  engine, host or network, or a promise that does not hold
         ├── EngineError         3  the container engine did not do what was asked
+        │   ├── EngineAwayError 3  … since it did not answer
         │   └── NotYetError    75  … and the supervisor of a detached run could not begin
         └── ImageError          3  an image could not be prepared
 
@@ -80,6 +81,10 @@ class NotYetError(EngineError):
     """
 
     exit_code = 75
+
+
+class EngineAwayError(EngineError):
+    """The container engine did not answer, or broke off: whether it did what was asked is not known."""
 
 
 class ImageError(HostError):

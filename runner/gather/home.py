@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runner.errors import EngineError
 from runner.sandbox.box import MIB, BoxSpec
+from runner.sandbox.ended import see_end
 from runner.sandbox.engine import Engine
 
 LARGEST = 64 * MIB
@@ -95,7 +96,7 @@ def _run(engine: Engine, spec: BoxSpec, take: Callable[[bytes], bool]) -> int:
         for out, _ in chunks:
             if out and not take(out):
                 return -1
-        state = engine.wait_ended(container)
+        state = see_end(engine, container)
     finally:
         timer.cancel()
         engine.remove(container)

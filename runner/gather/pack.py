@@ -11,6 +11,7 @@ from typing import Literal
 from runner.errors import EngineError
 from runner.gather.policy import Refused
 from runner.sandbox.box import MIB, BoxSpec
+from runner.sandbox.ended import see_end
 from runner.sandbox.engine import Engine
 
 LARGEST = 1024 * MIB
@@ -61,7 +62,7 @@ def read_out(engine: Engine, spec: BoxSpec, target: Path, seconds: float) -> Raw
         engine.start(container)
         timer.start()
         header, complaint = _save(chunks, target)
-        state = engine.wait_ended(container)
+        state = see_end(engine, container)
     finally:
         timer.cancel()
         engine.remove(container)

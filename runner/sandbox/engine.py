@@ -7,9 +7,9 @@ The API version is negotiated; nothing above 1.41 (engine 20.10) is used.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 
 import docker
@@ -19,7 +19,7 @@ import docker.utils.socket
 import requests.exceptions
 import urllib3.exceptions
 
-from runner.errors import EngineError, ImageError
+from runner.errors import EngineAwayError, EngineError, ImageError
 from runner.sandbox import absent
 from runner.sandbox.box import BoxSpec, create_arguments
 from runner.sandbox.facts import BoxState as BoxState  # noqa: PLC0414 - callers find the values here too
@@ -54,6 +54,7 @@ class Engine:
             why, cure = absent.explain(environment, error, _reason(error))
             raise EngineError(f"no container engine answers: {why}", cure=cure) from error
         self._api = self._client.api
+        self._environment = dict(environment)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -73,6 +74,14 @@ class Engine:
             info = self._api.info()
             version = self._api.version()
         return engine_facts(info, version)
+
+    def answers(self, patience: float = 5) -> bool:
+        """Whether it answers in so many seconds, on a new connection: an engine that goes down takes none."""
+        version, environment = self._api.api_version, self._environment
+        client = docker.from_env(version=version, timeout=patience, environment=environment)
+        with contextlib.closing(client), contextlib.suppress(EngineError), _asking("answer"):
+            return bool(client.ping())
+        return False
 
     # -- containers
 
@@ -223,6 +232,8 @@ class Engine:
             self._api._raise_for_status(response)  # noqa: SLF001 - as above
             output = b"".join(out or err or b"" for out, err in _frames(response))
             code = self._api.exec_inspect(made)["ExitCode"]
+        if code is None:
+            raise EngineAwayError("the engine broke off a command in the steward")
         return int(code), output.decode(errors="replace")
 
     def usage(self, container: str) -> Mapping[str, Any] | None:
@@ -390,7 +401,7 @@ def context_filter(ignore: str) -> Callable[[str], bool]:
     return lambda path: not matcher.matches(path)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _asking(what: str) -> Iterator[None]:
     try:
         yield
@@ -400,7 +411,9 @@ def _asking(what: str) -> Iterator[None]:
         urllib3.exceptions.HTTPError,
         ConnectionError,
     ) as error:
-        raise EngineError(f"the engine could not {what}: {_reason(error)}", cure="`corral doctor`") from error
+        said = isinstance(error, docker.errors.DockerException)  # else nobody said anything
+        kind = EngineError if said else EngineAwayError
+        raise kind(f"the engine could not {what}: {_reason(error)}", cure="`corral doctor`") from error
 
 
 def _while_asking(what: str, items: Iterator[T]) -> Iterator[T]:

@@ -10,13 +10,14 @@ import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from runner import names
-from runner.errors import EngineError
+from runner.errors import EngineAwayError, EngineError
 from runner.sandbox.box import MIB, BoxSpec, Mount, Role
 from runner.sandbox.engine import Engine
 
@@ -54,6 +55,7 @@ class Standing(ABC):
         self._post = post
         self._lock = threading.Lock()
         self._container: str | None = None
+        self._let_go: Callable[[], None] = _nothing
 
     def __enter__(self) -> Self:
         return self
@@ -86,18 +88,29 @@ class Standing(ABC):
     def _standing(self) -> str:
         """The running container, started anew if it is gone."""
         with self._lock:
-            if self._container is None or self._post.engine.inspect(self._container) is None:
+            if self._container is None or not self._lives(self._container):
                 self._container = self._begin()
             return self._container
 
+    def _lives(self, container: str) -> bool:
+        """Whether it runs; one that never did, or that died with its engine and was left, is removed."""
+        state = self._post.engine.inspect(container)
+        if state is not None and not state.alive:
+            self._post.engine.remove(container)
+        return state is not None and state.alive
+
     def _begin(self) -> str:
         engine = self._post.engine
-        container = engine.create(self._spec())
+        self._let_go()
+        container = self._container = engine.create(self._spec())
         try:
             self._let_go = engine.hold_stdin(container)
             engine.start(container)
+        except EngineAwayError:
+            raise  # it is seen to when the engine answers
         except EngineError:
             engine.remove(container)
+            self._container = None
             raise
         return container
 
@@ -131,6 +144,10 @@ def end_earlier(post: Post) -> None:
         if box.labels.get(names.LABEL_ROLE) in ROLES:
             post.engine.remove(box.id)
             post.engine.wait_gone(box.id)
+
+
+def _nothing() -> None:
+    """Lets go of nothing."""
 
 
 def folder(path: Path) -> Path:

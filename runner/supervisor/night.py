@@ -21,6 +21,7 @@ from runner.errors import UsageError
 from runner.names import AttemptKey
 from runner.supervisor import briefing, capacity, expanding, imaging, obeying, retrying, trying
 from runner.supervisor import events as e
+from runner.supervisor.attempt import outage
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
 from runner.supervisor.attempt.life import FAULTS, drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders
@@ -121,6 +122,9 @@ class Night:
         self._heed_interruptions()
         for follows in list(retrying.due(self._state, time.time())):
             self._note(follows)
+        ended = {str(attempt.key) for attempt in self._state.attempts.values() if attempt.phase == "final"}
+        with contextlib.suppress(*FAULTS):
+            outage.end_late(self._means.rooms, run, ended)
         told = by_attempt(row.event for row in rows)
         for attempt in list(self._state.attempts.values()):
             if attempt.rests_until is not None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from runner import names
-from runner.errors import EngineError
+from runner.errors import EngineAwayError, EngineError
 from runner.sandbox.box import BoxSpec
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import BoxState, EngineFacts, ImageFacts
@@ -60,6 +60,13 @@ class FakeEngine(Engine):
         """See `Engine`."""
         with self._asked("facts"):
             return EngineFacts("0", "1.41", "2", "fake", 64, 1 << 40, "/nonexistent", (), ())
+
+    def answers(self, patience: float = 5) -> bool:  # noqa: ARG002 - it says so at once
+        """See `Engine`."""
+        with self.host.lock:
+            if self._dead:
+                raise SystemExit
+            return not (self.host.away or self.host.leaving)
 
     # -- containers
 
@@ -276,7 +283,7 @@ class FakeEngine(Engine):
         if self._dead:
             raise SystemExit
         if self.host.away:
-            raise EngineError("the fake engine does not answer")
+            raise EngineAwayError("the fake engine does not answer")
 
     def _known(self, container: str) -> FakeBox | None:
         box = self.host.boxes.get(container)

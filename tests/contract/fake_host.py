@@ -103,6 +103,8 @@ class FakeHost:
     """The workspaces in which some box wrote."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     away: bool = False
+    leaving: bool = False
+    """Whether it goes down: it serves the connections that it has, and takes no new ones."""
     made: int = 0
 
     def die(self, container: str, code: int = 137, *, oom: bool = False) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from runner import names
-from runner.errors import EngineError
+from runner.errors import EngineAwayError, EngineError
 from runner.names import AttemptKey
 from runner.sandbox.box import MIB, BoxSpec, Role
 from runner.sandbox.engine import Engine
@@ -362,10 +362,12 @@ def test_fault_an_engine_that_is_away_breaks_streams_and_comes_back(faulty: tupl
     pieces = host.engine.follow(container)
     next(pieces)
     with daemon.outage():
-        with pytest.raises(EngineError):
+        with pytest.raises(EngineAwayError):
             next(pieces)
-        with pytest.raises(EngineError):
+        with pytest.raises(EngineAwayError):
             host.engine.inspect(container)
+        assert not host.engine.answers()
+    assert host.engine.answers()
     host.until_status(container, "running")
     daemon.restart()
     host.until_status(container, "exited")

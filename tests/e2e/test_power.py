@@ -1,4 +1,4 @@
-"""The power fails while the real Claude Code works: its session goes on from its files and its HOME.
+"""The power fails, or the engine, while the real Claude Code works: its session goes on from its files.
 
 A real power cut can't be had here. It is imitated: everything is killed at once (supervisor, gateway, engine,
 shims, what runs in boxes), mounts are taken away and sockets removed, and then the engine is started again.
@@ -19,7 +19,7 @@ import yaml
 
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_LAYER
-from tests.engine.living import gateway_processes, living
+from tests.engine.living import Live, gateway_processes, living
 from tests.engine.private_engine import PrivateEngine, private_engine
 from tests.support import Corral, git, host_git_hashes, make_repo
 
@@ -93,15 +93,38 @@ def test_a_session_goes_on_after_the_power_failed(
     engine.start()
     with living(corral, "resume") as resumed:
         assert resumed.end() == 0, resumed.events
-    kinds = [event["kind"] for event in resumed.events]
-    assert kinds.count("attempt.held") == 1
-    held = next(event for event in resumed.events if event["kind"] == "attempt.held")
-    assert (held["cause"], held["session"] is not None) == ("machine", True)
-    row = resumed.rows()["a"]
-    assert (row["verdict"], row["try"]) == ("accepted", 1)
-    assert git(repo, "show", f"{row['branch']}:made").splitlines() == ["first", "second"]
+    went_on(resumed, repo)
     assert engine.containers() == []
     assert host_git_hashes(repo) == before
+
+
+@pytest.mark.timeout(900)
+def test_a_session_goes_on_after_its_engine_alone_was_restarted(
+    corral: Corral, engine: PrivateEngine, file: Path, tmp_path: Path
+) -> None:
+    """Under a supervisor that lives, as when an upgrade restarts the engine at night."""
+    repo = tmp_path / "repo"
+    before = host_git_hashes(repo)
+    corral.env["DOCKER_HOST"] = engine.address
+    with living(corral, "run", file) as run:
+        run.until("attempt.running")
+        until_said(corral, "waiting")
+        time.sleep(1)
+        engine.kill()
+        engine.start()
+        assert run.end() == 0, run.events
+    went_on(run, repo)
+    assert engine.containers() == []
+    assert host_git_hashes(repo) == before
+
+
+def went_on(run: Live, repo: Path) -> None:
+    """The session went on once, in the same try, and its work is that of both boxes."""
+    (held,) = [event for event in run.events if event["kind"] == "attempt.held"]
+    assert (held["cause"], held["session"] is not None) == ("machine", True)
+    row = run.rows()["a"]
+    assert (row["verdict"], row["try"]) == ("accepted", 1)
+    assert git(repo, "show", f"{row['branch']}:made").splitlines() == ["first", "second"]
 
 
 def until_said(corral: Corral, words: str) -> None:

@@ -21,8 +21,9 @@ class PrivateEngine:
     """A container engine in a folder, in a network namespace of its own (a second one would otherwise
     take the machine's bridge away)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,6 +44,7 @@ class PrivateEngine:
                     *("--pidfile", f"{self._folder}/pid", "--bridge=none", "--iptables=false"),
                     *("--ip-forward=false", "--ip-masq=false", "--userland-proxy=false"),
                     *("--containerd-namespace", name, "--containerd-plugins-namespace", f"{name}-plugins"),
+                    *self._options,
                 ],
                 stdout=log,
                 stderr=log,
@@ -60,6 +62,12 @@ class PrivateEngine:
         assert self._process is not None
         self._process.kill()
         self._process.wait(timeout=30)
+
+    def stop(self) -> None:
+        """Ask the daemon to end, as an upgrade does: it ends what runs first, unless that is to live on."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(timeout=60)
 
     def cut_the_power(self) -> None:
         """Kill the daemon, its shims and all that runs in containers, and take its mounts away."""
@@ -113,12 +121,12 @@ class PrivateEngine:
 
 
 @contextmanager
-def private_engine() -> Iterator[PrivateEngine]:
-    """An engine that runs; it and all it started are gone on leaving."""
+def private_engine(*options: str) -> Iterator[PrivateEngine]:
+    """An engine that runs, with these options besides; it and all it started are gone on leaving."""
     # The engine makes a namespace's name of this one, in which not every character may stand.
     folder = Path(tempfile.gettempdir()) / f"corral-engine-{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
-    engine = PrivateEngine(folder)
+    engine = PrivateEngine(folder, *options)
     try:
         engine.start()
         yield engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,8 +24,10 @@ from runner.supervisor.attempt import living
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.clock import Earlier, WorkClock
 from runner.supervisor.attempt.living import Living
+from runner.supervisor.attempt.outage import Outages
+from runner.supervisor.attempt.resuming import seen_to_work
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
-from runner.supervisor.attempt.watch import Watch
+from runner.supervisor.attempt.watch import Watch, Watched
 from runner.supervisor.deadline import at, countdown, end_of_run
 from runner.supervisor.obeying import obey
 from runner.supervisor.orders import Pause, Unpause
@@ -112,10 +115,11 @@ def test_whoever_adopts_a_box_notes_what_was_slept_before_it_began(monkeypatch: 
         accesses=(),
         account=SimpleNamespace(on_limit="wait"),
     )
-    box = SimpleNamespace(adopt=lambda: "x", postbox=lambda: None)
+    box = cast("AgentBox", SimpleNamespace(adopt=lambda _: "x", postbox=lambda: None))
+    rooms, outages = cast("Rooms", None), cast("Outages", None)
     for before in (noted, None):
         known = Known.of((e.BoxStarted(at=1, attempt="t/p/1", container="x", slept=before),))
-        made = Living(cast("AttemptSpec", spec), cast("Rooms", None), Orders(), known, cast("AgentBox", box))
+        made = Living(cast("AttemptSpec", spec), rooms, Orders(), known, box, outages)
         began = next(made.events())
         assert isinstance(began, e.BoxStarted)
         assert began.slept == (before or now)
@@ -162,6 +166,15 @@ def test_what_a_person_froze_stays_so_in_the_next_box_which_counts_its_own_time_
     assert thawed.frozen(99, None) == 20
     held = e.AttemptHeld(at=70, container="y", why="a limit", seconds=9, held_s=40, **key)
     assert thawed.after(held).after(e.BoxStarted(at=80, container="z", again=2, **key)).frozen(99, None) == 0
+
+
+def test_the_hours_without_power_are_no_working_time() -> None:
+    """The engine notes as a box's end when it found it dead."""
+    seen = Watched(seconds=6 * 3600.0 + 100, lived=(1000.0, 1000.0 + 6 * 3600))
+    assert seen_to_work(seen, 1600.0) == 100 + 600
+    assert seen_to_work(seen, None) == seen.seconds
+    assert seen_to_work(seen, 500.0) == 100, "it was never measured itself"
+    assert seen_to_work(replace(seen, lived=None), 1600.0) == seen.seconds
 
 
 def test_without_a_gateway_all_time_is_work() -> None:

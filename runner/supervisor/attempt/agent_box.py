@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from runner.errors import EngineError, HostError
 from runner.gateway.grants import Usage
 from runner.gather import home as kept
 from runner.git.base_store import BaseStore, base_store
+from runner.names import AttemptKey
 from runner.sandbox import workspace
 from runner.sandbox.box import BoxSpec, Mount
 from runner.sandbox.engine import BoxState
@@ -21,7 +23,7 @@ from runner.sandbox.outbox import Outbox
 from runner.sandbox.workspace import Workspace
 from runner.supervisor import signboard
 from runner.supervisor.attempt import passing
-from runner.supervisor.attempt.metering import Meter, usage_file
+from runner.supervisor.attempt.metering import Meter, glance, usage_file
 from runner.supervisor.attempt.postbox import Postbox
 from runner.supervisor.attempt.resuming import GO_ON, earlier, nudges_left
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
@@ -40,7 +42,7 @@ class AgentBox:
         space: Its workspace.
         existed: Whether a box of it ever ran, so that work may lie in the workspace.
         disk: Bytes of disk that it got; less than its limit where the host had no more.
-        found_dead: The container that an earlier process had started, if it lived no more when adopted.
+        found_dead: The container that was adopted, if it lived no more then.
     """
 
     def __init__(self, spec: AttemptSpec, rooms: Rooms, known: Known) -> None:
@@ -65,24 +67,30 @@ class AgentBox:
             self._store = base_store(bases, self._git_dir, self._spec.base, history)
         return self._store
 
-    def adopt(self) -> str | None:
-        """The box that an earlier process started for this attempt, if it did.
+    def adopt(self, known: Known) -> str | None:
+        """The box that was started for this attempt and may live on, if there is one.
 
-        None also where its agent waits to go on in another one.
+        An earlier process started it, or this one did before the engine went away; nothing is known to be as
+        it was left. None also where its agent waits to go on in another one.
+
+        Args:
+            known: What was noted of the attempt until now.
 
         Raises:
             EngineError: There was one, and it is lost: what it left can still be gathered.
         """
-        known = self._known
+        self._known, self._reached = known, False
+        self._started.clear()
         if not known.begun:
             return None
+        self.existed = self.existed or self.space.is_whole  # until the engine has said more
         boxes = [box for box in self.boxes() if box.labels.get(names.LABEL_ROLE) == "agent"]
         done = {held.container for held in known.held}
         started = [box for box in boxes if box.started is not None and box.id not in done]
         waits = bool(known.held) and known.began_again is None
         self.existed = bool(started) or (known.running and self.space.root.exists())
         if not started and self.existed and not (waits and self.space.root.exists()):
-            raise EngineError("its box was lost while Corral did not run")
+            raise EngineError("its box was lost while nobody watched it")
         if not started and not waits:
             self._clear_half_made(boxes)
             return None
@@ -105,14 +113,23 @@ class AgentBox:
             self._rooms.disks.free(self._spec.box)
             workspace.take_down(self.space, self._git_dir, self._rooms.locks)
 
-    def boxes(self) -> list[BoxState]:
-        """All containers of this attempt."""
-        filters = names.label_filters(names.home_id(str(self._rooms.home)), self._spec.run, self._spec.key)
+    def last_measured(self, container: str) -> float | None:
+        """When a box of it was measured last, in seconds since the epoch; None if nobody measured it."""
+        record = glance(usage_file(self._rooms.home, self._spec.run, self._spec.key))
+        if record is None or not record.samples or record.box != container[:12]:
+            return None
+        return record.began + record.last.at
+
+    def boxes(self, key: AttemptKey | None = None) -> list[BoxState]:
+        """All containers of this attempt, or of another try of it."""
+        home = names.home_id(str(self._rooms.home))
+        filters = names.label_filters(home, self._spec.run, key or self._spec.key)
         return self._rooms.engine.find(filters)
 
     def prepare(self) -> Launch:
         """Lay out the workspace; returns how the agent is started in it."""
         spec, rooms = self._spec, self._rooms
+        self._end_earlier_tries()
         begins = spec.begins
         launch = catalog.launch(
             spec.profile.settings, spec.prompt, spec.run, str(spec.key), resume=begins.session
@@ -131,6 +148,12 @@ class AgentBox:
             archive = (Mount(str(begins.home), kept.ARCHIVE),)
             kept.unpack(rooms.engine, self._keeper(kept.UNPACK, archive))
         return launch
+
+    def _end_earlier_tries(self) -> None:
+        """End what may live on of an earlier try, if the engine was away for too long at its end."""
+        for number in range(1, self._spec.key.try_):
+            for box in self.boxes(replace(self._spec.key, try_=number)):
+                self.gone(box.id)
 
     def keep_home(self) -> bool:
         """Keep HOME for a later try; returns whether it could be."""

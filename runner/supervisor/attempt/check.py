@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runner.errors import EngineError
 from runner.sandbox.box import BoxSpec
+from runner.sandbox.ended import see_end
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.verdict import CHECKOUT_FAILED, KILLED, LAYOUT_FAILED, OVERLAY_FAILED, Check
@@ -48,7 +49,7 @@ def run_check(engine: Engine, box: BoxSpec, log: Path, limit: float, stop: threa
                 engine.kill(container)
         if output.fault is not None and why is None:
             raise output.fault
-        state = engine.wait_ended(container)
+        state = see_end(engine, container)
     finally:
         engine.remove(container)
     seconds = time.monotonic() - began

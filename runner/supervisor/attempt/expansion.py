@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from runner.errors import CorralError, EngineError
+from runner.sandbox.ended import see_end
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.spec import AttemptSpec, Beginning, Known, Orders, Rooms
@@ -98,7 +99,7 @@ def _printed(container: str, spec: AttemptSpec, rooms: Rooms, orders: Orders) ->
             rooms.engine.kill(container)  # what still prints has nobody any more who reads it
     if output.fault is not None:
         raise output.fault
-    state = rooms.engine.wait_ended(container)
+    state = see_end(rooms.engine, container)
     if state is None or state.exit_code is None or state.error:
         raise EngineError(f"the box of `for_each` was lost{': ' + state.error if state else ''}")
     if not output.ready and state.exit_code in {LAYOUT_FAILED, OVERLAY_FAILED, CHECKOUT_FAILED}:

@@ -4,7 +4,8 @@
 
 Knows neither the journal nor the schedule. Whatever way the agent ended, its work is gathered and, if
 there is any, the check is run on it. A fault of ours or of the engine's makes the attempt end as
-`infrastructure`; what could not come home then stays where it is, and the reason says where.
+`infrastructure`; what could not come home then stays where it is, and the reason says where. An engine that
+is away is waited for first, and what it was asked for is done again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from runner.agents.launch import environment
-from runner.errors import CorralError, EngineError
+from runner.errors import CorralError, EngineAwayError, EngineError
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
 from runner.git import worktree
@@ -27,6 +29,7 @@ from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.check import Checked, run_check
 from runner.supervisor.attempt.living import Living
 from runner.supervisor.attempt.metering import used_by
+from runner.supervisor.attempt.outage import Outages
 from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
@@ -36,6 +39,7 @@ from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
 from runner.tasks.items import variables
 
+T = TypeVar("T")
 FAULTS = (CorralError, OSError)
 """What can fail around an attempt without being a bug of ours."""
 
@@ -74,6 +78,8 @@ class _Life:
         self._known = known
         self._name = str(spec.key)
         self._box = AgentBox(spec, rooms, known)
+        self._outages = Outages(spec, rooms.engine, orders)
+        self._is_gone = False
         self._git_dir = Path(spec.source.git_dir)
         self._quarantine: Quarantine | None = None
         self._ended = self._end_event("infrastructure", Watched())
@@ -89,7 +95,7 @@ class _Life:
         if self._known.ended is not None:
             self._ended, box.existed = self._known.ended, self._known.running
             return
-        living = Living(self._spec, self._rooms, self._orders, self._known, box)
+        living = Living(self._spec, self._rooms, self._orders, self._known, box, self._outages)
         try:
             yield from living.events()
         except FAULTS as fault:
@@ -132,21 +138,37 @@ class _Life:
             yield e.AttemptGathered(at=time.time(), attempt=self._name, work="none")
             return
         yield self._signs("gathering")
+        fault: Exception | None
         try:
-            self._nothing_runs()
-            self._settle()
-            home = self._bring_home()
-        except Refused as refused:
-            home = self._keep("refused", str(refused))
-        except FAULTS as fault:
-            home = self._keep("none", "")
+            home, fault = yield from self._patiently(self._fetch)
+        except EngineAwayError as away:
+            home, fault = self._leave(), away
+        if fault is not None:
             yield self._fault(fault, f"; its files are in {home.kept}")
         self._work = home.work
         yield home
 
+    def _fetch(self) -> tuple[e.AttemptGathered, Exception | None]:
+        """What comes home, and why it is not all, if a fault of ours or of the engine's kept it.
+
+        Raises:
+            EngineAwayError: The engine did not answer.
+        """
+        try:
+            self._nothing_runs()
+            self._settle()
+            return self._bring_home(), None
+        except Refused as refused:
+            return self._keep("refused", str(refused)), None
+        except EngineAwayError:
+            raise
+        except FAULTS as fault:
+            return self._keep("none", ""), fault
+
     def _nothing_runs(self) -> None:
         """End whatever container of this attempt is left, and see that its git directory is still masked."""
         self._box.end()
+        self._is_gone = True
         if not self._box.space.mask_holds:
             raise Refused("the mask over its .git was changed from outside")
 
@@ -157,7 +179,7 @@ class _Life:
             EngineError: The host's disk could not take all that the box wrote.
         """
         box, disks = self._spec.box, self._rooms.disks
-        if self._known.begun:
+        if self._known.begun or self._outages.happened:
             disks.reach(box, "agent")
         if host.look(self._rooms.home).disk_free < SCARCE:
             try:
@@ -202,16 +224,21 @@ class _Life:
         return e.AttemptGathered(at=time.time(), attempt=self._name, work=work, reason=reason, kept=kept)
 
     def _save(self) -> str:
-        """Save all files of the attempt: in an archive, or on their disk; or leave them where they are."""
+        """Save all files of the attempt: in an archive, or on their disk; or leave them where they are.
+
+        Raises:
+            EngineAwayError: The engine did not answer.
+        """
         box, name = self._spec.box, f"{self._spec.run}+{self._name.replace('/', '+')}"
-        with contextlib.suppress(*FAULTS):
-            return str(self._rooms.steward.keep(box, name))
-        with contextlib.suppress(*FAULTS):
-            aside = self._rooms.disks.set_aside(box, name)
-            if aside is not None:
-                return str(aside)
+        kept = _if_it_can(lambda: self._rooms.steward.keep(box, name))
+        kept = kept or _if_it_can(lambda: self._rooms.disks.set_aside(box, name))
+        return str(kept) if kept is not None else str(self._leave().kept)
+
+    def _leave(self) -> e.AttemptGathered:
+        """What is told of work that stays where it is."""
         self._leave_in_place = True
-        return str(self._box.space.root)
+        kept = str(self._box.space.root)
+        return e.AttemptGathered(at=time.time(), attempt=self._name, work="none", kept=kept)
 
     # -- the check
 
@@ -224,8 +251,9 @@ class _Life:
         done = Checked("none" if command is None else "not-run")
         if command is not None and self._quarantine is not None and not self._orders.stop.is_set():
             yield self._signs("checking", Watched(doing=command))
+            found = self._quarantine
             try:
-                done = self._run_check(command, self._quarantine)
+                done = yield from self._patiently(lambda: self._run_check(command, found))
             except FAULTS as fault:
                 yield self._fault(fault)
         self._check = done.check
@@ -240,6 +268,8 @@ class _Life:
 
     def _run_check(self, command: str, found: Quarantine) -> Checked:
         spec, rooms = self._spec, self._rooms
+        if not self._is_gone:  # the engine was away while a check ran
+            self._nothing_runs()
         workspace.lay_out_check(self._box.space, self._box.base)
         rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.owner)
         argv = ("/opt/corral/enter", "check", found.tip, self._box.base.commit, "sh", "-c", command)
@@ -255,25 +285,34 @@ class _Life:
     def finish(self) -> Iterator[e.Event]:
         """Leave nothing behind but the branch and the record, and give the verdict."""
         reached = verdict(self._ended.ended, self._work, self._check)
-        home = self._keeps_home(reached)
-        left = ""
+        home, left = False, ""
+        with contextlib.suppress(EngineAwayError):
+            home = yield from self._patiently(lambda: self._keeps_home(reached))
         try:
-            self._clean()
+            if not self._is_gone:
+                yield from self._patiently(self._box.end)
         except FAULTS as fault:
-            left = f"it could not be cleaned up: {_words(fault)}"
+            self._leave_in_place = True
+            left = f"a container of it may live on, until `corral reap` ends it: {_words(fault)}"
+        try:
+            yield from self._patiently(self._clean)
+        except FAULTS as fault:
+            left = left or f"it could not be cleaned up: {_words(fault)}"
         yield e.AttemptFinal(at=time.time(), attempt=self._name, verdict=reached, reason=left, home=home)
 
     def _keeps_home(self, reached: Verdict) -> bool:
-        """Keep HOME where a later try may go on with its conversation; whether it is kept."""
+        """Keep HOME where a later try may go on with its conversation; whether it is kept.
+
+        Raises:
+            EngineAwayError: The engine did not answer.
+        """
         task = self._spec.task
         told = task.prompt or self._ended.session  # a command that is told nothing remembers nothing
         if not told or task.retry.session != "resume" or reached == "infrastructure":
             return False
         if served(reached, may_be_empty=task.may_be_empty):
             return False
-        with contextlib.suppress(*FAULTS):
-            return self._box.keep_home()
-        return False
+        return bool(_if_it_can(self._box.keep_home))
 
     def _clean(self) -> None:
         try:
@@ -285,11 +324,27 @@ class _Life:
 
     # -- parts
 
+    def _patiently(self, do: Callable[[], T]) -> Generator[e.Event, None, T]:
+        """Do something, and again from its start each time that the engine was away meanwhile.
+
+        Raises:
+            EngineAwayError: It is away for too long, or the run was stopped.
+            CorralError: Whatever else it fails of, as OSError.
+        """
+        while True:
+            try:
+                return do()
+            except EngineAwayError:
+                self._is_gone = False
+                if not (yield from self._outages.outlast(Watched())):
+                    raise
+
     def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
         return signs(self._spec, time.time(), stage, seen or Watched())
 
     def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
         """The end, told again: a fault of ours came after it."""
+        self._is_gone = False
         self._ended = self._ended.model_copy(
             update={"at": time.time(), "ended": "infrastructure", "reason": _words(fault) + more}
         )
@@ -300,6 +355,20 @@ class _Life:
     ) -> e.AttemptEnded:
         used = used_by(self._rooms.home, self._spec.run, self._spec.key)
         return ended_event(self._spec, time.time(), ended, seen, reason, flags, used)
+
+
+def _if_it_can(do: Callable[[], T]) -> T | None:
+    """What comes of something; None if it fails, unless that is for an engine that is away: it is waited for.
+
+    Raises:
+        EngineAwayError: The engine did not answer.
+    """
+    try:
+        return do()
+    except EngineAwayError:
+        raise
+    except FAULTS:
+        return None
 
 
 def _words(fault: Exception) -> str:

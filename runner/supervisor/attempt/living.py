@@ -1,8 +1,10 @@
 """The boxes of one attempt, one after the other: an agent that died of a limit goes on in another one.
 
-So does one that got nowhere and was nudged.
+So does one that got nowhere and was nudged, and one that died with its engine or the machine.
 
     box runs → agent ends → [ held → the provider's window opens → next box runs → … ]
+
+An engine that goes away meanwhile is waited for; then whatever lives is adopted, as by a later process.
 
 The files and HOME stay, and so does what was granted: nobody can use it while no box is there.
 """
@@ -12,13 +14,15 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import Literal
 
-from runner.errors import EngineError
+from runner.errors import EngineAwayError, EngineError
 from runner.gateway.grants import Held
 from runner.supervisor import events as e
 from runner.supervisor import lookout
 from runner.supervisor.attempt import resuming
 from runner.supervisor.attempt.agent_box import AgentBox
+from runner.supervisor.attempt.outage import Outages
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.telling import attention, signs
 from runner.supervisor.attempt.watch import TICK, Watch, Watched
@@ -40,7 +44,15 @@ class Living:
         known: What was noted of it so far.
     """
 
-    def __init__(self, spec: AttemptSpec, rooms: Rooms, orders: Orders, known: Known, box: AgentBox) -> None:
+    def __init__(
+        self,
+        spec: AttemptSpec,
+        rooms: Rooms,
+        orders: Orders,
+        known: Known,
+        box: AgentBox,
+        outages: Outages,
+    ) -> None:
         self.seen = Watched()
         self.known = known
         self.session = known.held[-1].session if known.held else spec.begins.session
@@ -48,6 +60,8 @@ class Living:
         self._rooms = rooms
         self._orders = orders
         self._box = box
+        self._outages = outages
+        self._told: str | None = None
         self._post = box.postbox()
         self._asks = asks_of(spec.profile, spec.accesses, spec.account.on_limit)
 
@@ -58,27 +72,30 @@ class Living:
             CorralError: The engine, the gateway or git failed it.
             OSError: The host did.
         """
-        container = self._box.adopt()
+        while True:
+            try:
+                yield from self._boxes()
+            except EngineAwayError:
+                self.known = replace(self.known, begun=True)
+                if (yield from self._outages.outlast(self.seen, lambda: self._stopped() is not None)):
+                    continue
+                stopped = self._stopped()
+                if stopped is None:
+                    raise
+                self.seen.exit = Exit(code=None, stopped=stopped)  # its box is ended later, if it lives
+            return
+
+    def _boxes(self) -> Iterator[e.Event]:
+        """One box after the other, from the one that is there already, if there is one."""
+        container = self._box.adopt(self.known)
         while True:
             if container is None:
                 container = yield from self._next()
             if container is None:
                 return
-            began = e.BoxStarted(
-                at=time.time(),
-                attempt=str(self._spec.key),
-                container=container,
-                again=len(self.known.held),
-                slept=self.known.slept_before(container) or slept(),
-            )
-            yield began
-            self.known = self.known.after(began)
+            yield from self._began(container)
             watch = self._box.watch(container, self._orders, self.known, self._post)
-            for self.seen in watch.signs():
-                if self.seen.news is not None:
-                    yield attention(self._spec, time.time(), self.seen.news)
-                yield signs(self._spec, time.time(), "running", self.seen)
-                yield from self._post.round()
+            yield from self._watched(container, watch)
             yield from self._last_mail()
             self.session = watch.reader.session or self.session
             held = self._held(container, watch)
@@ -89,6 +106,46 @@ class Living:
             self.known = self.known.after(held)
             self._box.gone(container)
             container = None
+
+    def _began(self, container: str) -> Iterator[e.Event]:
+        """Tell that a box runs, once in this process."""
+        if container == self._told:
+            return
+        began = e.BoxStarted(
+            at=time.time(),
+            attempt=str(self._spec.key),
+            container=container,
+            again=len(self.known.held),
+            slept=self.known.slept_before(container) or slept(),
+        )
+        yield began
+        self.known, self._told = self.known.after(began), container
+
+    def _watched(self, container: str, watch: Watch) -> Iterator[e.Event]:
+        """Watch a box to its end."""
+        stood, worked = self.known.frozen(time.time(), slept()), self.seen.seconds
+        measured = self._box.last_measured(container)
+        self.seen.frozen_s = 0.0
+        try:
+            for self.seen in watch.signs():
+                if self.seen.news is not None:
+                    yield attention(self._spec, time.time(), self.seen.news)
+                yield signs(self._spec, time.time(), "running", self.seen)
+                yield from self._post.round()
+        except EngineAwayError:
+            self.session = watch.reader.session or self.session
+            self.known = replace(self.known, frozen_s=stood + self.seen.frozen_s, frozen_at=None)
+            name = str(self._spec.key)
+            if name in self._orders.frozen:  # and so it stays, as far as anybody knows
+                by: Literal["person", "pressure"] = "person" if self.known.paused else "pressure"
+                stays = e.AttemptFrozen(at=time.time(), attempt=name, why="", by=by, slept=slept())
+                self.known = self.known.after(stays)
+            raise
+        unwatched = container == self._box.found_dead
+        if unwatched and self.seen.lived is None and worked:
+            self.seen.seconds = worked  # nobody knows how long it lived after that
+        elif resuming.died_with_machine(self.seen, unwatched=unwatched):
+            self.seen.seconds = resuming.seen_to_work(self.seen, measured)
 
     def _next(self) -> Generator[e.Event, None, str | None]:
         """Start the next box, after waiting until it may ask; None if there is to be none any more."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.errors import EngineError
+from runner.errors import EngineAwayError, EngineError
 from runner.guarded import GuardedError
 from runner.names import AttemptKey
 from runner.sandbox.outbox import Outbox
@@ -118,6 +118,9 @@ class Postbox:
 
         Args:
             last: The box is gone: what is half written now stays so.
+
+        Raises:
+            EngineAwayError: The engine is away, and this was to be the last time.
         """
         if self._post is None or not (last or steady() >= self._next_look):
             return
@@ -125,8 +128,10 @@ class Postbox:
         try:
             yield from self._taken(self._post, last=last)
             self.unread = False
-        except EngineError:  # the attempt's own life shows whether the engine is gone
+        except EngineError as error:  # the attempt's own life shows whether the engine is gone
             self.unread = True
+            if last and isinstance(error, EngineAwayError):
+                raise
         self._next_look = steady() + self._outbox.pause
 
     def _taken(self, post: Post, *, last: bool) -> Iterator[RunMail]:

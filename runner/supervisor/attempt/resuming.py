@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from runner.sandbox.ended import WITH_THE_ENGINE
 from runner.supervisor import events as e
 from runner.supervisor.attempt.clock import Earlier
 from runner.supervisor.attempt.spec import Known
@@ -31,11 +32,6 @@ RECENT = 60.0
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds between two boxes, doubled from one to the next, where no window says when it opens."""
-
-WITH_THE_MACHINE = frozenset({255, 137, 143})
-"""Exit codes of a box that died with the machine or the engine: 255 where the engine does not find its
-processes again when it starts, 137 where it ends them then, 143 where it asks them to end as the machine goes
-down (moby, `daemon/daemon.go`, `restore` and `shutdownContainer`; the first two seen with 20.10)."""
 
 MOST_RESTARTS = 3
 """How often an attempt goes on after such a death: what kills a machine each time is left alone then."""
@@ -116,15 +112,28 @@ def died_with_machine(seen: Watched, *, unwatched: bool) -> bool:
 
     Args:
         seen: What was seen of its box.
-        unwatched: Whether the box was found dead by a supervisor that took the run up again. One that ends
-            before the eyes of its supervisor has another cause, or the engine is gone, too.
+        unwatched: Whether the box was found dead by a supervisor that took the run up again, or when an
+            engine answered again that had been away. One that ends before its eyes has another cause.
     """
     return (
-        unwatched
-        and seen.exit is not None
-        and seen.exit.code in WITH_THE_MACHINE
-        and not seen.exit.oom_killed
+        unwatched and seen.exit is not None and seen.exit.code in WITH_THE_ENGINE and not seen.exit.oom_killed
     )
+
+
+def seen_to_work(seen: Watched, measured: float | None) -> float:
+    """For how many seconds an agent worked that died with the machine, as far as somebody saw it.
+
+    An engine that finds a box dead when it starts notes that time as its end (moby, `daemon/daemon.go`,
+    `restore`): the hours without power would be working time.
+
+    Args:
+        seen: What was seen of its box.
+        measured: When it was measured last, in seconds since the epoch; None if nobody did.
+    """
+    if measured is None or seen.lived is None:
+        return seen.seconds
+    began, ended = seen.lived
+    return max(0.0, seen.seconds - max(0.0, ended - max(began, measured)))
 
 
 def pause(times: int) -> float:

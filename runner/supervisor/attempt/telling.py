@@ -11,6 +11,8 @@ from runner.supervisor.verdict import Ended
 from runner.tasks.plan import Caps, Limits, Spent
 from runner.tasks.units import format_duration, format_size
 
+NO_ENGINE = "the container engine does not answer"
+
 
 def ended_event(
     spec: AttemptSpec,
@@ -70,6 +72,19 @@ def signs(spec: AttemptSpec, at: float, stage: str, seen: Watched) -> e.Signs:
         lasted=seen.state.lasted if seen.state is not None else None,
         silence=seen.silence,
     )
+
+
+def signs_without_engine(spec: AttemptSpec, at: float, seen: Watched, since: float) -> e.Signs:
+    """Signs of an attempt that waits for its engine: what was seen last of it.
+
+    Args:
+        spec: The attempt.
+        at: Now, in seconds since the epoch.
+        seen: What was seen of its box before.
+        since: Since when the engine is away, likewise.
+    """
+    away = {"held": NO_ENGINE, "held_kind": "engine", "held_since": since, "held_until": None}
+    return signs(spec, at, "held", seen).model_copy(update=away)
 
 
 def attention(spec: AttemptSpec, at: float, state: State) -> e.AttemptAttention:

@@ -14,6 +14,7 @@ from runner.gateway.client import Gateway
 from runner.gateway.grants import Held
 from runner.gateway.grants import Usage as ModelUsage
 from runner.sandbox import usage
+from runner.sandbox.ended import see_end
 from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.output import Output
 from runner.supervisor.attempt.age import Age
@@ -58,6 +59,8 @@ class Watched:
     """Whether what it put into its outbox in the end could not be read."""
     lived: tuple[float, float] | None = None
     """From when to when it lived, in seconds since the epoch, if it ended by itself and the engine knows."""
+    frozen_s: float = 0.0
+    """Seconds for which its present box was frozen by order while it was watched here."""
     measured: usage.Usage = field(default_factory=usage.Usage)
     oom_at: float | None = None
     """When the kernel was last seen to have killed in it for memory, in seconds of the monotonic clock."""
@@ -140,7 +143,8 @@ class Watch:
         What was granted to a box that was ended here is revoked; to one that ended by itself it is left.
 
         Raises:
-            EngineError: The engine went away.
+            EngineAwayError: The engine went away; whether the box lives on is not known.
+            EngineError: It did not do what was asked.
         """
         state = self.engine.inspect(self.container)
         init = state.pid if state is not None else 0
@@ -164,7 +168,7 @@ class Watch:
                     seen.doing = self.reader.feed(line) or seen.doing
                     pulse.heard(line)
                 now = time.monotonic()
-                frost.heed()
+                seen.frozen_s = frost.heed()
                 seen.question = self.asking()
                 clock = clock.frost(now, frozen=frost.frozen or seen.question is not None)
                 if now - ticked >= TICK:
@@ -279,7 +283,7 @@ class Watch:
 
     def _observe(self, output: Output, seen: Watched) -> tuple[Exit, BoxState | None]:
         """How it ended; that the kernel killed in it for memory, either the engine or its group told."""
-        state = self.engine.wait_ended(self.container)
+        state = see_end(self.engine, self.container)
         told = state is not None and state.oom_killed
         kills = seen.measured.oom_kills
         ended = Exit(

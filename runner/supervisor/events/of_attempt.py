@@ -232,7 +232,7 @@ class Signs(OfAttempt):
     held: Words | None = None
     """What it waits for, if it can't go on: whose limit, or which service."""
     held_kind: str | None = None
-    """Of which kind that is: see the gateway's `Held`."""
+    """Of which kind that is: see the gateway's `Held`; or `engine`, which is away."""
     held_since: float | None = None
     held_until: float | None = None
     """When that is known to end; None where nobody has said."""
