@@ -1,7 +1,8 @@
-"""What a process that was asked to end leaves to the next one: what each box had used.
+"""What a process leaves to the next one: what each box had used.
 
-Supervisors know the figures of when they last asked; the last answers came after that. A process that was
-killed leaves nothing: then those figures hold, and the ledger, which budgets go by, lacks nothing.
+It is written down about once a second where it changed, and when the process ends: one that is killed leaves
+the figures of a second before. Supervisors know those of when they last asked, if they live. The ledger,
+which budgets go by, lacks nothing.
 """
 
 from __future__ import annotations
@@ -44,4 +45,4 @@ def take(file: Path) -> dict[str, Usage]:
 
 def later(one: Usage, other: Usage) -> Usage:
     """Of two usages of one box, the one that knows of more."""
-    return max((one, other), key=lambda usage: (usage.requests, usage.tokens or 0))
+    return max((one, other), key=lambda usage: (usage.requests, usage.tokens or 0, usage.held_s))

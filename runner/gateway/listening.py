@@ -270,6 +270,10 @@ class Grants:
                 return
             await asyncio.sleep(0.02)
 
+    def used(self) -> dict[str, Usage]:
+        """What each box has used so far, those included whose grant was not renewed after a restart."""
+        return self._left | {box: self._usage(found) for box, found in self._open.items()}
+
     async def close_all(self) -> dict[str, Usage]:
         """Drop every connection; the directories stay, since living boxes have them mounted.
 

@@ -21,7 +21,7 @@ from runner.gateway import handover, sockets
 from runner.gateway.admin import Admin
 from runner.gateway.booking.ledger import FILE, Ledger
 from runner.gateway.egress.outside import outside
-from runner.gateway.grants import Access, Script
+from runner.gateway.grants import Access, Script, Usage
 from runner.gateway.listening import Grants, listen
 from runner.gateway.pacing.turns import Turns
 from runner.gateway.pacing.windows import FILE as WINDOWS
@@ -98,7 +98,7 @@ async def serve(home: Path, idle: float, ready: Callable[[], None]) -> None:
         await stack.enter_async_context(_serving(admin.app(), own_folder(home), ADMIN_SOCKET))
         log.info("listening, process %d", os.getpid())
         ready()
-        await _until_left(leaving, admin, grants, idle)
+        await _until_left(leaving, admin, grants, idle, own_folder(home) / LEFT)
         await grants.finish(LAST_ANSWERS, hurry)
     log.info("left")
 
@@ -108,8 +108,12 @@ async def _end(grants: Grants, file: Path) -> None:
         handover.leave(file, used)
 
 
-async def _until_left(leaving: asyncio.Event, admin: Admin, grants: Grants, idle: float) -> None:
+async def _until_left(leaving: asyncio.Event, admin: Admin, grants: Grants, idle: float, left: Path) -> None:
+    written: dict[str, Usage] = {}
     while not leaving.is_set():
+        if (used := grants.used()) != written:
+            handover.leave(left, used)  # if this process is killed
+            written = used
         still = idle - (time.monotonic() - admin.last_request) if not len(grants) else idle
         if still <= 0:
             log.info("idle")

@@ -25,6 +25,7 @@ from runner.gateway import sockets
 from runner.gateway.booking import prices
 from runner.gateway.client import PASSED_ON, Gateway
 from runner.gateway.grants import Account, Script, Tokens, Usage
+from runner.gateway.places import LEFT, own_folder
 from runner.gateway.playing.script import AFTER_THE_END
 from runner.tasks.plan import AllowedHost, Budget, Caps
 from tests.contract.gateway_service import raw
@@ -248,6 +249,32 @@ def test_a_killed_gateway_comes_back_with_grants_and_counters(
     assert gateway.usage(BOX).requests == 2
 
 
+def test_a_gateway_killed_with_its_supervisor_leaves_what_was_used(
+    gateway: Gateway, home: Path, script: Script
+) -> None:
+    folder = gateway.grant(BOX, script)
+    with client(folder / "gw.sock") as sdk:
+        ask(sdk)
+    used = gateway.usage(BOX)
+
+    def left() -> Usage | None:
+        file = own_folder(home) / LEFT
+        return Usage.model_validate(json.loads(file.read_text())[BOX]) if file.exists() else None
+
+    assert eventually(lambda: left() == used)
+    for times in (1, 2):  # once more before anybody asked for this box
+        (process,) = processes(home)
+        process.kill()
+        assert eventually(lambda: not processes(home))
+        heir = Gateway.ensure(home, idle=30)
+        if times == 1:
+            heir.grant(OTHER, script)
+    heir.grant(BOX, script)
+    again = heir.usage(BOX)
+    assert (again.requests, again.tokens) == (used.requests, used.tokens)
+    heir.revoke(OTHER)
+
+
 def test_a_killed_gateway_comes_back_with_the_hosts_of_grants(gateway: Gateway, home: Path) -> None:
     folder = gateway.grant(BOX, hosts=(AllowedHost(name="docs.example.org"),))
     (process,) = processes(home)
@@ -288,7 +315,6 @@ def test_asked_to_end_it_ends_and_the_next_call_starts_it(
         assert (used.requests, used.input) == (1, 100), "nobody had asked the process that ended"
         ask(sdk)
     assert gateway.usage(BOX).requests == 2
-    assert not (home / "g" / "left.json").exists()
     assert "Traceback" not in (home / "g" / "gateway.log").read_text()
 
 
