@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runner import names
 from runner.errors import HostError
-from runner.locks import try_locked
+from runner.locks import is_held, try_locked
 from runner.supervisor.deadline import awake, steady
 from runner.supervisor.journal import Journal, LeaseRow
 from runner.supervisor.slept import boot
@@ -116,14 +116,16 @@ def is_over(home: Path, run: str) -> bool:
     return row is None or not _lives(home, run, row)
 
 
+def hangs(home: Path, run: str) -> bool:
+    """Whether the process that works on a run is there, and silent for so long that it counts as dead."""
+    with Journal(home / "journal.db") as journal:
+        row = journal.lease(run)
+    return row is not None and row.boot == boot() and is_held(_file(home, run, row.token))
+
+
 def _lives(home: Path, run: str, row: LeaseRow) -> bool:
-    if row.boot != boot() or _silence(row) > DEAD_AFTER:
-        return False
-    file = _file(home, run, row.token)
-    if not file.exists():
-        return False
-    with try_locked(file) as ours:
-        return not ours
+    there = row.boot == boot() and _silence(row) <= DEAD_AFTER
+    return there and is_held(_file(home, run, row.token), patience=0)
 
 
 def _silence(row: LeaseRow) -> float:

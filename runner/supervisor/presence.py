@@ -8,7 +8,7 @@ from typing import Literal
 from runner import names
 from runner.locks import is_held
 from runner.supervisor import keeper
-from runner.supervisor.lease import is_over
+from runner.supervisor.lease import hangs, is_over
 
 Presence = Literal["works", "returns", "nobody"]
 """A process works on it; one will shortly, since a keeper is there that starts it; or neither."""
@@ -22,9 +22,10 @@ def presence(home: Path, run: str) -> Presence:
         return "works"
     if not names.is_id(run) or not is_held(keeper.file_of(home, run)):
         return "nobody"
-    # A supervisor that hangs has its lease's lock still: its keeper starts no other.
-    hangs = any(is_held(lock) for lock in (home / "runs" / run).glob("lock-*"))
-    return "nobody" if hangs else "returns"
+    if not hangs(home, run):
+        return "returns"
+    # Its keeper starts no other; or it has only just begun to live.
+    return "nobody" if is_over(home, run) else "works"
 
 
 def is_left(home: Path, run: str) -> bool:

@@ -164,7 +164,15 @@ def test_an_engine_that_goes_away_between_two_steps_costs_nothing(place: Place, 
 
 
 def test_a_check_that_its_engine_took_along_is_run_again(place: Place) -> None:
-    away = Outage(place, at_stage("checking"), meanwhile=lambda: die(place))
+
+    def begins(event: e.Event) -> bool:
+        if not at_stage("checking")(event):
+            return False
+        while not place.host.starts[KEY, "check"]:
+            time.sleep(0.01)
+        return True
+
+    away = Outage(place, begins, meanwhile=lambda: die(place))
     (first,) = lived(place, away, planned(place, LATER, Retry(), check="sleep 1.5"))
     assert first.verdict == "accepted"
     assert place.host.starts[KEY, "check"] == 2

@@ -12,6 +12,7 @@ import pytest
 
 from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_LAYER
+from tests.conftest import FULL
 from tests.engine.living import Live, living
 from tests.engine.private_engine import PrivateEngine, private_engine
 from tests.support import Corral, git, host_git_hashes, write_tasks
@@ -111,7 +112,7 @@ def test_a_run_whose_engine_and_supervisor_died_can_be_resumed(
     assert engine.containers() == []
 
 
-@pytest.mark.parametrize("how", ["kill", "stop"])
+@pytest.mark.parametrize("how", ["kill", "stop"] if FULL else ["stop"])
 def test_boxes_that_an_engine_takes_along_bring_their_work_home_and_begin_anew(
     repo: Path, engine: PrivateEngine, run: Live, how: str
 ) -> None:
@@ -133,7 +134,7 @@ def test_boxes_that_an_engine_takes_along_bring_their_work_home_and_begin_anew(
 
 
 @LIVES_ON
-@pytest.mark.parametrize("how", ["kill", "stop"])
+@pytest.mark.parametrize("how", ["kill", "stop"] if FULL else ["kill"])
 @pytest.mark.parametrize(
     "tasks", [dict.fromkeys("ab", "echo begun > made; echo begun; sleep 25; echo end >> made")]
 )

@@ -85,6 +85,7 @@ def items_box(corral: Corral, before: str = "") -> str:
     raise AssertionError("no box for items")
 
 
+@pytest.mark.skipif(not FULL, reason="over a minute of real silence; tests/contract/test_lost_runs.py has it")
 def test_one_that_hangs_while_it_finds_items_out_leaves_the_box_of_its_heir(
     corral: Corral, repo: Path
 ) -> None:

@@ -25,9 +25,9 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "silent": ({"sh": "touch good; sleep 60", "check": CHECK, "limits": {"idle": "3s"}}, "stalled"),
     "greedy": ({"sh": "touch good; head -c 900M /dev/zero > /tmp/x", "check": CHECK}, "oom"),
-    "starved": ({"sh": "head -c 900M /dev/zero > /tmp/x; exit 1"}, "oom"),
+    "starved": ({"sh": "head -c 900M /dev/zero | tail -n 1; exit 1"}, "oom"),
     "got-over-it": (
-        {"sh": f"head -c 900M /dev/zero > /tmp/x; rm /tmp/x; sleep {LATELY + 3}; exit 1"},
+        {"sh": f"head -c 900M /dev/zero | tail -n 1; sleep {LATELY + 3}; exit 1"},
         "agent-error",
     ),
     "orphan": ("git checkout -q --orphan x; git commit -qm x --allow-empty; touch y", "done"),

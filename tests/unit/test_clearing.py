@@ -13,7 +13,7 @@ from runner.sandbox.engine import Engine
 from runner.supervisor import events as e
 from runner.supervisor import keeper, reap
 from runner.supervisor import lease as leases
-from runner.supervisor.deadline import steady
+from runner.supervisor.deadline import awake
 from runner.supervisor.journal import Journal
 from runner.supervisor.lease import DEAD_AFTER, OwnedError, is_over, owned
 from runner.supervisor.means import Stewards
@@ -103,8 +103,8 @@ def test_who_slept_while_clearing_touches_no_more(
     tmp_path: Path, journal: Journal, stray: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with reap.clearing(ENGINE, tmp_path) as clearing:
-        slept = steady() + DEAD_AFTER + 1
-        monkeypatch.setattr(leases, "steady", lambda: slept)
+        hung = awake() + DEAD_AFTER + 1
+        monkeypatch.setattr(leases, "awake", lambda: hung)
         with owned(journal, tmp_path, "r"), pytest.raises(OwnedError, match="took the run r over"):
             clearing.clear(NOBODY)
     assert stray.exists()

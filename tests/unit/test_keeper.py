@@ -14,7 +14,7 @@ import pytest
 from runner.errors import NotYetError
 from runner.supervisor import keeper
 from runner.supervisor import lease as leases
-from runner.supervisor.deadline import steady
+from runner.supervisor.deadline import awake
 from runner.supervisor.journal import Journal
 from runner.supervisor.lease import DEAD_AFTER, owned
 from runner.supervisor.presence import presence
@@ -112,8 +112,8 @@ def test_one_that_hangs_does_not_come_back_by_itself(tmp_path: Path, monkeypatch
         owned(journal, tmp_path, "night"),
     ):
         assert presence(tmp_path, "night") == "works"
-        slept = steady() + DEAD_AFTER + 1
-        monkeypatch.setattr(leases, "steady", lambda: slept)
+        hung = awake() + DEAD_AFTER + 1
+        monkeypatch.setattr(leases, "awake", lambda: hung)
         assert presence(tmp_path, "night") == "nobody"
 
 
