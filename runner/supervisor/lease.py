@@ -117,7 +117,7 @@ def is_over(home: Path, run: str) -> bool:
 
 
 def hangs(home: Path, run: str) -> bool:
-    """Whether the process that works on a run is there, and silent for so long that it counts as dead."""
+    """Whether the process that has a run's lease is there; of one that counts as dead, that it hangs."""
     with Journal(home / "journal.db") as journal:
         row = journal.lease(run)
     return row is not None and row.boot == boot() and is_held(_file(home, run, row.token))

@@ -138,7 +138,8 @@ class Night:
     def _take_up(self, until: float | None, *, kept: bool) -> None:
         means = self._means
         if until is None:
-            until = still_ahead(self._state, time.time())
+            # Only a person who takes up a run that ended frees it of an end that passed.
+            until = self._state.until if kept else still_ahead(self._state, time.time())
         self._note(
             e.RunResumed(
                 at=time.time(),

@@ -120,6 +120,16 @@ def test_what_is_ordered_in_the_last_instant_is_done_too(place: Place) -> None:
     assert state.ended is not None
 
 
+def test_an_end_that_passed_holds_on_where_an_order_comes_in_the_last_instant(place: Place) -> None:
+    plan = place.plan(PlannedAttempt(task="b", profile="says"), commands=COMMANDS)
+    drain = orders.Drain()
+    with place.supervisor(1, once(place, "run.ended", drain)) as night:
+        state = night.start(plan, until=time.time() - 1)
+    assert (state.over, state.attempts[SECOND].phase) == (True, "queued")
+    assert kinds(place).count("run.ended") == 2
+    assert state.until is not None
+
+
 def test_an_order_that_can_not_be_done_ends_the_run_all_the_same(place: Place) -> None:
     wrong = orders.Retry(attempt="nobody/p/1")
     with place.supervisor(1, once(place, "run.ended", wrong)) as night:
