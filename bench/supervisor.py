@@ -22,9 +22,9 @@ import yaml
 from bench.running import CORRAL, environment, prepared_image, repository, task_file
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.graph.schedule import Agenda
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import owned
-from runner.supervisor.schedule import Agenda
+from runner.supervisor.ownership.lease import owned
 from runner.supervisor.state import apply, begin
 from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
 

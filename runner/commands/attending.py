@@ -14,10 +14,10 @@ from runner import settings as configuration
 from runner.commands.words import JsonOption, LinesOption, RunArgument, err, out, print_json, watcher
 from runner.errors import UsageError
 from runner.settings import Settings
-from runner.supervisor import detached
 from runner.supervisor.finding import find_attempt
-from runner.supervisor.orders import Drain, Order, Pause, Stop, Unpause
-from runner.supervisor.presence import presence
+from runner.supervisor.ownership import detached
+from runner.supervisor.ownership.orders import Drain, Order, Pause, Stop, Unpause
+from runner.supervisor.ownership.presence import presence
 from runner.supervisor.records import find_run, journal
 from runner.supervisor.state import RunState
 from runner.views import report

@@ -14,10 +14,11 @@ from runner.commands.attending import give
 from runner.commands.words import JsonOption, RunArgument, out, print_json
 from runner.errors import UsageError
 from runner.settings import Settings
-from runner.supervisor import deciding, orders
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.graph import deciding
 from runner.supervisor.host.forecast import require_room
-from runner.supervisor.presence import is_left
+from runner.supervisor.ownership import orders
+from runner.supervisor.ownership.presence import is_left
 from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState
 from runner.tasks.explain import meant

@@ -33,12 +33,12 @@ from runner.selfcheck import full
 from runner.settings import Settings
 from runner.supervisor import keys, login, prepare
 from runner.supervisor import reap as reaping
+from runner.supervisor.graph.schedule import images_of
 from runner.supervisor.host import doctor as doctoring
 from runner.supervisor.means import images as image_maker
 from runner.supervisor.means import images_unbuilt, standing
 from runner.supervisor.people import trying
 from runner.supervisor.records import run_names, wanted_images
-from runner.supervisor.schedule import images_of
 from runner.supervisor.state import RunState
 from runner.views import gateway_view, report, selfcheck_view, wording
 from runner.views.inert import cell

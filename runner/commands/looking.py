@@ -33,7 +33,7 @@ from runner.supervisor import signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
-from runner.supervisor.presence import RETURNS, is_left, presence
+from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
 from runner.views import holds, live, measured, report, summary

@@ -13,10 +13,10 @@ from runner.commands.attending import give
 from runner.commands.words import JsonOption, out, print_json
 from runner.errors import UsageError
 from runner.settings import Settings
-from runner.supervisor.orders import Answer
+from runner.supervisor.ownership.orders import Answer
+from runner.supervisor.ownership.presence import is_left
 from runner.supervisor.post.mail import Message, refusal_of
 from runner.supervisor.post.message import MOST_BYTES
-from runner.supervisor.presence import is_left
 from runner.supervisor.records import find_run, journal
 from runner.supervisor.state import RunState
 from runner.views import inbox as view

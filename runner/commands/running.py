@@ -34,14 +34,16 @@ from runner.interruptions import Interruptions, heeded
 from runner.selfcheck import quick
 from runner.selfcheck.promises import check_names
 from runner.settings import Settings
-from runner.supervisor import access, deciding, detached, prepare, replaying
+from runner.supervisor import access, prepare, replaying
 from runner.supervisor import events as e
 from runner.supervisor.deadline import end_of_run, start_of_run
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.graph import deciding
 from runner.supervisor.host.forecast import Forecast, forecast
-from runner.supervisor.lease import OwnedError
 from runner.supervisor.means import means
 from runner.supervisor.night import Night
+from runner.supervisor.ownership import detached
+from runner.supervisor.ownership.lease import OwnedError
 from runner.supervisor.records import find_run, pending_orders, run_names
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan

@@ -8,11 +8,11 @@ from runner import names
 from runner.agents import catalog
 from runner.gateway.grants import Account
 from runner.names import AttemptKey
-from runner.supervisor import handing, trying
 from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.postbox import post_of
 from runner.supervisor.attempt.spec import AttemptSpec
+from runner.supervisor.graph import handing, trying
 from runner.supervisor.outfit import Means
 from runner.supervisor.post.mail import Mail
 from runner.supervisor.post.told import words_for

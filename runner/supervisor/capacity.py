@@ -21,12 +21,12 @@ from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.deadline import awake
+from runner.supervisor.graph.places import living, needs_of
+from runner.supervisor.graph.schedule import Agenda, Decision
 from runner.supervisor.host import adapting, claims, machine
 from runner.supervisor.host.admission import Claim, Policy, Room, Short, Waiting
 from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
-from runner.supervisor.places import living, needs_of
-from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState

@@ -9,7 +9,7 @@ from typing import Protocol
 from runner.supervisor import events as e
 from runner.supervisor.attempt.life import FAULTS
 from runner.supervisor.complaints import image_words
-from runner.supervisor.schedule import images_of
+from runner.supervisor.graph.schedule import images_of
 from runner.tasks.plan import Plan, Source
 
 

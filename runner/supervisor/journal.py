@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.database import Database, Value
 from runner.errors import HostError, UsageError
 from runner.supervisor.events import ADAPTER, Event, OfAttempt
-from runner.supervisor.orders import ORDER, Order
+from runner.supervisor.ownership.orders import ORDER, Order
 
 _MIGRATIONS = (
     """

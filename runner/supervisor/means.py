@@ -20,8 +20,8 @@ from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
 from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.capacity import Capacity, ThisHost, policy_of
-from runner.supervisor.lease import owned
 from runner.supervisor.outfit import Means
+from runner.supervisor.ownership.lease import owned
 from runner.supervisor.people.herald import Herald
 from runner.supervisor.records import expected_times, journal
 from runner.tasks.plan import Plan, Source

@@ -19,7 +19,7 @@ from functools import cached_property
 from runner import names
 from runner.errors import UsageError
 from runner.names import AttemptKey
-from runner.supervisor import briefing, capacity, expanding, imaging, obeying, retrying, trying
+from runner.supervisor import briefing, capacity, imaging
 from runner.supervisor import events as e
 from runner.supervisor.attempt import outage
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
@@ -28,12 +28,14 @@ from runner.supervisor.attempt.spec import AttemptSpec, Orders
 from runner.supervisor.clockwork import Clockwork
 from runner.supervisor.complaints import report_bug
 from runner.supervisor.ending import exit_code, never_started, still_ahead
+from runner.supervisor.graph import expanding, retrying, trying
+from runner.supervisor.graph.schedule import Agenda, Decision
 from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
-from runner.supervisor.lease import Lease
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.outfit import Means
+from runner.supervisor.ownership import obeying
+from runner.supervisor.ownership.lease import Lease
 from runner.supervisor.pauses import Pauses
-from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState, apply, begin, fold

@@ -11,7 +11,7 @@ from runner.supervisor import capacity
 from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.imaging import ImageMaker
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import Lease
+from runner.supervisor.ownership.lease import Lease
 from runner.supervisor.people.herald import Herald
 from runner.tasks.plan import Profile
 

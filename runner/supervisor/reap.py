@@ -26,9 +26,9 @@ from runner.sandbox.engine import BoxState, Engine
 from runner.sandbox.standing import StandingError
 from runner.sandbox.workspace import Workspace
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import Lease, OwnedError, owned
 from runner.supervisor.means import Stewards
-from runner.supervisor.presence import RETURNS, is_left, presence
+from runner.supervisor.ownership.lease import Lease, OwnedError, owned
+from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from rich.text import Text
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
+from runner.supervisor.graph.schedule import Agenda, Decision, late_words
 from runner.supervisor.journal import Row
-from runner.supervisor.schedule import Agenda, Decision, late_words
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.views import conditions, graphs, holds, inbox, summary, wording

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from runner.compare.side_by_side import Side, grid, side_by_side
 from runner.names import AttemptKey
-from runner.supervisor import deciding
 from runner.supervisor.attempt.samples import Record
+from runner.supervisor.graph import deciding
+from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
 from runner.supervisor.host.doctor import Finding
-from runner.supervisor.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.views import inbox, measured, summary, wording

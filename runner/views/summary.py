@@ -11,10 +11,10 @@ from pydantic import JsonValue
 from runner.compare.side_by_side import Scored
 from runner.gateway.grants import Held
 from runner.names import AttemptKey
-from runner.supervisor import deciding
 from runner.supervisor import events as e
+from runner.supervisor.graph import deciding
+from runner.supervisor.graph.schedule import decide
 from runner.supervisor.journal import Row
-from runner.supervisor.schedule import decide
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.when import SKIPPED

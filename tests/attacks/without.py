@@ -129,7 +129,7 @@ def main() -> None:
     defence, *arguments = sys.argv[1:]
     DEFENCES[defence]()
     from runner.cli import main as corral  # only now, so that it meets what was replaced  # noqa: PLC0415
-    from runner.supervisor import detached  # noqa: PLC0415
+    from runner.supervisor.ownership import detached  # noqa: PLC0415
 
     detached.PROGRAM = (sys.executable, "-m", "tests.attacks.without", defence)
     sys.argv = ["corral", *arguments]

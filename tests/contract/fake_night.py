@@ -23,9 +23,9 @@ from runner.sandbox.steward import Steward
 from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.events import Event
 from runner.supervisor.journal import Journal, Row
-from runner.supervisor.lease import owned
 from runner.supervisor.night import Night
 from runner.supervisor.outfit import Means
+from runner.supervisor.ownership.lease import owned
 from runner.supervisor.people.herald import Herald
 from runner.supervisor.state import RunState, fold
 from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task

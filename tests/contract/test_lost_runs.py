@@ -24,7 +24,7 @@ from runner.sandbox.disks import Place as DiskPlace
 from runner.supervisor import events as e
 from runner.supervisor.attempt.life import drive
 from runner.supervisor.attempt.spec import AttemptSpec, Orders, Rooms, box_spec
-from runner.supervisor.expanding import outcome
+from runner.supervisor.graph.expanding import outcome
 from runner.tasks.plan import AllowedHost, ForEach, Plan, PlannedAttempt, Profile, Retry
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.fake_night import IMAGE, RUN, FakeDisks, Place

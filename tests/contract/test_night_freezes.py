@@ -16,9 +16,9 @@ from runner import names
 from runner.agents import catalog
 from runner.agents.launch import Launch
 from runner.supervisor import events as e
-from runner.supervisor import orders
 from runner.supervisor.attempt import resuming
 from runner.supervisor.journal import Journal, Row
+from runner.supervisor.ownership import orders
 from runner.supervisor.state import RunState
 from runner.tasks.plan import ClaudeSettings, Plan, PlannedAttempt
 from tests.contract.fake_night import RUN, Killed, Place

@@ -9,9 +9,9 @@ import pytest
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor import orders
 from runner.supervisor.journal import Journal, Row
-from runner.supervisor.orders import Order
+from runner.supervisor.ownership import orders
+from runner.supervisor.ownership.orders import Order
 from runner.supervisor.people.herald import Herald
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt

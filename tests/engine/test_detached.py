@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.supervisor.detached import Start, log_file, start
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import is_over
+from runner.supervisor.ownership.detached import Start, log_file, start
+from runner.supervisor.ownership.lease import is_over
 from tests.support import Corral, write_tasks
 
 
@@ -25,7 +25,9 @@ def supervisors(home: Path, run: str) -> dict[str, int]:
     for process in psutil.process_iter(["pid", "cmdline", "environ"]):
         words = process.info["cmdline"] or []
         if (process.info["environ"] or {}).get("CORRAL_HOME") == str(home) and run in words:
-            found["keeper" if "runner.supervisor.keeper" in words else "supervisor"] = process.info["pid"]
+            found["keeper" if "runner.supervisor.ownership.keeper" in words else "supervisor"] = process.info[
+                "pid"
+            ]
     return found
 
 

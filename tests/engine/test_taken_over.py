@@ -13,7 +13,7 @@ import pytest
 from runner import names
 from runner.names import AttemptKey
 from runner.sandbox.engine import Engine
-from runner.supervisor.lease import DEAD_AFTER
+from runner.supervisor.ownership.lease import DEAD_AFTER
 from tests.conftest import FULL
 from tests.engine.living import living
 from tests.support import Corral, git, write_tasks

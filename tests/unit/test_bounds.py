@@ -15,10 +15,10 @@ from runner.errors import HostError, TaskFileError, UsageError
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.capacity import policy_of
+from runner.supervisor.graph.schedule import decide
 from runner.supervisor.host.admission import Needs, Policy, Room
 from runner.supervisor.host.facts import Host
 from runner.supervisor.host.forecast import Forecast, unfit
-from runner.supervisor.schedule import decide
 from runner.supervisor.state import RunState, fold
 from runner.tasks.plan import PlannedAttempt
 from runner.tasks.taskfile import load

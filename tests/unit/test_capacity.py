@@ -20,12 +20,12 @@ from runner.sandbox.pressure import Pressure, Stall
 from runner.supervisor import events as e
 from runner.supervisor.attempt.spec import Orders
 from runner.supervisor.capacity import TELL_AGAIN, TELL_OTHER, Capacity, start, tend
+from runner.supervisor.graph.places import PATIENCE as LETS_PASS
+from runner.supervisor.graph.schedule import Agenda, Decision
 from runner.supervisor.host import claims
 from runner.supervisor.host.admission import Claim, Needs, Policy
 from runner.supervisor.host.facts import Disk, Host
 from runner.supervisor.host.relief import CALM, COOLING, PATIENCE
-from runner.supervisor.places import PATIENCE as LETS_PASS
-from runner.supervisor.schedule import Agenda, Decision
 from runner.supervisor.state import RunState, apply
 from runner.tasks.plan import Limits, PlannedAttempt
 from runner.tasks.units import GIB

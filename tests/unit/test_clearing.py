@@ -11,13 +11,14 @@ import pytest
 
 from runner.sandbox.engine import Engine
 from runner.supervisor import events as e
-from runner.supervisor import keeper, reap
-from runner.supervisor import lease as leases
+from runner.supervisor import reap
 from runner.supervisor.deadline import awake
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import DEAD_AFTER, OwnedError, is_over, owned
 from runner.supervisor.means import Stewards
-from runner.supervisor.presence import Presence, presence
+from runner.supervisor.ownership import keeper
+from runner.supervisor.ownership import lease as leases
+from runner.supervisor.ownership.lease import DEAD_AFTER, OwnedError, is_over, owned
+from runner.supervisor.ownership.presence import Presence, presence
 
 
 class NoEngine:

@@ -29,8 +29,8 @@ from runner.supervisor.attempt.resuming import seen_to_work
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.watch import Watch, Watched
 from runner.supervisor.deadline import at, countdown, end_of_run
-from runner.supervisor.obeying import obey
-from runner.supervisor.orders import Pause, Unpause
+from runner.supervisor.ownership.obeying import obey
+from runner.supervisor.ownership.orders import Pause, Unpause
 from runner.supervisor.slept import Slept
 from runner.tasks.plan import CommandSettings, Limits, PlannedAttempt, Profile
 from tests.unit.makers import after, life, make_plan, started

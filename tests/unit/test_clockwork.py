@@ -18,7 +18,7 @@ from runner.supervisor import events as e
 from runner.supervisor.clockwork import LOOK, Clockwork, too_late
 from runner.supervisor.deadline import Clocks, end_of_run, start_of_run
 from runner.supervisor.ending import exit_code, still_ahead
-from runner.supervisor.schedule import NO_TIME, decide, finished
+from runner.supervisor.graph.schedule import NO_TIME, decide, finished
 from runner.supervisor.state import RunState, apply, begin
 from runner.tasks.plan import PlannedAttempt
 from runner.views import live, report, summary

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from runner.names import AttemptKey
-from runner.supervisor import deciding, orders, retrying
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
-from runner.supervisor.schedule import decide, finished
+from runner.supervisor.graph import deciding, retrying
+from runner.supervisor.graph.schedule import decide, finished
+from runner.supervisor.ownership import orders
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, PlannedAttempt, Retry
 from runner.views import report, summary

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.sandbox.output import READY
-from runner.supervisor import feedback
+from runner.supervisor.graph import feedback
 
 
 def told(output: str = "", **more: object) -> str:

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.names import AttemptKey
-from runner.supervisor import deciding, orders
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
-from runner.supervisor.expanding import due
-from runner.supervisor.routing import results
-from runner.supervisor.schedule import Agenda, Decision, decide, finished
+from runner.supervisor.graph import deciding
+from runner.supervisor.graph.expanding import due
+from runner.supervisor.graph.routing import results
+from runner.supervisor.graph.schedule import Agenda, Decision, decide, finished
+from runner.supervisor.ownership import orders
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.tried import AttemptState
 from runner.tasks.advice import advice

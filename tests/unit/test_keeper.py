@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from runner.errors import NotYetError
-from runner.supervisor import keeper
-from runner.supervisor import lease as leases
 from runner.supervisor.deadline import awake
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import DEAD_AFTER, owned
-from runner.supervisor.presence import presence
+from runner.supervisor.ownership import keeper
+from runner.supervisor.ownership import lease as leases
+from runner.supervisor.ownership.lease import DEAD_AFTER, owned
+from runner.supervisor.ownership.presence import presence
 
 LATER = NotYetError.exit_code
 
@@ -43,7 +43,7 @@ def keep(folder: Path, *ends: int | str, pause: float = 0.01, patience: float = 
         The keeper's exit code, the number of lives, and what was printed.
     """
     words = [sys.executable, "-c", MORTAL, str(folder / "lives"), *map(str, ends)]
-    code = f"import sys; from runner.supervisor import keeper; from pathlib import Path\n\
+    code = f"import sys; from runner.supervisor.ownership import keeper; from pathlib import Path\n\
 keeper.PATIENCE = {patience}\n\
 sys.exit(keeper.Keeper({words!r}, Path({str(folder / 'log')!r}), pause={pause}).run())"
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
@@ -91,7 +91,7 @@ def test_who_asks_knows_whether_it_is_kept(tmp_path: Path) -> None:
     assert presence(tmp_path, "night") == "nobody"
     assert not log.parent.exists()
     log.parent.mkdir(parents=True)
-    made = subprocess.Popen([sys.executable, "-m", "runner.supervisor.keeper", log, "sleep", "600"])
+    made = subprocess.Popen([sys.executable, "-m", "runner.supervisor.ownership.keeper", log, "sleep", "600"])
     try:
         while presence(tmp_path, "night") == "nobody":
             time.sleep(0.02)
@@ -120,7 +120,7 @@ def test_one_that_hangs_does_not_come_back_by_itself(tmp_path: Path, monkeypatch
 def test_a_termination_between_two_lives_is_the_end_at_once(tmp_path: Path) -> None:
     log, lives = tmp_path / "log", tmp_path / "lives"
     child = [sys.executable, "-c", MORTAL, str(lives), str(LATER)]
-    made = subprocess.Popen([sys.executable, "-m", "runner.supervisor.keeper", log, *child])
+    made = subprocess.Popen([sys.executable, "-m", "runner.supervisor.ownership.keeper", log, *child])
     while not lives.exists() or int(lives.read_text() or 0) < 3:  # then it rests for 8 s
         time.sleep(0.02)
     time.sleep(1)
@@ -133,7 +133,7 @@ def test_a_termination_is_handed_on_and_is_the_end(tmp_path: Path) -> None:
     log, ready = tmp_path / "log", tmp_path / "ready"
     child = f"import time; from pathlib import Path; Path({str(ready)!r}).touch(); time.sleep(600)"
     made = subprocess.Popen(
-        [sys.executable, "-m", "runner.supervisor.keeper", log, sys.executable, "-c", child]
+        [sys.executable, "-m", "runner.supervisor.ownership.keeper", log, sys.executable, "-c", child]
     )
     while not ready.exists():
         time.sleep(0.02)

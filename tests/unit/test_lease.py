@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from runner.supervisor import events as e
-from runner.supervisor import lease as leases
 from runner.supervisor.deadline import awake, steady
 from runner.supervisor.journal import Journal, LeaseLostError
-from runner.supervisor.lease import DEAD_AFTER, OwnedError, is_over, owned
-from runner.supervisor.orders import Drain, Stop
+from runner.supervisor.ownership import lease as leases
+from runner.supervisor.ownership.lease import DEAD_AFTER, OwnedError, is_over, owned
+from runner.supervisor.ownership.orders import Drain, Stop
 from runner.supervisor.slept import boot
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import owned
+from runner.supervisor.ownership.lease import owned
 home = Path(sys.argv[1])
 with Journal(home / "journal.db") as journal, owned(journal, home, "r") as lease:
     print(lease.token, flush=True)

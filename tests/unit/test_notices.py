@@ -14,6 +14,7 @@ from runner.gateway.grants import Sum
 from runner.names import AttemptKey
 from runner.recipients import DAY, Quiet, Recipient
 from runner.supervisor import events as e
+from runner.supervisor.graph.retrying import following
 from runner.supervisor.people.flag import NAME, raise_flag
 from runner.supervisor.people.notices import (
     NAMED,
@@ -26,7 +27,6 @@ from runner.supervisor.people.notices import (
     told_by,
 )
 from runner.supervisor.people.outbox import GAP, MOST, Outbox
-from runner.supervisor.retrying import following
 from runner.supervisor.state import RunState, apply
 from runner.tasks.plan import Budget, Caps, Plan, PlannedAttempt
 from tests.unit.makers import after, life, make_plan, started

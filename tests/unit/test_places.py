@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.names import AttemptKey
+from runner.supervisor.graph.places import MOST_LOOKED_AT, NO_PLACE, PATIENCE, Turn, turns
+from runner.supervisor.graph.schedule import Agenda, decide
 from runner.supervisor.host.admission import Claim, Needs, Policy, Room
 from runner.supervisor.host.facts import Host
-from runner.supervisor.places import MOST_LOOKED_AT, NO_PLACE, PATIENCE, Turn, turns
-from runner.supervisor.schedule import Agenda, decide
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Limits, PlannedAttempt
 from runner.tasks.units import GIB

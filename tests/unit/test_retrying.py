@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor import retrying
+from runner.supervisor.graph import retrying
+from runner.supervisor.graph.schedule import decide, finished
 from runner.supervisor.pauses import Pauses
-from runner.supervisor.schedule import decide, finished
 from runner.supervisor.state import RunState
 from runner.supervisor.verdict import Verdict, served
 from runner.tasks.plan import GIB, Plan, PlannedAttempt, Retry

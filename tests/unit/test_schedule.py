@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor import schedule
 from runner.supervisor.deadline import midnight
 from runner.supervisor.ending import exit_code, still_ahead
-from runner.supervisor.retrying import following
-from runner.supervisor.schedule import Agenda, decide, finished
+from runner.supervisor.graph import schedule
+from runner.supervisor.graph.retrying import following
+from runner.supervisor.graph.schedule import Agenda, decide, finished
 from runner.supervisor.state import RunState
 from runner.tasks.plan import ClaudeSettings, PlannedAttempt, Spent
 from tests.unit.makers import BASE, after, life, make_plan, started

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from runner.names import AttemptKey
-from runner.supervisor import deciding, orders, retrying
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code, never_started
-from runner.supervisor.schedule import Agenda, decide, finished, images_of
+from runner.supervisor.graph import deciding, retrying
+from runner.supervisor.graph.schedule import Agenda, decide, finished, images_of
+from runner.supervisor.ownership import orders
 from runner.supervisor.state import RunState, apply, begin, fold
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, Check, Ended, Work, served, verdict

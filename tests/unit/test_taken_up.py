@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from runner.errors import HostError
-from runner.supervisor import detached
 from runner.supervisor import events as e
 from runner.supervisor.journal import Journal
-from runner.supervisor.lease import owned
+from runner.supervisor.ownership import detached
+from runner.supervisor.ownership.lease import owned
 
 
 @pytest.fixture

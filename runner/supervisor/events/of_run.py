@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from runner.supervisor.events.common import Happened, Words
-from runner.supervisor.orders import Order
+from runner.supervisor.ownership.orders import Order
 from runner.tasks.plan import Plan, Spent, Value
 
 

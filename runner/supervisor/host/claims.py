@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from runner.locks import try_locked
 from runner.supervisor.host.admission import Claim, Waiting
-from runner.supervisor.lease import is_over
+from runner.supervisor.ownership.lease import is_over
 from runner.tasks.plan import Value
 
 EVERY = 3.0

@@ -14,12 +14,12 @@ from runner.sandbox.facts import EngineFacts
 from runner.settings import Settings
 from runner.supervisor.access import NoCredentialError, accesses_for, look
 from runner.supervisor.capacity import policy_of
+from runner.supervisor.graph.schedule import images_of
 from runner.supervisor.host import doctor
 from runner.supervisor.host import machine as host
 from runner.supervisor.host.adapting import first_jobs
 from runner.supervisor.host.admission import Needs, Room, Short
 from runner.supervisor.means import images_unbuilt
-from runner.supervisor.schedule import images_of
 from runner.tasks.plan import Limits, Plan
 
 

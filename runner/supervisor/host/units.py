@@ -111,8 +111,9 @@ def unit_name(home: Path, run: str) -> str:
 def unit(run: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> str:
     """The unit of a run.
 
-    What it runs keeps the supervisor alive by itself (`runner.supervisor.keeper`). It is started again where
-    it was killed or crashed, and not where it ended by itself, with whatever code: it has tried enough then.
+    What it runs keeps the supervisor alive by itself (`runner.supervisor.ownership.keeper`). It is started
+    again where it was killed or crashed, and not where it ended by itself, with whatever code: it has tried
+    enough then.
 
     Args:
         run: The run.

@@ -17,7 +17,7 @@ from runner.names import AttemptKey
 from runner.recipients import Kind
 from runner.supervisor import events as e
 from runner.supervisor.deadline import at, left
-from runner.supervisor.retrying import following
+from runner.supervisor.graph.retrying import following
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Spent

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runner.names import AttemptKey
-from runner.supervisor import deciding, orders
 from runner.supervisor import events as e
-from runner.supervisor.orders import Order
+from runner.supervisor.graph import deciding
+from runner.supervisor.ownership import orders
+from runner.supervisor.ownership.orders import Order
 from runner.supervisor.post.mail import refusal_of
 from runner.supervisor.slept import Slept
 from runner.supervisor.state import RunState

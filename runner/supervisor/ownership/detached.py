@@ -16,13 +16,14 @@ import runner
 from runner.errors import HostError
 from runner.settings import Settings
 from runner.supervisor import events as e
-from runner.supervisor import keeper, signboard
+from runner.supervisor import signboard
 from runner.supervisor.host import units
 from runner.supervisor.journal import Journal, Row
-from runner.supervisor.lease import owned
 from runner.supervisor.means import make_home
 from runner.supervisor.night import enter
-from runner.supervisor.presence import presence
+from runner.supervisor.ownership import keeper
+from runner.supervisor.ownership.lease import owned
+from runner.supervisor.ownership.presence import presence
 from runner.supervisor.records import journal
 from runner.supervisor.state import RunState, apply, begin
 
@@ -39,7 +40,7 @@ PROGRAM = (sys.executable, "-P", "-m", "runner")
 """The command, as a supervisor is started with it."""
 
 Lives = Callable[[], bool]
-"""Whether what keeps a supervisor alive (`runner.supervisor.keeper`) still runs."""
+"""Whether what keeps a supervisor alive (`runner.supervisor.ownership.keeper`) still runs."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
-from runner.supervisor import routing
 from runner.supervisor.deadline import at, left
 from runner.supervisor.events import Late
+from runner.supervisor.graph import routing
+from runner.supervisor.graph.places import Turn, turns
 from runner.supervisor.host.admission import Room, Short
-from runner.supervisor.places import Turn, turns
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Plan, PlannedAttempt, Priority

@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.names import AttemptKey
 from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.spec import log_file
-from runner.supervisor.routing import results
+from runner.supervisor.graph.routing import results
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 

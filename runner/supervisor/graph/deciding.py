@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
-from runner.supervisor import orders, retrying
-from runner.supervisor.schedule import decide
+from runner.supervisor.graph import retrying
+from runner.supervisor.graph.schedule import decide
+from runner.supervisor.ownership import orders
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.units import format_size

@@ -7,8 +7,8 @@ from typing import Literal
 
 from runner import names
 from runner.locks import is_held
-from runner.supervisor import keeper
-from runner.supervisor.lease import hangs, is_over
+from runner.supervisor.ownership import keeper
+from runner.supervisor.ownership.lease import hangs, is_over
 
 Presence = Literal["works", "returns", "nobody"]
 """A process works on it; one will shortly, since a keeper is there that starts it; or neither."""

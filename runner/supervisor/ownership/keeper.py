@@ -1,4 +1,4 @@
-"""Keeps the supervisor of a detached run alive: `python -m runner.supervisor.keeper LOG COMMAND…`.
+"""Keeps the supervisor of a detached run alive: `python -m runner.supervisor.ownership.keeper LOG COMMAND…`.
 
 A small process without a terminal that starts the supervisor and waits for it. One that was killed is started
 again: it resumes the run. So is one that says that it can't begin just now, since the engine does not answer.

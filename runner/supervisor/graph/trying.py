@@ -8,8 +8,8 @@ from pathlib import Path
 from runner.names import AttemptKey
 from runner.sandbox.output import READY
 from runner.supervisor import events as e
-from runner.supervisor import feedback
 from runner.supervisor.attempt.spec import HOME, Beginning, log_file
+from runner.supervisor.graph import feedback
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Task
