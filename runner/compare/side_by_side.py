@@ -7,41 +7,9 @@ the profile.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from statistics import median
 
-
-@dataclass(frozen=True)
-class Scored:
-    """What comparing needs of one attempt. `seconds` and `tokens` are None where unknown."""
-
-    task: str
-    profile: str
-    n: int
-    verdict: str
-    accepted: bool
-    seconds: float | None
-    tokens: int | None
-    usd: float | None = None
-
-
-@dataclass(frozen=True)
-class Side:
-    """One profile's column. `rate` is None where nothing was scored."""
-
-    profile: str
-    attempts: int
-    scored: int
-    accepted: int
-    infrastructure: int
-    minutes_median: float | None
-    tokens: int | None
-    usd: float | None
-
-    @property
-    def rate(self) -> float | None:
-        """Accepted of scored."""
-        return self.accepted / self.scored if self.scored else None
+from runner.compare.scored import Scored, Side
 
 
 def side_by_side(profiles: Iterable[str], attempts: Iterable[Scored]) -> list[Side]:
@@ -73,6 +41,7 @@ def _side(profile: str, rows: list[Scored]) -> Side:
         scored=len(scored),
         accepted=sum(row.accepted for row in scored),
         infrastructure=len(rows) - len(scored),
+        rate=sum(row.accepted for row in scored) / len(scored) if scored else None,
         minutes_median=median(times) / 60 if times else None,
         tokens=sum(tokens) if tokens else None,
         usd=sum(usd) if usd and len(usd) == len(scored) else None,

@@ -14,6 +14,7 @@ from runner.supervisor.post.mail import Mail, Message
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.tries import Attempts
 from runner.supervisor.verdict import served
+from runner.supervisor.verified import CheckResult
 from runner.tasks.fanout import expand
 from runner.tasks.plan import Limits, Plan, PlannedAttempt, Spent
 from runner.tasks.when import SKIPPED
@@ -75,6 +76,10 @@ class RunState:
     """Why recipients could not be told when that was tried last, by their names."""
     not_expanded: dict[str, e.TaskNotExpanded] = field(default_factory=dict)
     """Tasks of which this process could not find out the items."""
+    before: Mapping[tuple[str, str], tuple[CheckResult, ...]] = field(default_factory=dict)
+    """By task and base commit, what its checks say of that."""
+    integrated: Mapping[str, e.Integrated] = field(default_factory=dict)
+    """By repository, what its accepted branches came to when they were put together last."""
     width: int = 1
     """How many attempts an adaptive run bears at once, by what came of those before."""
     ended: float | None = None
@@ -295,6 +300,10 @@ def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsC
 
 def _task_event(state: RunState, event: e.Event) -> RunState:
     """The state once a task's items are known, or can't be; told twice, they change nothing."""
+    if isinstance(event, e.CheckedBefore):
+        return replace(state, before={**state.before, (event.task, event.base): event.checks})
+    if isinstance(event, e.Integrated):
+        return replace(state, integrated={**state.integrated, event.repo: event})
     if isinstance(event, e.TaskNotExpanded):
         return replace(state, not_expanded={**state.not_expanded, event.task: event})
     if not isinstance(event, e.TaskExpanded):

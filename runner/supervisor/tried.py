@@ -10,6 +10,7 @@ from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Used
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
+from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Caps, Spent
 from runner.tasks.when import SKIPPED
 
@@ -53,6 +54,8 @@ class AttemptState:
     seconds: float | None = None
     held_s: float | None = None
     check_seconds: float | None = None
+    checks: tuple[CheckResult, ...] = ()
+    """What each of its checks said."""
     peak_memory: int | None = None
     cpu_seconds: float | None = None
     used: Used | None = None
@@ -126,7 +129,9 @@ def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 phase="cleaning",
                 check=event.check,
                 check_seconds=event.seconds,
+                checks=event.checks,
                 reason=before.reason or event.reason,
+                flags=tuple(dict.fromkeys(before.flags + event.flags)),
             )
         case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
             return _judged(before, event)

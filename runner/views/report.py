@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.compare.side_by_side import Side, grid, side_by_side
+from runner.compare.scored import Side
+from runner.compare.side_by_side import grid, side_by_side
 from runner.names import AttemptKey
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.graph import deciding

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from runner.compare.side_by_side import Scored
+from runner.compare.scored import Scored
 from runner.gateway.grants import Held
 from runner.names import AttemptKey
 from runner.supervisor import events as e
@@ -127,6 +127,7 @@ def attempt_row(
         "condition": conditions.row(signs),
         "attention": attempt.attention or None,
         "check_seconds": attempt.check_seconds,
+        "checks": [one.model_dump(mode="json") for one in attempt.checks],
         "peak_memory": attempt.peak_memory,
         "cpu_seconds": attempt.cpu_seconds,
         "used": None if attempt.used is None else attempt.used.model_dump(mode="json"),
@@ -219,6 +220,8 @@ def scored(state: RunState) -> list[Scored]:
                     seconds=_sum([one.seconds for one in counted]),
                     tokens=_sum([one.tokens for one in counted]),
                     usd=_sum([one.usd for one in counted]),
+                    attempt=str(attempt.key),
+                    at=counted[0].started,
                 )
             )
     return rows

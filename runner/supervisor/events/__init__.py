@@ -32,13 +32,16 @@ from runner.supervisor.events.of_attempt import (
 )
 from runner.supervisor.events.of_run import (
     BudgetUsed,
+    CheckedBefore,
     DayBegan,
     Draining,
     HostShort,
     ImageFailed,
     ImageLine,
     ImageReady,
+    Integrated,
     JobsChanged,
+    Joined,
     Late,
     Notified,
     OrderHeeded,
@@ -77,6 +80,7 @@ __all__ = [
     "BoxStarted",
     "BudgetUsed",
     "Cause",
+    "CheckedBefore",
     "DayBegan",
     "Draining",
     "Event",
@@ -85,7 +89,9 @@ __all__ = [
     "ImageFailed",
     "ImageLine",
     "ImageReady",
+    "Integrated",
     "JobsChanged",
+    "Joined",
     "Late",
     "Notified",
     "OfAttempt",
@@ -149,6 +155,8 @@ Event = Annotated[
     | AttemptRetried
     | AttemptRested
     | TaskDecided
+    | CheckedBefore
+    | Integrated
     | Signs
     | ImageLine,
     Field(discriminator="kind"),

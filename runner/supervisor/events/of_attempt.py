@@ -11,6 +11,7 @@ from runner.supervisor.attempt.samples import Used
 from runner.supervisor.events.common import OfAttempt, Words
 from runner.supervisor.slept import Slept
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
+from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Caps, Spent
 
 
@@ -148,6 +149,9 @@ class AttemptChecked(OfAttempt):
     reason: Words = ""
     exit_code: int | None = None
     seconds: float | None = None
+    checks: tuple[CheckResult, ...] = ()
+    """What each of its checks said, in order."""
+    flags: tuple[Words, ...] = ()
 
 
 class AttemptFinal(OfAttempt):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from runner.supervisor.events.common import Happened, Words
 from runner.supervisor.ownership.orders import Order
+from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Plan, Spent, Value
 
 
@@ -241,6 +242,47 @@ class TaskNotExpanded(Happened):
     reason: Words
     tries: int = 1
     """Up to which try of them that holds."""
+
+
+class CheckedBefore(Happened):
+    """What a task's checks say of the commit that its work starts from."""
+
+    kind: Literal["task.checked-before"] = "task.checked-before"
+    task: str
+    base: str
+    checks: tuple[CheckResult, ...]
+
+
+class Joined(Value):
+    """What became of one branch in an integration."""
+
+    attempt: str
+    went_in: bool
+    why: Words = ""
+    """Why not, in words."""
+    cause: Literal["", "conflict", "check", "same", "error"] = ""
+    """`conflict`: it doesn't merge. `check`: the combined check fails with it. `same`: it is in already."""
+    with_: tuple[str, ...] = ()
+    """The attempts with which it does not go together, as far as that was found out."""
+    files: tuple[Words, ...] = ()
+    """The files in conflict."""
+
+
+class Integrated(Happened):
+    """Accepted branches of one repository were put together, checked, and are a branch."""
+
+    kind: Literal["run.integrated"] = "run.integrated"
+    repo: str
+    base: str
+    branch: str | None
+    """None where nothing went in."""
+    commit: str | None
+    joined: tuple[Joined, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    """What the combined checks say of the branch as it is."""
+    check_runs: int = 0
+    """How often the combined checks were run for it."""
+    seconds: float | None = None
 
 
 class ImageLine(Happened):

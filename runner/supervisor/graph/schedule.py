@@ -30,7 +30,7 @@ RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 
 _OF_OTHERS = {
     *("attempts", "spent", "jobs", "auto", "short", "heeded", "width"),
-    *("warned", "notified", "untold", "mail"),
+    *("warned", "notified", "untold", "mail", "before", "integrated"),
 }
 _OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
 """What is known of a run and concerns all of its attempts, whatever places and room there are."""
