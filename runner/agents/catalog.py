@@ -15,6 +15,8 @@ _READERS: dict[str, type[Reader]] = {
     "command": command.Reader,
 }
 _DIALECTS: dict[str, Literal["anthropic", "openai"]] = {"claude": "anthropic", "codex": "openai"}
+VERSIONS = {"claude": claude.VERSION, "codex": codex.VERSION}
+"""The versions of the agent CLIs, by name: those that are pinned, and all that is ever installed."""
 _SESSIONS = uuid.UUID("5f0b7a52-7d0c-4f0e-9a57-0c0441a10001")
 
 
@@ -56,6 +58,11 @@ def told(settings: Settings, line: bytes) -> str | None:
 def layer(settings: Settings) -> str | None:
     """The agent layer that the image needs, or None."""
     return None if isinstance(settings, CommandSettings) else settings.cli
+
+
+def version(settings: Settings) -> str | None:
+    """The version of that agent CLI; None for a command, which comes with its image."""
+    return VERSIONS.get(settings.cli)
 
 
 def dialect(settings: Settings) -> Literal["anthropic", "openai"] | None:

@@ -17,6 +17,7 @@ from runner.supervisor.graph.schedule import decide
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
+from runner.tasks.identity import attempt_hash
 from runner.tasks.when import SKIPPED
 from runner.views import conditions, inbox, wording
 
@@ -114,6 +115,7 @@ def attempt_row(
         "deletions": attempt.deletions,
         "kept": attempt.kept,
         "usd": attempt.usd,
+        "settings": settings(state, attempt.key),
         "scripted": attempt.key.profile in scripted(state),
         "replayed": replayed(attempt),
         "tokens": attempt.tokens,
@@ -135,6 +137,11 @@ def attempt_row(
         "retry": retry(attempt),
         "chosen": attempt.key in state.used,
     }
+
+
+def settings(state: RunState, key: AttemptKey) -> str:
+    """What identifies all settings under which an attempt was made: its profile's and its task's."""
+    return attempt_hash(state.plan, state.plan.task(key.task), state.plan.profile(key.profile))
 
 
 def retry(attempt: AttemptState) -> Json | None:
