@@ -16,6 +16,7 @@ from runner import settings as configuration
 from runner.commands import (
     attending,
     deciding,
+    discarding,
     host,
     looking,
     mailing,
@@ -59,6 +60,7 @@ app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
+app.command()(discarding.discard)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(host.reap)

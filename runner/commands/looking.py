@@ -29,7 +29,7 @@ from runner.git import worktree
 from runner.names import AttemptKey
 from runner.sandbox.output import READY
 from runner.settings import Settings
-from runner.supervisor import signboard
+from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
@@ -179,6 +179,8 @@ def diff(
     """Show what an attempt changed."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
+    if (gone := discarding.gone(state, found)) is not None:
+        raise gone
     if found.commit is None or found.base is None:
         raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]
@@ -202,6 +204,8 @@ def take(
     """Make a branch of your own naming from an attempt's work."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
+    if (gone := discarding.gone(state, found)) is not None:
+        raise gone
     if found.commit is None:
         raise UsageError(f"{found.key} has no branch to take", cure=f"`corral show {found.key}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]

@@ -47,6 +47,8 @@ class AttemptState:
     exit_code: int | None = None
     branch: str | None = None
     commit: str | None = None
+    discarded: e.AttemptDiscarded | None = None
+    """What became of its branch, if a person did not want it any more."""
     kept: str | None = None
     files: int | None = None
     insertions: int | None = None
@@ -75,6 +77,11 @@ class AttemptState:
     flags: tuple[str, ...] = ()
     passes: bool = False
     """Of one that was skipped: whether what needs it goes on from its `base`."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a commit to go on from."""
+        return self.commit is not None and self.discarded is None
 
 
 def skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
@@ -133,13 +140,17 @@ def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 reason=before.reason or event.reason,
                 flags=tuple(dict.fromkeys(before.flags + event.flags)),
             )
-        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
+        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested() | e.AttemptDiscarded():
             return _judged(before, event)
         case _:
             return before
 
 
-def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
+def _judged(
+    before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested | e.AttemptDiscarded
+) -> AttemptState:
+    if isinstance(event, e.AttemptDiscarded):  # its commit stays known: what began from it is told by that
+        return replace(before, branch=None, discarded=event)
     if isinstance(event, e.AttemptFinal):
         return replace(
             before,

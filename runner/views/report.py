@@ -105,7 +105,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "work", one.work or ""
     yield "checked", _check(one)
     yield "change", wording.diff_stat(one) if one.branch else ""
-    yield "branch", one.branch or ""
+    yield "branch", one.branch or wording.discarded(one)
     yield "commit", one.commit or ""
     yield "repository", state.plan.sources[state.plan.task(one.key.task).source].repo
     yield "from", one.base or ""
@@ -212,7 +212,8 @@ def _remarks(state: RunState) -> Iterator[Text]:
     standings = _standings(state)
     for one in state.attempts.values():
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
-        for words in (one.reason, _held(standings, one), wording.followed(one), *one.flags, *kept):
+        said = (one.reason, _held(standings, one), wording.followed(one), wording.discarded(one))
+        for words in (*said, *one.flags, *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
 

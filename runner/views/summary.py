@@ -114,6 +114,9 @@ def attempt_row(
         "insertions": attempt.insertions,
         "deletions": attempt.deletions,
         "kept": attempt.kept,
+        "discarded": None
+        if attempt.discarded is None
+        else attempt.discarded.model_dump(mode="json", include={"at", "branch", "bundle", "elsewhere"}),
         "usd": attempt.usd,
         "settings": settings(state, attempt.key),
         "scripted": attempt.key.profile in scripted(state),

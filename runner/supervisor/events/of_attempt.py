@@ -200,6 +200,18 @@ class AttemptRested(OfAttempt):
     kind: Literal["attempt.rested"] = "attempt.rested"
 
 
+class AttemptDiscarded(OfAttempt):
+    """A person did not want its branch any more: it is gone."""
+
+    kind: Literal["attempt.discarded"] = "attempt.discarded"
+    branch: str
+    commit: str
+    bundle: Words | None = None
+    """The file that holds its commits now; None where others held them, or nobody did any more."""
+    elsewhere: tuple[Words, ...] = ()
+    """The user's own branches and tags that hold its commit, the first few."""
+
+
 class AttemptSkipped(OfAttempt):
     """The attempt is not wanted, by the `when` of its task."""
 
