@@ -36,7 +36,7 @@ from runner.supervisor.finding import find_attempt
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import holds, live, measured, report, summary
+from runner.views import holds, junit, live, measured, report, summary, tabular
 from runner.views.inert import block, cell
 
 LOOK = 0.5
@@ -218,16 +218,24 @@ def take(
 def show_report(
     name: RunArgument = "latest",
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, an attempt's try a row.")] = False,
+    as_junit: Annotated[bool, typer.Option("--junit", help="As JUnit XML, an attempt a test case.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Report on a run: every attempt, and profiles side by side."""
-    if as_json and as_markdown:
-        raise UsageError("--json and --markdown exclude each other", cure="give one of them")
+    forms = {"--json": as_json, "--markdown": as_markdown, "--csv": as_csv, "--junit": as_junit}
+    wanted = [form for form, is_wanted in forms.items() if is_wanted]
+    if len(wanted) > 1:
+        raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
     state = find_run(configuration.load(), name)
     if as_json:
         print_json(summary.summary(state))
     elif as_markdown:
         sys.stdout.write(report.text_markdown(state))
+    elif as_csv:
+        sys.stdout.write(tabular.text_csv(state))
+    elif as_junit:
+        sys.stdout.write(junit.text_xml(state))
     else:
         out.print(report.terminal(state))
 
