@@ -17,6 +17,7 @@ from runner.commands import (
     attending,
     deciding,
     discarding,
+    history,
     host,
     looking,
     mailing,
@@ -63,6 +64,7 @@ app.command()(looking.take)
 app.command()(discarding.discard)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
+app.command()(history.history)
 app.command()(host.reap)
 app.add_typer(mailing.inbox_app, name="inbox")
 app.add_typer(host.image_app, name="image")
