@@ -22,6 +22,7 @@ from runner.commands import (
     looking,
     mailing,
     planning,
+    requesting,
     running,
     shelling,
     telling,
@@ -62,6 +63,7 @@ app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
 app.command()(discarding.discard)
+app.command()(requesting.pr)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(history.history)

@@ -98,11 +98,7 @@ def take(git_dir: Path, name: str, commit: str) -> None:
     Raises:
         UsageError: The name can't be a branch's, or is taken.
     """
-    try:
-        closed.git(git_dir, "check-ref-format", "--branch", name)
-    except closed.GitError as error:
-        cure = "git help check-ref-format says what names can be: no spaces, no `..`, no `-` in front"
-        raise UsageError(f"a branch can't be called {name!r}", cure=cure) from error
+    require_name(git_dir, name)
     try:
         create_branch(git_dir, name, commit)
     except closed.GitError as error:
@@ -111,6 +107,19 @@ def take(git_dir: Path, name: str, commit: str) -> None:
         said = " ".join(error.stderr.split())[-200:]
         cure = "another branch's name may begin with it, or it with another's: `git branch --list` shows them"
         raise UsageError(f"the branch {name!r} can't be made: {said}", cure=cure) from error
+
+
+def require_name(git_dir: Path, name: str) -> None:
+    """See that a branch can be called so.
+
+    Raises:
+        UsageError: It can't.
+    """
+    try:
+        closed.git(git_dir, "check-ref-format", "--branch", name)
+    except closed.GitError as error:
+        cure = "git help check-ref-format says what names can be: no spaces, no `..`, no `-` in front"
+        raise UsageError(f"a branch can't be called {name!r}", cure=cure) from error
 
 
 def diff(git_dir: Path, base: str, commit: str, *, stat: bool) -> bytes:
