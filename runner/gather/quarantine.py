@@ -72,6 +72,10 @@ class Quarantine:
             if self._since_base.touches(path)
         )
 
+    def steering(self, commands: tuple[str, ...]) -> tuple[str, ...]:
+        """Files that the work changes and that steer what these commands do (`Between.steering`)."""
+        return self._since_base.steering(commands)
+
     def outside(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """A flag for what the work changes outside of these paths; none where there are no paths."""
         return self._since_base.outside(paths) if paths else ()
