@@ -106,7 +106,7 @@ def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = 
     _index(quarantine, work.pack)
     commits = _history(quarantine, policy)
     quarantine = replace(quarantine, size=_contents(quarantine, commits, policy))
-    _open_to_read(path)
+    open_to_read(path)
     return quarantine if base.original is None else _put_onto(base.original, quarantine, commits, policy)
 
 
@@ -241,7 +241,7 @@ def _write_commits(path: Path, bodies: list[bytes]) -> None:
         raise GitError("hash-object", 0, "it stored other commits than it was given")
 
 
-def _open_to_read(path: Path) -> None:
+def open_to_read(path: Path) -> None:
     """Let the check's uid read the objects through its mount, whatever the umask was."""
     for folder in (path, *(p for p in path.rglob("*") if p.is_dir())):
         folder.chmod(0o755)
