@@ -77,7 +77,6 @@ def means(
     auto: bool = False,
     weaker: tuple[str, ...],
     on_line: Callable[[str], None],
-    asks: bool = True,
 ) -> Iterator[Means]:
     """Everything that a run needs, ended on leaving. Until then this process owns the run.
 
@@ -89,7 +88,6 @@ def means(
         auto: Whether that follows what the host bears.
         weaker: Promises that are weaker here, for the record.
         on_line: Called with build output of Corral's own image, which comes first.
-        asks: Whether anything in it may ask a model, or hosts; nothing that only checks does.
 
     Raises:
         OwnedError: Another process works on the run.
@@ -111,7 +109,7 @@ def means(
         post = Post(engine, steward_image, settings.home, plan.run)
         has = stack.enter_context(standing(post))
         gateway = None
-        if asks and needs_gateway(plan, settings):
+        if needs_gateway(plan, settings):
             gateway = Gateway.ensure(settings.home, environment=environment)
             stack.callback(gateway.leave)
         book.reserve()

@@ -6,11 +6,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from runner.tasks.checks import ONLY
 from runner.tasks.fields import Command, Cpus, Id, Memory, Seconds, TreePath
 from runner.tasks.part import Part
 
-ONLY = "check"
-"""What a check is called that has no name."""
 MOST_RUNS = 9
 """Who wants a check to be run more often has another question."""
 MOST_CHECKS = 20

@@ -6,12 +6,14 @@ from runner.tasks.value import Value
 
 JUNIT = "CORRAL_JUNIT"
 """The variable of a check's box that names the file for its report."""
+ONLY = "check"
+"""What a check is called that has no name."""
 
 
 class CheckSpec(Value):
     """One check: a command that is run on work in a clean container, by `sh -c`."""
 
-    name: str = "check"
+    name: str = ONLY
     run: str
     junit: str | None = None
     """Where in the tree it writes a JUnit report by itself."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from runner import names
@@ -15,13 +16,17 @@ from runner.gather.quarantine import open_to_read
 from runner.git.base_store import base_store
 from runner.names import AttemptKey
 from runner.sandbox import workspace
+from runner.sandbox.engine import Engine
+from runner.sandbox.standing import Post
 from runner.sandbox.workspace import Workspace
+from runner.settings import Settings
+from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.includes import read_includes
-from runner.supervisor.attempt.spec import AttemptSpec
+from runner.supervisor.attempt.spec import AttemptSpec, Rooms
 from runner.supervisor.attempt.verifying import Bench, Commit, Verification
-from runner.supervisor.outfit import Means
+from runner.supervisor.means import images, standing
 from runner.supervisor.verified import CheckResult
-from runner.tasks.plan import CommandSettings, Plan, Profile, Task
+from runner.tasks.plan import CommandSettings, Plan, Profile, Source, Task
 
 TOGETHER = "integration"
 """In the place of a profile's name, for containers that check the work of many."""
@@ -30,35 +35,64 @@ Verify = Callable[[Path, str, tuple[str, ...]], tuple[CheckResult, ...]]
 """Runs checks on a commit: the bare repository with its objects, its id, and whose checks are run."""
 
 
+@contextmanager
+def verifier(
+    plan: Plan, settings: Settings, environment: Mapping[str, str], on_line: Callable[[str], None]
+) -> Iterator[Verify]:
+    """What runs the checks of a plan's tasks; what it works with is begun when it is asked first.
+
+    Who asks owns the run: containers that an earlier process of the run left are ended then.
+
+    Args:
+        plan: The run's plan.
+        settings: The settings.
+        environment: For the engine's address.
+        on_line: Called with build output of images that are not there any more.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def combined() -> Combined:
+            hidden.keep(plan, settings.home)
+            engine = stack.enter_context(Engine(environment))
+            maker = images(engine, settings)
+            post = Post(engine, maker.steward(on_line), settings.home, plan.run)
+            has = stack.enter_context(standing(post))
+            rooms = Rooms(
+                engine=engine,
+                steward=has.steward,
+                disks=has.disks,
+                steward_image=post.image,
+                gateway=None,
+                home=settings.home,
+                uid=settings.box_uid,
+                owner=settings.box_uid + (engine.facts().uid_base or 0),
+            )
+            return Combined(plan, rooms, lambda source: maker.prepare(source, None, on_line))
+
+        def verify(objects: Path, commit: str, tasks: tuple[str, ...]) -> tuple[CheckResult, ...]:
+            return combined()(objects, commit, tasks)
+
+        yield verify
+
+
 class Combined:
-    """Runs the checks of tasks of one source on commits that build on its base.
+    """Runs the checks of tasks on commits that build on their base.
 
     Checks that are the same to the letter, over the same files, are run once for all tasks that have them.
     Each passes on the work of its own task; so what fails here is asked twice (`judging.once_more`).
 
     Args:
         plan: The run's plan.
-        source: The index of the source.
-        means: What it works with; its run is this process's.
-        on_line: Called with build output of its image, where that is not there any more.
-        stop: Set when a person wants no more to be run.
+        rooms: What it works with.
+        image: Gives the image prepared for a source.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        source: int,
-        means: Means,
-        on_line: Callable[[str], None],
-        stop: threading.Event | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, rooms: Rooms, image: Callable[[Source], str]) -> None:
         self._plan = plan
-        self._source = plan.sources[source]
-        self._means = means
-        self._stop = stop or threading.Event()
-        self._image = means.images.prepare(self._source, None, on_line)
-        bases = means.rooms.home / "bases"
-        self._base = base_store(bases, Path(self._source.git_dir), self._source.base)
+        self._rooms = rooms
+        self._image = image
+        self._stop = threading.Event()
 
     def __call__(self, objects: Path, commit: str, tasks: tuple[str, ...]) -> tuple[CheckResult, ...]:
         """What the checks of these tasks say of a commit, each under the name of its task.
@@ -79,24 +113,25 @@ class Combined:
         return tuple(told)
 
     def _of_task(self, task: Task, commit: Commit) -> Iterator[CheckResult]:
-        rooms = self._means.rooms
+        rooms, source = self._rooms, self._plan.sources[task.source]
         key = AttemptKey(task.id, TOGETHER)
+        base = base_store(rooms.home / "bases", Path(source.git_dir), source.base)
         spec = AttemptSpec(
             run=self._plan.run,
             key=key,
             box=names.box_id(str(rooms.home), self._plan.run, key),
             task=task,
             profile=Profile(name=TOGETHER, settings=CommandSettings(run=("true",)), hash=""),
-            source=self._source,
-            base=self._source.base,
+            source=source,
+            base=source.base,
             branch="",
-            image=self._image,
+            image=self._image(source),
             accesses=(),
             account=Account(),
-            include=read_includes(self._source),
+            include=read_includes(source),
         )
         with self._space(spec) as space:
-            bench = Bench(spec, rooms, space, self._base, self._stop)
+            bench = Bench(spec, rooms, space, base, self._stop)
             log = rooms.log(self._plan.run, key, "check.log")
             alone = tuple(CheckResult(name=check.name, check="passed") for check in task.checks)
             made = Verification(bench, task.checks, commit, task.protect, log)
@@ -107,7 +142,7 @@ class Combined:
     @contextmanager
     def _space(self, spec: AttemptSpec) -> Iterator[Workspace]:
         """A place for checks alone, removed with all that is in it."""
-        rooms, git_dir = self._means.rooms, Path(self._source.git_dir)
+        rooms, git_dir = self._rooms, Path(spec.source.git_dir)
         space = Workspace(spec.box, rooms.home / "w" / spec.box)
         if space.root.exists():  # of a process that was killed
             self._remove(space, git_dir)
@@ -119,7 +154,7 @@ class Combined:
             self._remove(space, git_dir)
 
     def _remove(self, space: Workspace, git_dir: Path) -> None:
-        rooms = self._means.rooms
+        rooms = self._rooms
         home = names.home_id(str(rooms.home))
         for box in rooms.engine.find(names.label_filters(home, self._plan.run)):
             if box.labels.get(names.LABEL_ROLE) == "check":
