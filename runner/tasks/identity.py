@@ -44,9 +44,10 @@ def attempt_hash(plan: Plan, task: Task, profile: Profile) -> str:
     That is what the agent is told, its image, limits, hosts, mail and patience, what an attempt may spend,
     how it is retried, and how it is judged.
     """
+    left_out: dict[str, bool | set[str]] = {**dict.fromkeys(NOT_OF_TASK, True), "hidden": {"path"}}
     everything = {
         "profile": profile.hash,
-        "task": task.model_dump(mode="json", exclude=set(NOT_OF_TASK)),
+        "task": task.model_dump(mode="json", exclude=left_out),
         "source": plan.sources[task.source].model_dump(mode="json", exclude=set(NOT_OF_SOURCE)),
         "budget": plan.budget.attempt.model_dump(mode="json"),
         "on_limit": plan.on_limit,

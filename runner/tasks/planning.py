@@ -14,6 +14,7 @@ from typing import Literal
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks import retries
+from runner.tasks.agent_parts import AgentPart, ClaudePart, CodexPart
 from runner.tasks.fanout import MOST_ATTEMPTS, ordered
 from runner.tasks.graph import topological
 from runner.tasks.graph_parts import ForEachPart
@@ -21,15 +22,17 @@ from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
 from runner.tasks.identity import settings_hash
 from runner.tasks.mention import mention
-from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
+from runner.tasks.models import ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
     Budget,
+    CheckSpec,
     ClaudeSettings,
     CodexSettings,
     CommandSettings,
     ForEach,
     Health,
+    Hidden,
     ImageSpec,
     Limits,
     MailTerms,
@@ -102,7 +105,7 @@ def make_plan(
         raise TaskFileError(file, problems)
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
     sources, indices, notes = _sources(taskfile, file, usable)
-    tasks = tuple(_task(taskfile, task, indices[task.id]) for task in taskfile.tasks)
+    tasks = tuple(_task(taskfile, task, indices[task.id], file) for task in taskfile.tasks)
     seed = _seed(taskfile, seed)
     return Plan(
         run=run,
@@ -250,7 +253,7 @@ def _settings(agent: AgentPart) -> Settings:
     return CommandSettings(run=agent.run, env=agent.env)
 
 
-def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
+def _task(taskfile: TaskFile, task: TaskPart, source: int, file: Path) -> Task:
     limits = taskfile.limits.model_dump(exclude_none=True)
     network = task.network or taskfile.network
     if task.limits is not None:
@@ -260,8 +263,10 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         kind=task.kind,
         prompt=mention(task.prompt or "")[1],
         source=source,
-        check=task.check,
+        checks=tuple(CheckSpec(name=name, **part.model_dump()) for name, part in (task.check or {}).items()),
+        check_base=task.check_base,
         protect=task.protect,
+        hidden=None if task.hidden is None else Hidden(path=str(file.parent / task.hidden)),
         needs=task.needs,
         may_be_empty=task.may_be_empty,
         priority=task.priority,

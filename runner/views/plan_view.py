@@ -21,7 +21,7 @@ from runner.tasks.plan import (
     Profile,
     Task,
 )
-from runner.views import wording
+from runner.views import checks, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -138,8 +138,12 @@ def _limits(plan: Plan) -> Iterator[Text]:
 def _checks(plan: Plan) -> Iterator[Text]:
     for name, (task, *_) in _together(plan).items():
         protected = f" (with {', '.join(task.protect)} as in the base)" if task.protect else ""
-        command = task.check or "none: it ends as `done`"
-        yield Text(f"check of {name}: ", "dim") + cell(command + protected)
+        if not task.checks:
+            yield Text(f"check of {name}: ", "dim") + cell("none: it ends as `done`")
+        for check in task.checks:
+            yield Text(f"check of {name}: ", "dim") + cell(checks.command(check) + protected)
+        if task.hidden is not None:
+            yield Text(f"hidden from the agents of {name}: ", "dim") + cell(task.hidden.path)
 
 
 def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:

@@ -60,7 +60,7 @@ def _body(state: RunState, attempt: AttemptState) -> Iterator[str]:
             "yes: a file answered for the model" if summary.played_words(state, settings.name) else "",
         ),
         ("change", wording.diff_stat(attempt)),
-        ("check", markdown(task.check or "none")),
+        ("checks", " ".join(markdown(check.run) for check in task.checks) or "none"),
         ("time", wording.duration(attempt.seconds)),
         ("tokens", wording.tokens(attempt.tokens)),
         ("cost", wording.usd(attempt.usd)),

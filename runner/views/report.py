@@ -18,7 +18,7 @@ from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTE
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.views import inbox, measured, summary, wording
+from runner.views import checks, inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -83,7 +83,10 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
     task = state.plan.task(one.key.task)
     for name, value in measured.told(one, state.limits(one.key), record):
         table.add_row(Text(name, "dim"), cell(value))
-    table.add_row(Text("check", "dim"), cell(task.check or "none"))
+    for check in task.checks:
+        table.add_row(Text("check", "dim"), cell(checks.command(check)))
+    if task.hidden is not None:
+        table.add_row(Text("hidden", "dim"), cell(task.hidden.path))
     table.add_row(Text("output", "dim"), cell(log))
     prompt = (Text(), Text("prompt", "dim"), Text(block(task.prompt, 4000))) if task.prompt else ()
     return Group(table, *prompt)
@@ -104,6 +107,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "ended", one.ended or ""
     yield "work", one.work or ""
     yield "checked", _check(one)
+    yield from (("", checks.line(check)) for check in one.checks)
     yield "change", wording.diff_stat(one) if one.branch else ""
     yield "branch", one.branch or wording.discarded(one)
     yield "commit", one.commit or ""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runner.agents import catalog
 from runner.tasks import identity
+from runner.tasks.checks import CheckSpec, Hidden
 from runner.tasks.identity import attempt_hash, settings_hash
 from runner.tasks.plan import (
     AllowedHost,
@@ -48,7 +49,8 @@ OTHER: Mapping[type[Value], Mapping[str, Any]] = {
         "image": ImageSpec(kind="name", name="i"), "setup": ("s",), "include": ("i",),
     },
     Task: {
-        "id": "other", "kind": "k", "prompt": "q", "source": 1, "check": "c", "protect": ("p",),
+        "id": "other", "kind": "k", "prompt": "q", "source": 1, "checks": (CheckSpec(run="c"),),
+        "check_base": False, "hidden": Hidden(path="/h", digest="1"), "protect": ("p",),
         "needs": ("n",), "may_be_empty": True, "compared": True, "limits": Limits(cpus=1), "runtime": "r",
         "network": (AllowedHost(name="h"),), "hosted": ("web_search",), "priority": "low",
         "for_each": ForEach(items=("i",)), "of": "o", "item": "i", "any_item": True, "when": "w",
@@ -139,6 +141,13 @@ def test_names_and_the_place_of_the_checkout_do_not(of_task: set[str], of_source
     for field in of_source:
         source = changed(source, field)
     assert hashed(task, source) == hashed()
+
+
+def test_of_hidden_tests_what_they_are_counts_and_not_where() -> None:
+    def hiding(path: str, digest: str) -> str:
+        return hashed(TASK.model_copy(update={"hidden": Hidden(path=path, digest=digest)}))
+
+    assert hiding("/a", "1") == hiding("/b", "1") != hiding("/a", "2")
 
 
 def test_a_plan_knows_the_versions_that_are_pinned() -> None:

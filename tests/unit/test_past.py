@@ -18,6 +18,7 @@ from runner.supervisor.journal import Journal
 from runner.supervisor.past import PastRun
 from runner.supervisor.state import fold
 from runner.supervisor.verdict import RUN_OVER
+from runner.tasks.checks import CheckSpec
 from runner.tasks.plan import (
     ClaudeSettings,
     CommandSettings,
@@ -74,7 +75,7 @@ def run(name: str, made: Plan, ends: Mapping[str, Ends], at: float = FIRST) -> P
     return found
 
 
-FIX, DOC = Task(id="fix", kind="bug", check="c"), Task(id="doc")
+FIX, DOC = Task(id="fix", kind="bug", checks=(CheckSpec(run="c"),)), Task(id="doc")
 OPUS, HAIKU = profile("opus", "aaaa"), profile("haiku", "bbbb")
 GOOD, BAD = ("accepted", 60.0, 1.0, 100), ("rejected", 120.0, 2.0, 300)
 

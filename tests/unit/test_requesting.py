@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from runner.git import remotes
 from runner.git.remotes import Place, forge_of, place_of
 from runner.supervisor import events as e
+from runner.tasks.checks import CheckSpec
 from runner.tasks.plan import PlannedAttempt
 from runner.views import pull_request
 from tests.support import git
@@ -80,7 +81,7 @@ def test_words_stay_one_argument_each(text: str, forge: Any) -> None:
 @given(hostile)
 def test_a_page_of_it_links_and_mentions_nobody(text: str) -> None:
     plan = make_plan(FIX)
-    task = plan.tasks[0].model_copy(update={"prompt": f"do\n```\n{text}", "check": text})
+    task = plan.tasks[0].model_copy(update={"prompt": f"do\n```\n{text}", "checks": (CheckSpec(run=text),)})
     events = (
         one.model_copy(update={"reason": text, "flags": (text,)}) if one.kind == "attempt.ended" else one
         for one in life("fix/p/1", "rejected")
