@@ -7,7 +7,7 @@ Prints how often intervals hold the truth, how often a difference is called one,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from statistics import NormalDist, fmean, stdev
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy import stats
 from runner.compare.comparing import ALPHA, compare
 from runner.compare.early import Watched, course, differences
 from runner.compare.power import World, foresee, nights
+from runner.compare.rates import rate_interval
 from runner.compare.scored import Scored
 from runner.compare.spread import difference_interval
 
@@ -33,6 +34,12 @@ HARD = [
     for difficulty, talent in ((0, 0), (1.5, 0.75), (1.5, 2), (4, 0.5))
 ]
 """Worlds in which intervals err: the worst of them is what counts."""
+
+
+TOLD = (
+    *("rate held", "difference held", "exact test sees", "early test sees"),
+    *("rate held, ended early", "difference held, ended early", "blocks done"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Found:
 
 
 def simulate(tasks: int, repeats: int, world: World, count: int, seed: int) -> Found:
-    """So many comparisons of two profiles, each made at its end, and once more with looks after each block."""
+    """So many comparisons of two profiles: each made at its end, and with looks after each block."""
     blocks = tuple((f"t{task}", repeat) for repeat in range(repeats) for task in range(tasks))
     watched = Watched(blocks, len(blocks))
     rows = []
@@ -135,8 +142,6 @@ def _bootstrap(one: list[float]) -> tuple[float, float]:
 
 
 def _rates(tasks: list[list[bool]]) -> tuple[tuple[float, float], tuple[float, float]]:
-    from runner.compare.rates import rate_interval  # noqa: PLC0415
-
     own = rate_interval(tasks, ALPHA)
     means = [fmean(task) for task in tasks]
     rate, spread = fmean(means), stdev(means) ** 2 / len(means)
@@ -147,35 +152,28 @@ def _rates(tasks: list[list[bool]]) -> tuple[tuple[float, float], tuple[float, f
     return own or (0.0, 1.0), (middle - reach, middle + reach)
 
 
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f}"
+
+
 def show(count: int) -> None:
     """Simulate and print, as Markdown."""
     print(f"{count} comparisons of two profiles each; all figures in %\n")
-    print(
-        "| tasks × repeats | truth | rate held | difference held | exact test sees | early test sees |",
-        end="",
-    )
-    print(" rate held, ended early | difference held, ended early | blocks done |\n" + "|---" * 9 + "|")
+    print(_row("tasks × repeats", "truth", *TOLD) + "\n" + "|---" * (2 + len(TOLD)) + "|")
     for tasks, repeats in SIZES:
         for name, world in WORLDS.items():
             found = simulate(tasks, repeats, world, count, seed=tasks * 10 + repeats)
-            figures = (found.rate, found.difference, found.seen, found.early)
-            figures += (found.early_rate, found.early_difference, found.blocks)
-            print(
-                f"| {tasks} × {repeats} | {name} |",
-                " | ".join(f"{x * 100:.1f}" for x in figures),
-                "|",
-                flush=True,
-            )
+            print(_row(f"{tasks} × {repeats}", name, *map(_percent, astuple(found))), flush=True)
     print(f"\nHow often intervals that claim {100 - ALPHA * 100:g} % hold the truth, at worst:\n")
-    print(
-        "| tasks × repeats | difference | Student's | bootstrap (BCa) | rate | Wilson's |\n"
-        + "|---" * 6
-        + "|"
-    )
+    kinds = ("difference", "Student's", "bootstrap (BCa)", "rate", "Wilson's")
+    print(_row("tasks × repeats", *kinds) + "\n" + "|---" * 6 + "|")
     for repeats in (1, 3):
         for tasks in SMALL:
-            figures = worst(tasks, repeats, count)
-            print(f"| {tasks} × {repeats} |", " | ".join(f"{x * 100:.1f}" for x in figures), "|", flush=True)
+            print(_row(f"{tasks} × {repeats}", *map(_percent, worst(tasks, repeats, count))), flush=True)
     print("\nThe difference that is seen 4 times in 5, in points (ending early in brackets):\n")
     print("| tasks | 1 repeat | 3 repeats | 5 repeats |\n|---|---|---|---|")
     for tasks in (5, 8, 10, 15, 20, 30, 40, 60, 100):

@@ -56,7 +56,7 @@ def difference_interval(
 
 
 def _bootstrap(differences: Sequence[float], alpha: float, seed: int) -> tuple[float, float]:
-    if len(set(differences)) < 2:  # all resamples are the same
+    if max(differences) - min(differences) < 1e-9:  # all resamples are the same
         return differences[0], differences[0]
     import numpy as np  # noqa: PLC0415 - as above
     from scipy.stats import bootstrap  # noqa: PLC0415 - as above

@@ -168,8 +168,7 @@ class RunState:
         """
         if self.decided is None or not self.plan.task(key.task).compared:
             return False
-        retry = self.attempts[key].retry
-        return retry is None or retry.why != "person"
+        return not any(one.retry is not None and one.retry.why == "person" for one in self.tries(key))
 
     def task_served(self, task: str) -> bool:
         """Whether an attempt of the task served it, it was not wanted, or need not be, as a person said."""

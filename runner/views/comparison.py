@@ -77,10 +77,10 @@ def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[
     yield from markdown_table(head, [_side(side) for side in found.profiles])
     said = [pair.words for pair in found.pairs]
     said += [*_ranking(found), *found.notes, *_decided(state)]
-    said += [f"left out: {words}" for words in _excluded(found)]
+    said += [f"left out: {markdown(words)}" for words in _excluded(found)]  # the rest are figures and names
     if said:
         yield ""
-        yield from (f"- {markdown(words)}" for words in said)
+        yield from (f"- {words}" for words in said)
 
 
 def as_json(state: RunState, found: Comparison | None = None) -> dict[str, JsonValue]:
