@@ -223,6 +223,8 @@ class ComparePart(Part):
     """How often each profile does each task."""
     retry: StrictBool = False
     """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
+    stop_when: Literal["decided"] | None = None
+    """`decided`: start no more of it once all profiles are [told apart](comparing.md#stopping-early)."""
 
 
 class RepositoryPart(Part):
