@@ -15,6 +15,7 @@ import runner
 from runner import settings as configuration
 from runner.commands import (
     attending,
+    comparing,
     deciding,
     discarding,
     history,
@@ -66,6 +67,7 @@ app.command()(discarding.discard)
 app.command()(requesting.pr)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
+app.command()(comparing.compare)
 app.command()(history.history)
 app.command()(host.reap)
 app.add_typer(mailing.inbox_app, name="inbox")

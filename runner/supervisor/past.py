@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import takewhile
-from statistics import median
-from typing import TypeVar
 
+from runner.compare.blocks import OUTSIDE
+from runner.compare.comparing import side_of
 from runner.compare.scored import Scored, Side
 from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor import tried
 from runner.supervisor.records import journal, run_names
+from runner.supervisor.scoring import counted, total
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, served
 from runner.tasks.fanout import item_task
-from runner.tasks.plan import Plan, Profile, Task
+from runner.tasks.plan import Profile, Task
 
 READ = (
     *("run.started", "task.expanded", "attempt.started", "attempt.ended", "attempt.final"),
@@ -31,13 +31,8 @@ READ = (
 )
 """The kinds of event that are read."""
 
-OUTSIDE = frozenset({"infrastructure", "cancelled", "limited"})
-"""Verdicts that say nothing of a profile."""
-
 MOST_RUNS = 24
 """Points of a course that are runs; of more of them, weeks are the points."""
-
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -162,15 +157,15 @@ def of_run(name: str, events: Iterator[e.Event], since: float = 0.0) -> PastRun 
     attempts = tuple(
         _attempt(name, start, profiles[key.profile], tasks.get(key.task) or templates[key.task], of_it)
         for key, them in tries.items()
-        if (of_it := _counted(them, plan))[-1].verdict is not None
+        if (of_it := counted(plan, them))[-1].verdict is not None
     )
     return PastRun(name, start.at, plan.profiles, attempts)
 
 
 def _attempt(
-    run: str, start: e.RunStarted, profile: Profile, task: Task, counted: Sequence[AttemptState]
+    run: str, start: e.RunStarted, profile: Profile, task: Task, tries: Sequence[AttemptState]
 ) -> PastAttempt:
-    last = counted[-1]
+    last = tries[-1]
     verdict = last.verdict or ""
     shared = last.spent not in {"", "attempt"}
     counts = verdict not in OUTSIDE and last.reason != RUN_OVER and not shared
@@ -180,26 +175,13 @@ def _attempt(
         n=last.key.n,
         verdict=verdict,
         accepted=last.verdict is not None and served(last.verdict, may_be_empty=task.may_be_empty),
-        seconds=_sum([one.seconds for one in counted]),
-        tokens=_sum([one.tokens for one in counted]),
-        usd=_sum([one.usd for one in counted]),
+        seconds=total([one.seconds for one in tries]),
+        tokens=total([one.tokens for one in tries]),
+        usd=total([one.usd for one in tries]),
         attempt=str(last.key),
-        at=counted[0].started,
+        at=tries[0].started,
     )
     return PastAttempt(run, start.at, profile, task.kind, task.of or task.id, scored, counts)
-
-
-def _counted(tries: Sequence[AttemptState], plan: Plan) -> Sequence[AttemptState]:
-    """The tries that count, one at least: as a comparison counts them."""
-    own = list(takewhile(lambda one: one.retry is None or one.retry.why != "person", tries))
-    fair = [one for one in own if not (one.verdict == "infrastructure" and one.again)]
-    return (fair if plan.compared_retry else fair[:1]) or own[-1:]
-
-
-def _sum(figures: list[N | None]) -> N | None:
-    """All of it; unknown if a part is."""
-    known = [figure for figure in figures if figure is not None]
-    return sum(known, start=type(known[0])()) if known and len(known) == len(figures) else None
 
 
 # -- putting together
@@ -276,30 +258,9 @@ def _entry(attempts: Sequence[PastAttempt]) -> Entry:
 
 def side(attempts: Sequence[PastAttempt]) -> Side:
     """The figures of some attempts of one profile."""
-    good = [one.scored for one in attempts if one.counts]
-    accepted = sum(one.accepted for one in good)
-    seconds = _sum([one.seconds for one in good])
-    usd, tokens = _sum([one.usd for one in good]), _sum([one.tokens for one in good])
-    times = [one.seconds for one in good if one.seconds is not None]
-    return Side(
-        profile=attempts[-1].profile.name,
-        settings=attempts[-1].profile.hash,
-        attempts=len(attempts),
-        scored=len(good),
-        accepted=accepted,
-        infrastructure=sum(one.scored.verdict == "infrastructure" for one in attempts),
-        rate=accepted / len(good) if good else None,
-        usd=usd,
-        usd_per_accepted=_each(usd, accepted),
-        minutes_median=median(times) / 60 if times else None,
-        minutes_per_accepted=_each(None if seconds is None else seconds / 60, accepted),
-        tokens=tokens,
-        tokens_per_accepted=_each(tokens, accepted),
-    )
-
-
-def _each(figure: float | None, accepted: int) -> float | None:
-    return figure / accepted if figure is not None and accepted else None
+    rows, good = [one.scored for one in attempts], [one.scored for one in attempts if one.counts]
+    last = attempts[-1].profile
+    return replace(side_of(last.hash, last.hash, rows, good), profile=last.name)
 
 
 def _points(runs: Sequence[PastRun], name: str) -> Iterator[Point]:

@@ -228,6 +228,8 @@ class ComparePart(Part):
     """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
     seed: Seed | None = None
     """What the order of compared attempts is drawn from; by default another one for each plan."""
+    stop_when: Literal["decided"] | None = None
+    """`decided`: start no more of it once all profiles are [told apart](comparing.md#stopping-early)."""
 
 
 class RepositoryPart(Part):

@@ -305,7 +305,6 @@ class Task(Value):
 
     id: str
     kind: str | None = None
-    """What kind of task a person calls it."""
     prompt: str = ""
     source: int = 0
     checks: tuple[CheckSpec, ...] = ()
@@ -403,6 +402,8 @@ class Plan(Value):
     mode: Mode = "parallel"
     compared_retry: bool = False
     """Whether they are set side by side with what they make of a second try."""
+    stops_when_decided: bool = False
+    """Whether no attempt of compared tasks is started any more once every two of them are decided."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"

@@ -100,7 +100,12 @@ def make_plan(
     Raises:
         TaskFileError: A repository can't be used, or the matrix is too large.
     """
-    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile), *retries.too_little(taskfile)]
+    problems = [
+        *_unusable(taskfile, file, facts),
+        *_too_many(taskfile),
+        *retries.too_little(taskfile),
+        *_left_undone(taskfile),
+    ]
     if problems:
         raise TaskFileError(file, problems)
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
@@ -118,6 +123,7 @@ def make_plan(
         seed=seed,
         mode=taskfile.mode,
         compared_retry=retries.are_compared(taskfile),
+        stops_when_decided=taskfile.compare is not None and taskfile.compare.stop_when == "decided",
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         on_limit=taskfile.on_limit,
@@ -347,6 +353,21 @@ def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
         yield Problem(
             f"{total} attempts; at most {MOST_ATTEMPTS}", line, "split the file, or lower `repeats`"
         )
+
+
+def _left_undone(taskfile: TaskFile) -> Iterator[Problem]:
+    """Tasks that need what may never be done, since the comparison ends before."""
+    if taskfile.compare is None or taskfile.compare.stop_when is None:
+        return
+    compared = {task.id for task in taskfile.tasks if _is_compared(taskfile, task)}
+    for index, task in enumerate(taskfile.tasks):
+        needs = compared.intersection(task.needs)
+        if task.id not in compared and needs:
+            yield Problem(
+                f"task {task.id!r} needs {min(needs)!r}, which `stop_when: decided` may leave undone",
+                taskfile.line("tasks", index, "needs"),
+                "remove `stop_when`, or do what needs a comparison in a run of its own",
+            )
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
+from dataclasses import asdict
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from runner.compare.power import ALPHA, Foreseen, foresee
+from runner.compare.saying import power_words
 from runner.supervisor.host.forecast import Forecast
 from runner.tasks.plan import (
     AllowedHost,
@@ -50,6 +53,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield _attempt_table(plan)
     yield from _mode(plan)
     yield from _drawn(plan)
+    yield from _power(plan)
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
     yield from _limits(plan)
@@ -115,6 +119,24 @@ def _drawn(plan: Plan) -> Iterator[Text]:
     if plan.seed is not None:
         words = f"drawn from the seed {plan.seed}; another plan draws another, unless the file says so: "
         yield Text("order of compared attempts: ", "dim") + Text(f"{words}compare: {{…, seed: {plan.seed}}}")
+
+
+def _power(plan: Plan) -> Iterator[Text]:
+    """Which difference the comparison will see."""
+    foreseen = foreseen_of(plan)
+    if foreseen is not None:
+        early = "; it ends once all are decided" if foreseen.early else ""
+        words = f"{', '.join(plan.compared)}; {power_words(foreseen, ALPHA)}{early}"
+        yield Text("compared: ", "dim") + Text(words)
+
+
+def foreseen_of(plan: Plan) -> Foreseen | None:
+    """The same as a value; None where nothing is compared, or where it is not known with how many tasks."""
+    tasks = [task for task in plan.tasks if task.compared]
+    if len(plan.compared) < 2 or not tasks or any(task.for_each is not None for task in tasks):
+        return None
+    repeats = max(one.n for one in plan.attempts if plan.task(one.task).compared)
+    return foresee(len(tasks), repeats, len(plan.compared), early=plan.stops_when_decided)
 
 
 def _together(plan: Plan) -> dict[str, list[Task]]:
@@ -233,6 +255,7 @@ def image_words(image: ImageSpec) -> str:
 
 def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
     """The plan and the forecast for programs."""
+    foreseen = foreseen_of(plan)
     layers: JsonValue = {
         plan.sources[index].repo: None
         if rows is None
@@ -249,4 +272,5 @@ def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
         "weaker": list(forecast.weaker),
         "broken": [{"name": f.name, "found": f.found, "cure": f.cure} for f in forecast.broken],
         "left": forecast.left or None,
+        "power": None if foreseen is None else asdict(foreseen),
     }

@@ -270,3 +270,16 @@ def test_the_command_reads_the_journal(tmp_path: Path) -> None:
     ]
     assert "by kind of task" in call(home, "history").output
     assert past.read(Settings(home=home), 2.0)[0].name == "new"
+
+
+def test_rates_have_their_intervals_where_tasks_are_enough() -> None:
+    tasks = [Task(id=f"t{n}", checks=(CheckSpec(run="c"),)) for n in range(8)]
+    ends = {f"t{n}/opus/1": GOOD if n % 2 else BAD for n in range(8)}
+    night = run("r", plan("r", tasks, [OPUS]), ends)
+    (opus,) = past.entries([night])
+    assert opus.side.low is not None
+    assert opus.side.high is not None
+    assert 0 < opus.side.low < 0.5 < opus.side.high < 1
+    assert f"50% ({opus.side.low:.0%} to {opus.side.high:.0%})" in drawn(
+        history_view.terminal([night], []), 200
+    )

@@ -48,6 +48,7 @@ from runner.supervisor.events.of_run import (
     OrderHeeded,
     RunAnswer,
     RunBegan,
+    RunDecided,
     RunEnded,
     RunOver,
     RunPaused,
@@ -100,6 +101,7 @@ __all__ = [
     "OrderHeeded",
     "RunAnswer",
     "RunBegan",
+    "RunDecided",
     "RunEnded",
     "RunMail",
     "RunOver",
@@ -133,6 +135,7 @@ Event = Annotated[
     | DayBegan
     | RunOver
     | TooLate
+    | RunDecided
     | BudgetUsed
     | Notified
     | WindowsChanged
