@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from runner.gather import tampering
 from runner.gather.active import SCRIPTS, active, acts, is_partly_active
 from runner.gather.objects import Objects, reading
 from runner.gather.policy import SUBMODULE, SYMLINK, Refused
@@ -97,6 +98,23 @@ class Between:
             return (f"outside-paths: what it changed could not be looked at: {str(fault)[:200]!a}",)
         more = f" and {count - SHOWN} more" if count > SHOWN else ""
         return (f"outside-paths: it changed {', '.join(told)}{more}, outside of `paths`",) if count else ()
+
+    def signs(self, check: str | None, protect: tuple[str, ...]) -> tuple[tampering.Sign, ...] | None:
+        """What in it touches the judgement on it; None if it can't be read.
+
+        Args:
+            check: The task's check.
+            protect: Paths that the check sees as in the base.
+        """
+        form = ("--patch", "--unified=30", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
+        command = ("diff-tree", "-r", *form, self.base, self.tip)
+        try:
+            with closed.records(
+                self.git_dir, *command, longest=LARGEST_PART, alternates=self.alternates
+            ) as rows:
+                return tampering.signs(rows, check, protect)
+        except GitError:
+            return None
 
     def flags(self) -> tuple[str, ...]:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""

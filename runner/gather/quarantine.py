@@ -17,6 +17,7 @@ from runner.gather.findings import Between, Change
 from runner.gather.objects import reading
 from runner.gather.pack import RawWork
 from runner.gather.policy import Policy, Refused, TreeWalk, plain_modules
+from runner.gather.tampering import Sign
 from runner.git import closed
 from runner.git.base_store import BaseStore
 from runner.git.closed import GitError, LongRecordError
@@ -63,6 +64,10 @@ class Quarantine:
     def flags(self) -> tuple[str, ...]:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""
         return self._since_base.flags()
+
+    def signs(self, check: str | None, protect: tuple[str, ...]) -> tuple[Sign, ...] | None:
+        """What in the work touches the judgement on it; None if it can't be read."""
+        return self._since_base.signs(check, protect)
 
     def touched(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Flags for those of these paths at or below which the work differs from the base."""

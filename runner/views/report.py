@@ -18,7 +18,7 @@ from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTE
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.views import inbox, measured, summary, wording
+from runner.views import fairness, inbox, measured, summary, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -43,6 +43,7 @@ def terminal(state: RunState) -> RenderableType:
     parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
         parts += [Text(), *_compared(state)]
+    parts += fairness.terminal(state)
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
@@ -119,6 +120,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
     yield from (("noticed", flag) for flag in one.flags)
+    yield from fairness.of_attempt(fairness.audit(state), str(one.key))
 
 
 def diff(raw: bytes) -> Text:
@@ -318,6 +320,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         )
         yield ""
         yield from _markdown_table(SIDES, [_side(side) for side in side_by_side(state.plan.compared, rows)])
+    yield from fairness.markdown_lines(state)
     for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"

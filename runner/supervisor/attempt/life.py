@@ -28,6 +28,7 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.check import Checked, run_check
 from runner.supervisor.attempt.living import Living
+from runner.supervisor.attempt.looking_back import looked_for_answers
 from runner.supervisor.attempt.metering import used_by
 from runner.supervisor.attempt.outage import Outages
 from runner.supervisor.attempt.resuming import in_all, window_of
@@ -103,6 +104,9 @@ class _Life:
         else:
             ended = self._judge_end(in_all(living.seen, living.known.held))
             self._ended = ended.model_copy(update={"session": living.session})
+        spec, project = self._spec, Path(self._spec.source.repo).name
+        sought = looked_for_answers(self._rooms.log(spec.run, spec.key), spec.profile.settings, project)
+        self._ended = self._ended.model_copy(update={"sought": sought})
         yield self._ended
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
@@ -215,6 +219,7 @@ class _Life:
             insertions=change.insertions,
             deletions=change.deletions,
             kept=kept,
+            signs=found.signs(self._spec.task.check, self._spec.task.protect),
             flags=left + outside + found.touched(self._spec.task.protect) + found.flags(),
         )
 
