@@ -12,7 +12,8 @@ from rich.text import Text
 
 from runner.compare.scored import Comparison, Side
 from runner.compare.side_by_side import grid
-from runner.supervisor.scoring import comparison, scored
+from runner.supervisor.morning.judged import judged
+from runner.supervisor.scoring import scored
 from runner.supervisor.state import RunState
 from runner.views import summary, wording
 from runner.views.fitting import Column, Fitting
@@ -44,7 +45,7 @@ def terminal(state: RunState, found: Comparison | None = None) -> Iterator[Rende
         state: The run.
         found: Its comparison; made anew by default.
     """
-    found = found or comparison(state)
+    found = found or judged(state).comparison
     yield Text(TITLE, "bold")
     if words := summary.played_words(state):
         yield Text(words, "yellow")
@@ -67,7 +68,7 @@ def terminal(state: RunState, found: Comparison | None = None) -> Iterator[Rende
 
 def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[str]:
     """The same as Markdown, a line each."""
-    found = found or comparison(state)
+    found = found or judged(state).comparison
     yield "### Side by side"
     yield ""
     rows = grid(state.plan.compared, scored(state))
@@ -85,7 +86,7 @@ def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[
 
 def as_json(state: RunState, found: Comparison | None = None) -> dict[str, JsonValue]:
     """The comparison of a run for programs; unknown values are None."""
-    found = found or comparison(state)
+    found = found or judged(state).comparison
     return {
         "schema": 1,
         "run": state.name,
