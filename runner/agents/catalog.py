@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Literal
 
 from runner.agents import claude, codex, command
@@ -55,14 +56,33 @@ def told(settings: Settings, line: bytes) -> str | None:
             return line.decode(errors="replace")
 
 
+def commands(settings: Settings, line: bytes) -> Iterator[str]:
+    """What a line of that agent's output says that it ran: a command, or an address that it fetched."""
+    match settings:
+        case ClaudeSettings():
+            yield from claude.commands(line)
+        case CodexSettings():
+            yield from codex.commands(line)
+
+
+def tells_commands(settings: Settings) -> bool:
+    """Whether that agent's output says what the agent runs."""
+    return not isinstance(settings, CommandSettings)
+
+
+def given(settings: Settings) -> tuple[str, ...]:
+    """What the settings themselves have run: all that is known of what a `cli: command` does."""
+    return settings.run if isinstance(settings, CommandSettings) else ()
+
+
+def version(cli: str | None) -> str | None:
+    """The version of an agent CLI that images are made with; None where it is the image's own affair."""
+    return VERSIONS.get(cli or "")
+
+
 def layer(settings: Settings) -> str | None:
     """The agent layer that the image needs, or None."""
     return None if isinstance(settings, CommandSettings) else settings.cli
-
-
-def version(settings: Settings) -> str | None:
-    """The version of that agent CLI; None for a command, which comes with its image."""
-    return VERSIONS.get(settings.cli)
 
 
 def dialect(settings: Settings) -> Literal["anthropic", "openai"] | None:

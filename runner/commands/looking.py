@@ -36,7 +36,7 @@ from runner.supervisor.finding import find_attempt
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import holds, junit, live, measured, report, summary, tabular
+from runner.views import fairness, holds, junit, live, measured, report, summary, tabular
 from runner.views.inert import block, cell
 
 LOOK = 0.5
@@ -164,7 +164,9 @@ def show(
     found = find_attempt(state, attempt)
     record = metering.look(metering.usage_file(settings.home, state.name, found.key))
     if as_json:
-        print_json({**summary.attempt_row(state, found), "course": measured.course_row(record)})
+        said = [fairness.finding_row(one) for one in fairness.audit(state).of(str(found.key))]
+        row = {**summary.attempt_row(state, found), "findings": [*said]}
+        print_json({**row, "course": measured.course_row(record)})
     else:
         log = log_file(settings.home, state.name, found.key, "log")
         out.print(report.attempt(state, found, log, record))
@@ -229,7 +231,7 @@ def show_report(
         raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
     state = find_run(configuration.load(), name)
     if as_json:
-        print_json(summary.summary(state))
+        print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
     elif as_markdown:
         sys.stdout.write(report.text_markdown(state))
     elif as_csv:

@@ -89,9 +89,9 @@ def _played(
             update={
                 "upstream": upstream,
                 "hash": settings_hash(
-                    profile.settings, f"replay:{profile.hash}", version=catalog.version(profile.settings)
+                    profile.settings, f"replay:{profile.hash}", version=catalog.version(profile.settings.cli)
                 ),
-                "version": catalog.version(profile.settings),
+                "version": catalog.version(profile.settings.cli),
             }
         )
         for profile in plan.profiles

@@ -80,13 +80,19 @@ def left_out(state: RunState) -> dict[str, str]:
     return found
 
 
-def comparison(state: RunState, unfair: dict[str, str] | None = None, alpha: float = ALPHA) -> Comparison:
+def comparison(
+    state: RunState,
+    unfair: dict[str, str] | None = None,
+    alpha: float = ALPHA,
+    rows: Sequence[Scored] | None = None,
+) -> Comparison:
     """The compared profiles of a run, compared.
 
     Args:
         state: The run.
         unfair: More attempts that do not count, and why.
         alpha: The error rate.
+        rows: What was scored, as it counts; as it is by default.
     """
     profiles = [(name, state.plan.profile(name).hash) for name in state.plan.compared]
     excluded = {**left_out(state), **(unfair or {})}
@@ -94,7 +100,7 @@ def comparison(state: RunState, unfair: dict[str, str] | None = None, alpha: flo
     if state.plan.stops_when_decided:
         progress = Progress(state.plan)
         watched = Watched(progress.blocks, progress.follow(state))
-    return compare(profiles, scored(state), excluded, alpha, watched=watched)
+    return compare(profiles, scored(state) if rows is None else rows, excluded, alpha, watched=watched)
 
 
 class Progress:

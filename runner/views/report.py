@@ -16,7 +16,7 @@ from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTE
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.views import checks, comparison, inbox, measured, summary, wording
+from runner.views import checks, comparison, fairness, inbox, measured, summary, wording
 from runner.views.comparison import markdown_table
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
@@ -41,6 +41,7 @@ def terminal(state: RunState) -> RenderableType:
     parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
         parts += [Text(), *comparison.terminal(state)]
+    parts += fairness.terminal(state)
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
@@ -121,6 +122,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
     yield from (("noticed", flag) for flag in one.flags)
+    yield from fairness.of_attempt(fairness.audit(state), str(one.key))
 
 
 def diff(raw: bytes) -> Text:
@@ -281,6 +283,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
     if state.plan.compared:
         yield ""
         yield from comparison.text_markdown(state)
+    yield from fairness.markdown_lines(state)
     for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"

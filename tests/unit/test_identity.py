@@ -151,7 +151,7 @@ def test_of_hidden_tests_what_they_are_counts_and_not_where() -> None:
 
 
 def test_a_plan_knows_the_versions_that_are_pinned() -> None:
-    assert catalog.version(SETTINGS["command"]) is None
+    assert catalog.version("command") is None
     assert catalog.VERSIONS.keys() == {"claude", "codex"}
 
 

@@ -65,6 +65,8 @@ class ImageReady(Happened):
     source: int
     cli: str | None
     image: str
+    version: str | None = None
+    """The agent CLI's version in it."""
 
 
 class ImageFailed(Happened):
