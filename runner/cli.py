@@ -17,6 +17,7 @@ from runner.commands import (
     attending,
     deciding,
     host,
+    integrating,
     looking,
     mailing,
     planning,
@@ -59,6 +60,7 @@ app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
+app.command()(integrating.integrate)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(host.reap)

@@ -35,6 +35,7 @@ from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
+from runner.supervisor.together import foresee
 from runner.tasks.plan import Settings as AgentSettings
 from runner.views import holds, live, measured, report, summary
 from runner.views.inert import block, cell
@@ -219,13 +220,14 @@ def show_report(
     """Report on a run: every attempt, and profiles side by side."""
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other", cure="give one of them")
-    state = find_run(configuration.load(), name)
+    settings = configuration.load()
+    state = find_run(settings, name)
     if as_json:
         print_json(summary.summary(state))
     elif as_markdown:
-        sys.stdout.write(report.text_markdown(state))
+        sys.stdout.write(report.text_markdown(state, foresee(settings.home, state)))
     else:
-        out.print(report.terminal(state))
+        out.print(report.terminal(state, foresee(settings.home, state)))
 
 
 def readable(settings: AgentSettings | None, line: bytes) -> str | None:

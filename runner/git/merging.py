@@ -73,17 +73,25 @@ class Merging:
     borrowed: tuple[Path, ...]
     whole: bool
 
-    def bring_in(self, git_dir: Path, base: str, tips: Iterable[str]) -> None:
-        """Copy what branches add to a base into the quarantine, so that a check can do with it and the base.
+    def make_whole(self, base: str, commit: str, known: Iterable[str] = ()) -> None:
+        """See that the quarantine itself holds what a commit adds to a base, and the base commit.
+
+        Git writes no object that it can borrow. Once this is done, the commit can be checked out with the
+        base's files, which its base store holds, and without anything of the user's.
+
+        Args:
+            base: The base.
+            commit: The commit.
+            known: Other commits for which it was done.
 
         Raises:
             GitError: It can't be read or written.
         """
-        wanted = "".join(f"{tip}\n" for tip in tips) + f"^{base}\n"
-        packing = ("pack-objects", "-q", "--revs", "--stdout", "--delta-base-offset")
-        closed.pipe(
-            (git_dir, packing, wanted.encode()), (self.path, ("index-pack", "--stdin")), closed.DEFAULT
-        )
+        since = "".join(f"{line}\n" for line in (commit, f"^{base}", *(f"^{one}" for one in known)))
+        packing = ("pack-objects", "-q", "--stdout", "--delta-base-offset")
+        for more, wanted in (("--revs",), since), ((), f"{base}\n"):
+            source = (self.path, (*packing, *more), wanted.encode())
+            closed.pipe(source, (self.path, ("index-pack", "--stdin")), closed.DEFAULT, self.borrowed)
 
     def merge(self, ours: str, theirs: str) -> Merge:
         """Merge one commit into another."""
