@@ -1,6 +1,6 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--boundary | --gateway | --supervisor] [--json FILE]
+    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --conflicts] [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
 container, gathering, branch, cleaning) against `docker run --rm` of the same image and command with the
@@ -24,7 +24,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary, gateway, supervisor
+from bench import boundary, gateway, supervisor, together
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -57,6 +57,9 @@ def main() -> None:
     options.add_argument(
         "--supervisor", action="store_true", help="what a night costs its supervisor, and how fast it is"
     )
+    options.add_argument(
+        "--conflicts", action="store_true", help="how long foreseeing conflicts takes, by number of branches"
+    )
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
@@ -68,6 +71,9 @@ def main() -> None:
             return
         if chosen.supervisor:
             supervisor.show(Path(folder))
+            return
+        if chosen.conflicts:
+            together.show(Path(folder))
             return
         figures = measure(Path(folder), chosen.attempts)
     print(words(figures))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from math import ceil, log2
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from runner.gather.integration import Candidate, Clash, Left, Outcome, Tip, inte
 Sets = Collection[frozenset[int]]
 
 
-def candidate(number: int, **more: object) -> Candidate:
+def candidate(number: int, **more: Any) -> Candidate:
     return Candidate(
         **{
             "attempt": f"t{number}/p/1",
@@ -23,7 +24,7 @@ def candidate(number: int, **more: object) -> Candidate:
             "asks": (f"t{number}",),
             **more,
         }
-    )  # type: ignore[arg-type]
+    )
 
 
 def number_of(one: Candidate) -> int:
