@@ -22,7 +22,7 @@ def joined(outcome: Outcome, matrix: Matrix, overruled: Collection[str] = ()) ->
         matrix: How all of them meet.
         overruled: Those whose own checks were not asked, since a person chose them in spite of these.
     """
-    there = {one.attempt for one in outcome.tip.members}
+    there, conflicts = {one.attempt for one in outcome.tip.members}, matrix.conflicts()
     for one, how in outcome.how():
         yield _in(outcome, matrix, one, how, overruled)
     for left in outcome.left:
@@ -31,7 +31,7 @@ def joined(outcome: Outcome, matrix: Matrix, overruled: Collection[str] = ()) ->
             why = f"{holder} holds its commits, and goes together with the others"
             yield e.Joined(attempt=left.one.attempt, went_in=True, why=why)
         else:
-            yield _left_out(left, matrix, there)
+            yield _left_out(left, conflicts.get(left.one.attempt, set()) & there)
 
 
 def passed_over(group: Gathered) -> Iterator[e.Joined]:
@@ -63,10 +63,11 @@ def _holder(outcome: Outcome, one: Candidate) -> str | None:
     return next(found, None)
 
 
-def _left_out(left: Left, matrix: Matrix, there: set[str]) -> e.Joined:
+def _left_out(left: Left, conflicts: set[str]) -> e.Joined:
+    """Why a branch is not in; `conflicts` are those that are in with which it does not merge by itself."""
     name, with_ = left.one.attempt, left.partners
     if left.cause == "conflict":
-        with_ = tuple(sorted(matrix.conflicts().get(name, set()) & there)) or with_
+        with_ = tuple(sorted(conflicts)) or with_
         why = f"it does not merge with {_listed(with_)}"
     elif left.cause == "error":
         why = left.error

@@ -77,10 +77,10 @@ def test_a_persons_choice_holds_for_what_builds_on_it() -> None:
         ("a/q/1", "accepted", None),
         ("b/p/1", "accepted", "a/p/1"),
         ("b/q/1", "accepted", "a/q/1"),
-        used="a/p/1",
+        used="a/q/1",
     )
     (group,) = gathered(state)
-    assert wanted(group) == ["a/p/1", "b/p/1"]
+    assert wanted(group) == ["a/q/1", "b/q/1"]
 
 
 def test_without_a_branch_there_is_nothing_to_put_together() -> None:

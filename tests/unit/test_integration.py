@@ -154,6 +154,19 @@ def test_what_conflicts_with_a_culprit_goes_in() -> None:
     assert [left.alone for left in outcome.left] == [True]
 
 
+def test_what_merges_only_after_a_later_one_goes_in_in_the_end() -> None:
+    world = World()
+
+    def put(tip: Tip, one: Candidate) -> Tip | Clash:
+        early = one.task == "t0" and all(member.task != "t2" for member in tip.members)
+        return Clash(("file",)) if early else world.put(tip, one)
+
+    wanted = [candidate(number) for number in range(3)]
+    outcome = integrate(Tip("base", "base"), wanted, put, world.passes)
+    assert [one.task for one in outcome.tip.members] == ["t1", "t2", "t0"]
+    assert outcome.left == ()
+
+
 def test_what_could_not_be_tried_is_said() -> None:
     world = World()
 
