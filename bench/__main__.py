@@ -1,6 +1,7 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --conflicts] [--json FILE]
+    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --conflicts | --statistics]
+                    [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
 container, gathering, branch, cleaning) against `docker run --rm` of the same image and command with the
@@ -24,7 +25,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary, gateway, supervisor, together
+from bench import boundary, comparing, gateway, supervisor, together
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -60,8 +61,15 @@ def main() -> None:
     options.add_argument(
         "--conflicts", action="store_true", help="how long foreseeing conflicts takes, by number of branches"
     )
+    options.add_argument(
+        "--statistics", action="store_true", help="whether comparisons say what they claim, simulated"
+    )
+    options.add_argument("--nights", type=int, default=1000, help="comparisons to simulate (default 1000)")
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = options.parse_args()
+    if chosen.statistics:
+        comparing.show(chosen.nights)
+        return
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
         if chosen.boundary:
             boundary.show(Path(folder), chosen.attempts)

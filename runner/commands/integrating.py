@@ -11,11 +11,12 @@ import typer
 from rich.text import Text
 
 from runner import settings as configuration
-from runner.commands.words import JsonOption, RunArgument, err, out, print_json
+from runner.commands.words import JsonOption, RunArgument, build_line, err, out, print_json
 from runner.settings import Settings
+from runner.supervisor.morning.combined import Verify, verifier
 from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState
-from runner.supervisor.together import Say, Together, Verify, put_together
+from runner.supervisor.together import Say, Together, put_together
 from runner.views import together as view
 from runner.views.inert import cell, line
 
@@ -30,7 +31,11 @@ def integrate(
 ) -> None:
     """Put accepted branches together on one branch, without those that do not go together."""
     settings = configuration.load()
-    raise typer.Exit(integrated(settings, find_run(settings, name), None, dry=dry, as_json=as_json))
+    state = find_run(settings, name)
+    told = (lambda _: None) if as_json else build_line
+    with verifier(state.plan, settings, configuration.environment(), told) as verify:
+        code = integrated(settings, state, None if dry else verify, dry=dry, as_json=as_json)
+    raise typer.Exit(code)
 
 
 def integrated(

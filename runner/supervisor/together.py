@@ -33,19 +33,12 @@ from runner.supervisor import events as e
 from runner.supervisor.chosen import Gathered, gathered
 from runner.supervisor.joining import joined, passed_over
 from runner.supervisor.journal import Journal
+from runner.supervisor.morning.combined import Verify
 from runner.supervisor.ownership.lease import owned
 from runner.supervisor.ownership.presence import RETURNS, presence
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verified import CheckResult
-
-Verify = Callable[[Path, str, tuple[str, ...]], tuple[CheckResult, ...]]
-"""Runs checks on a commit.
-
-It is given a bare git directory, the commit, and the tasks whose checks are to be run. The git directory
-holds, together with the base store of the tasks' source, all objects of the commit; what came before the base
-may be missing. Another user can read it. A result of `not-run` says that it could not be found out.
-"""
 
 Say = Callable[[str], None]
 """Told, in a few words, what is being done just now."""
@@ -120,7 +113,8 @@ def put_together(
     Args:
         home: The state directory.
         state: The run, on which nobody works.
-        verify: Runs checks; None to look only at whether branches merge.
+        verify: Runs checks on a commit in the quarantine, which itself holds all that the commit adds to its
+            base (`Merging.make_whole`); None to look only at whether branches merge.
         say: Told what is being done.
         dry: Whether only to say what would go in: no check is run, and nothing is written.
 
