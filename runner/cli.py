@@ -18,6 +18,7 @@ from runner.commands import (
     comparing,
     deciding,
     host,
+    integrating,
     looking,
     mailing,
     planning,
@@ -60,6 +61,7 @@ app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
+app.command()(integrating.integrate)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(comparing.compare)

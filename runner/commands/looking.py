@@ -33,6 +33,7 @@ from runner.supervisor import signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
@@ -221,13 +222,14 @@ def show_report(
     """Report on a run: every attempt, and profiles side by side."""
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other", cure="give one of them")
-    state = find_run(configuration.load(), name)
+    settings = configuration.load()
+    state = find_run(settings, name)
     if as_json:
         print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
     elif as_markdown:
-        sys.stdout.write(report.text_markdown(state))
+        sys.stdout.write(report.text_markdown(state, foresee(settings.home, state)))
     else:
-        out.print(report.terminal(state))
+        out.print(report.terminal(state, foresee(settings.home, state)))
 
 
 def readable(settings: AgentSettings | None, line: bytes) -> str | None:

@@ -28,7 +28,8 @@ FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make 
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
-    *(["diff"], ["take"], ["report"], ["compare"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["diff"], ["take"], ["integrate"], ["report"], ["compare"], ["replay"]),
+    *(["reap"], ["image"], ["gateway"]),
     *(["notify"], ["notify", "test"]),
     *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
