@@ -1,6 +1,7 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --conflicts | --statistics]
+    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --conflicts | --statistics
+                     | --verifying]
                     [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
@@ -25,7 +26,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary, comparing, gateway, supervisor, together
+from bench import boundary, comparing, gateway, supervisor, together, verifying
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -62,6 +63,9 @@ def main() -> None:
         "--conflicts", action="store_true", help="how long foreseeing conflicts takes, by number of branches"
     )
     options.add_argument(
+        "--verifying", action="store_true", help="what verification adds to a check that is run by hand"
+    )
+    options.add_argument(
         "--statistics", action="store_true", help="whether comparisons say what they claim, simulated"
     )
     options.add_argument("--nights", type=int, default=1000, help="comparisons to simulate (default 1000)")
@@ -79,6 +83,9 @@ def main() -> None:
             return
         if chosen.supervisor:
             supervisor.show(Path(folder))
+            return
+        if chosen.verifying:
+            verifying.show(Path(folder), chosen.attempts)
             return
         if chosen.conflicts:
             together.show(Path(folder))
