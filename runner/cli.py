@@ -20,6 +20,7 @@ from runner.commands import (
     discarding,
     history,
     host,
+    integrating,
     looking,
     mailing,
     planning,
@@ -63,6 +64,7 @@ app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
+app.command()(integrating.integrate)
 app.command()(discarding.discard)
 app.command()(requesting.pr)
 app.command()(shelling.shell)

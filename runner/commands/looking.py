@@ -33,6 +33,7 @@ from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
@@ -229,17 +230,18 @@ def show_report(
     wanted = [form for form, is_wanted in forms.items() if is_wanted]
     if len(wanted) > 1:
         raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
-    state = find_run(configuration.load(), name)
+    settings = configuration.load()
+    state = find_run(settings, name)
     if as_json:
         print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
     elif as_markdown:
-        sys.stdout.write(report.text_markdown(state))
+        sys.stdout.write(report.text_markdown(state, foresee(settings.home, state)))
     elif as_csv:
         sys.stdout.write(tabular.text_csv(state))
     elif as_junit:
         sys.stdout.write(junit.text_xml(state))
     else:
-        out.print(report.terminal(state))
+        out.print(report.terminal(state, foresee(settings.home, state)))
 
 
 def readable(settings: AgentSettings | None, line: bytes) -> str | None:

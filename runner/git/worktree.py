@@ -53,7 +53,13 @@ def _points_to(entry: Path) -> str | None:
 
 
 def import_commits(
-    git_dir: Path, quarantine: Path, alternates: tuple[Path, ...], tip: str, base: str, size: int
+    git_dir: Path,
+    quarantine: Path,
+    alternates: tuple[Path, ...],
+    tip: str,
+    base: str,
+    size: int,
+    known: tuple[str, ...] = (),
 ) -> None:
     """Copy the objects between `base` and `tip` from a quarantine that passed every check.
 
@@ -64,18 +70,19 @@ def import_commits(
         tip: The commit that comes home.
         base: A commit that is there already.
         size: Bytes of the files among the objects.
+        known: Other commits that are there already.
 
     Raises:
         GitError: They could not be read or written; a part of them may lie there unreferenced.
     """
-    objects = closed.git(
-        quarantine, "rev-list", "--objects", "--count", tip, f"^{base}", alternates=alternates
-    )
+    wanted = "".join(f"{line}\n" for line in (tip, f"^{base}", *(f"^{one}" for one in known))).encode()
+    counting = ("rev-list", "--objects", "--count", "--stdin")
+    objects = closed.git(quarantine, *counting, stdin=wanted, alternates=alternates)
     is_small = int(objects) < SMALL_PACK and size <= SMALL_BYTES
     small = ("unpack-objects", "-q", "--strict")
     large = ("index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects")
     closed.pipe(
-        (quarantine, ("pack-objects", "-q", "--revs", "--thin", "--stdout"), f"{tip}\n^{base}\n".encode()),
+        (quarantine, ("pack-objects", "-q", "--revs", "--thin", "--stdout"), wanted),
         (git_dir, small if is_small else large),
         closed.DEFAULT,
         alternates,

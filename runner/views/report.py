@@ -16,7 +16,7 @@ from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTE
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.views import checks, comparison, fairness, inbox, measured, summary, wording
+from runner.views import checks, comparison, fairness, inbox, measured, summary, together, wording
 from runner.views.comparison import markdown_table
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
@@ -36,8 +36,8 @@ DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
 
 
-def terminal(state: RunState) -> RenderableType:
-    """The report as tables."""
+def terminal(state: RunState, matrices: together.Matrices | None = None) -> RenderableType:
+    """The report as tables; `matrices` are how accepted branches meet, if that is known."""
     parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
         parts += [Text(), *comparison.terminal(state)]
@@ -46,6 +46,7 @@ def terminal(state: RunState) -> RenderableType:
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
+    parts += together.terminal(state, matrices or {})
     parts += [Text(f"note: {line(note)}", "yellow") for note in _notes(state)]
     return Group(*parts)
 
@@ -68,9 +69,9 @@ def _notes(state: RunState) -> tuple[str, ...]:
     return (*state.weaker, *untold, *state.plan.notes)
 
 
-def text_markdown(state: RunState) -> str:
-    """The report as Markdown."""
-    return "\n".join(_markdown_lines(state)) + "\n"
+def text_markdown(state: RunState, matrices: together.Matrices | None = None) -> str:
+    """The report as Markdown; `matrices` as for `terminal`."""
+    return "\n".join(_markdown_lines(state, matrices or {})) + "\n"
 
 
 def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None = None) -> RenderableType:
@@ -148,6 +149,8 @@ def next_steps(state: RunState) -> RenderableType:
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]
+    if sum(bool(one.branch) and state.serves(one) for one in state.attempts.values()) > 1:
+        steps += ["corral integrate   # all that goes together, on one branch"]
     unserved = [a for a in state.attempts.values() if a.verdict and not state.task_served(a.key.task)]
     for one in unserved[:1]:
         if one.check == "failed":
@@ -241,7 +244,7 @@ def _check(attempt: AttemptState) -> str:
     return "" if attempt.check in {None, "none"} else str(attempt.check)
 
 
-def _markdown_lines(state: RunState) -> Iterator[str]:
+def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[str]:
     standings = _standings(state)
     yield f"## Corral run `{state.name}`"
     yield ""
@@ -284,6 +287,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         yield ""
         yield from comparison.text_markdown(state)
     yield from fairness.markdown_lines(state)
+    yield from together.lines(state, matrices)
     for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"

@@ -54,6 +54,9 @@ def summary(
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "undecided": [undecided(state, one) for one in deciding.undecided(state)],
         "skipped": [*sorted(state.skipped)],
+        "integrated": [
+            one.model_dump(mode="json", exclude={"kind", "at"}) for one in state.integrated.values()
+        ],
         "attempts": [
             attempt_row(
                 state,

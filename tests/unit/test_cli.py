@@ -32,6 +32,7 @@ COMMANDS = [
         ["diff"],
         ["take"],
         ["discard"],
+        ["integrate"],
         ["pr"],
         ["report"],
         ["compare"],

@@ -18,6 +18,7 @@ from runner.supervisor import events as e
 from runner.supervisor.discarding import bundle_file
 from runner.supervisor.graph import deciding, retrying
 from runner.supervisor.journal import Journal
+from runner.supervisor.morning import chosen
 from runner.supervisor.ownership import orders
 from runner.supervisor.ownership.lease import owned
 from runner.supervisor.state import RunState, fold
@@ -294,3 +295,12 @@ def test_a_bundle_that_does_not_give_the_commit_back_is_none(night: Night, tmp_p
     file.write_bytes(raw[:-100] + bytes(80) + raw[-20:])
     with pytest.raises(closed.GitError):
         discarding._require_good(git_dir, file, BRANCH, commit)
+
+
+def test_what_was_discarded_is_not_put_together(night: Night) -> None:
+    one(night)
+    (accepted,) = night.state.attempts.values()
+    assert chosen.is_accepted(night.state, accepted)
+    call(night.home, "discard", "fix")
+    (accepted,) = night.state.attempts.values()
+    assert not chosen.is_accepted(night.state, accepted)
