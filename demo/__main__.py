@@ -28,6 +28,8 @@ EXPECTED = {
     "sql-cte-comment/hasty": "rejected",
     "cache-info/steady": "rejected",
     "cache-info/hasty": "rejected",
+    "parse-sign/steady": "accepted",
+    "parse-sign/hasty": "rejected",
     "sql-large-script/steady": "oom",
     "xml-modern-syntax/pyupgrade": "accepted",
 }
