@@ -15,6 +15,7 @@ from rich.text import Text
 
 from runner import settings as configuration
 from runner.agents import catalog
+from runner.commands import paging
 from runner.commands.host import grants_of
 from runner.commands.words import (
     JsonOption,
@@ -213,12 +214,25 @@ def take(
 
 def show_report(
     name: RunArgument = "latest",
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="With --html: the file to write.", show_default="beside the run's logs"),
+    ] = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    as_html: Annotated[
+        bool, typer.Option("--html", help="As one HTML file that needs nothing else; its path is printed.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Report on a run: every attempt, and profiles side by side."""
-    if as_json and as_markdown:
-        raise UsageError("--json and --markdown exclude each other", cure="give one of them")
+    if as_json + as_markdown + as_html > 1:
+        raise UsageError("--json, --markdown and --html exclude each other", cure="give one of them")
+    if file is not None and not as_html:
+        raise UsageError(f"{file} would be written with --html", cure=f"corral report {name} --html {file}")
+    if as_html:
+        _named_run(name)
+        out.print(str(paging.write(configuration.load(), name, file)), soft_wrap=True)
+        return
     state = find_run(configuration.load(), name)
     if as_json:
         print_json(summary.summary(state))
@@ -226,6 +240,13 @@ def show_report(
         sys.stdout.write(report.text_markdown(state))
     else:
         out.print(report.terminal(state))
+
+
+def _named_run(name: str) -> None:
+    """See that a file's name does not stand where a run's does."""
+    if "/" in name or name.endswith((".html", ".htm")):
+        cure = f"the run comes first: corral report latest --html {name}"
+        raise UsageError(f"{name!r} is a file's name, not a run's", cure=cure)
 
 
 def readable(settings: AgentSettings | None, line: bytes) -> str | None:
