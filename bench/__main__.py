@@ -1,6 +1,6 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--boundary | --gateway | --supervisor] [--json FILE]
+    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --statistics] [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
 container, gathering, branch, cleaning) against `docker run --rm` of the same image and command with the
@@ -24,7 +24,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary, gateway, supervisor
+from bench import boundary, comparing, gateway, supervisor
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -57,8 +57,15 @@ def main() -> None:
     options.add_argument(
         "--supervisor", action="store_true", help="what a night costs its supervisor, and how fast it is"
     )
+    options.add_argument(
+        "--statistics", action="store_true", help="whether comparisons say what they claim, simulated"
+    )
+    options.add_argument("--nights", type=int, default=1000, help="comparisons to simulate (default 1000)")
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = options.parse_args()
+    if chosen.statistics:
+        comparing.show(chosen.nights)
+        return
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
         if chosen.boundary:
             boundary.show(Path(folder), chosen.attempts)

@@ -15,6 +15,7 @@ import runner
 from runner import settings as configuration
 from runner.commands import (
     attending,
+    comparing,
     deciding,
     host,
     looking,
@@ -61,6 +62,7 @@ app.command()(looking.diff)
 app.command()(looking.take)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
+app.command()(comparing.compare)
 app.command()(host.reap)
 app.add_typer(mailing.inbox_app, name="inbox")
 app.add_typer(host.image_app, name="image")

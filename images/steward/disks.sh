@@ -6,6 +6,7 @@
 #   disks.sh room  ID PLACE                       print the bytes and the files that are left
 #   disks.sh flush ID PLACE                       write it down; fails if the host's disk can't take it
 #   disks.sh aside ID PLACE NAME OWNER            keep it as it is, as /state/kept/NAME.ext4 of OWNER
+#   disks.sh drop  ID PLACE                       unmount and remove one disk
 #   disks.sh free  ID                             unmount and remove all disks of an attempt
 #   disks.sh prove NAME                           do all of it with a small one
 #
@@ -112,6 +113,10 @@ aside)
     cp --sparse=always --preserve=mode,ownership "$file" "/state/kept/$name.part"
     mv "/state/kept/$name.part" "/state/kept/$name.ext4"
     rm "$file"
+    ;;
+drop)
+    unmount "$at"
+    rm -rf "$seed" "$file"
     ;;
 free)
     for at in "/disks/$id"/*; do

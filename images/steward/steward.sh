@@ -3,10 +3,12 @@
 #
 #   steward.sh own   ID PLACE UID    give one place of an attempt to the box's uid
 #   steward.sh empty ID              remove everything below an attempt's directory
+#   steward.sh clear ID PLACE        remove one place of an attempt
 #   steward.sh used  ID PLACE        print how many bytes and files it holds, or "too many" if they can't be counted
 #   steward.sh keep  ID NAME OWNER   save an attempt's files as /state/kept/NAME.tar.gz, owned by OWNER
 #   steward.sh outbox ID MOST        print the first MOST names in the agent's outbox, a NUL behind each, in base64
 #   steward.sh letter ID NAME MOST   print "plain" and the first MOST bytes of a file there in base64; or "missing", "odd"
+#   steward.sh report ID NAME MOST   the same of a file in the HOME of the check's place
 #
 # PLACE is agent or check. An attempt's files are on its disk, /disks/ID, or where there are no disks in
 # /state/w/ID.
@@ -26,6 +28,9 @@ own)
     ;;
 empty)
     find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +
+    ;;
+clear)
+    rm -rf -- "./$3"
     ;;
 used)
     # Files that vanish while it looks are no failure.
@@ -54,10 +59,11 @@ outbox)
     cd agent/out
     timeout 20 find . -mindepth 1 -maxdepth 1 -printf '%f\0' 2>/dev/null | head -z -n "$most" | base64 -w 0
     ;;
-letter)
-    name=./$3 most=$4
-    [ ! -d "/disks/$id/agent" ] || cd "/disks/$id"
-    cd agent/out
+letter | report)
+    name=./$3 most=$4 at=agent/out
+    [ "$command" = letter ] || at=check/home
+    [ ! -d "/disks/$id/${at%/*}" ] || cd "/disks/$id"
+    cd "$at"
     if [ ! -e "$name" ] && [ ! -L "$name" ]; then
         echo missing
     elif [ -L "$name" ] || [ ! -f "$name" ]; then

@@ -17,6 +17,7 @@ from pathlib import Path
 from runner.gather.active import SCRIPTS, active, acts, is_partly_active
 from runner.gather.objects import Objects, reading
 from runner.gather.policy import SUBMODULE, SYMLINK, Refused
+from runner.gather.steering import is_run, steers
 from runner.git import closed
 from runner.git.closed import GitError
 
@@ -33,6 +34,8 @@ LONGEST_TARGET = 4096
 STEPS = 64
 """Steps down in one target before one up that are looked at."""
 LARGEST_PART = 1024**2
+MOST_STEERING = 1000
+"""Files that steer a check, of which another look at it is made without."""
 
 _LINK = "symlinks that lead out of the tree"
 _UNREAD = "symlinks that were not looked at"
@@ -97,6 +100,23 @@ class Between:
             return (f"outside-paths: what it changed could not be looked at: {str(fault)[:200]!a}",)
         more = f" and {count - SHOWN} more" if count > SHOWN else ""
         return (f"outside-paths: it changed {', '.join(told)}{more}, outside of `paths`",) if count else ()
+
+    def steering(self, commands: tuple[str, ...]) -> tuple[str, ...]:
+        """Files that differ and that steer what checks do, or are run by one of these commands.
+
+        Of those that a command runs only such count as were there before: work that is to bring them along
+        can't be checked without.
+        """
+        found = []
+        with self._rows("--name-status") as rows:
+            while pair := tuple(islice(rows, 2)):
+                status, path = pair
+                runs = status != b"A" and any(is_run(path, command) for command in commands)
+                if runs or steers(path):
+                    found.append(path.decode(errors="surrogateescape"))
+                if len(found) >= MOST_STEERING:
+                    break
+        return tuple(found)
 
     def flags(self) -> tuple[str, ...]:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""

@@ -72,6 +72,10 @@ class Quarantine:
             if self._since_base.touches(path)
         )
 
+    def steering(self, commands: tuple[str, ...]) -> tuple[str, ...]:
+        """Files that the work changes and that steer what these commands do (`Between.steering`)."""
+        return self._since_base.steering(commands)
+
     def outside(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """A flag for what the work changes outside of these paths; none where there are no paths."""
         return self._since_base.outside(paths) if paths else ()
@@ -102,7 +106,7 @@ def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = 
     _index(quarantine, work.pack)
     commits = _history(quarantine, policy)
     quarantine = replace(quarantine, size=_contents(quarantine, commits, policy))
-    _open_to_read(path)
+    open_to_read(path)
     return quarantine if base.original is None else _put_onto(base.original, quarantine, commits, policy)
 
 
@@ -237,7 +241,7 @@ def _write_commits(path: Path, bodies: list[bytes]) -> None:
         raise GitError("hash-object", 0, "it stored other commits than it was given")
 
 
-def _open_to_read(path: Path) -> None:
+def open_to_read(path: Path) -> None:
     """Let the check's uid read the objects through its mount, whatever the umask was."""
     for folder in (path, *(p for p in path.rglob("*") if p.is_dir())):
         folder.chmod(0o755)

@@ -102,6 +102,9 @@ class Disks(Protocol):
     def set_aside(self, box: str, name: str) -> Path | None:
         """Keep the agent's disk as it is, where its files can't be archived; None where there is none."""
 
+    def drop(self, box: str, place: Place) -> None:
+        """Give one place back, with everything in it."""
+
     def free(self, box: str) -> None:
         """Give all of an attempt's places back, with everything in them."""
 
@@ -214,6 +217,10 @@ class LimitedDisks(Standing):
         self.do("aside", box, "agent", name, f"{os.getuid()}:{os.getgid()}")
         return self._post.home / "kept" / f"{name}.ext4"
 
+    def drop(self, box: str, place: Place) -> None:
+        """Unmount and remove its file system."""
+        self.do("drop", box, place)
+
     def free(self, box: str) -> None:
         """Unmount and remove the file systems: the room is free at once, however many files they held."""
         self.do("free", box)
@@ -313,6 +320,10 @@ class WatchedDirectories:
     def set_aside(self, box: str, name: str) -> Path | None:  # noqa: ARG002 - there is none
         """There is no disk to keep."""
         return None
+
+    def drop(self, box: str, place: Place) -> None:
+        """Remove its files."""
+        self._steward.clear(box, place)
 
     def free(self, box: str) -> None:
         """Remove every file."""

@@ -68,15 +68,36 @@ class Outbox:
         """
         if self._direct:
             return read_file(self._place, f"{OUT}/{name}", most)
-        kind, _, content = self._steward.letter(self._box, name, most + 1).partition(" ")
-        if kind == "missing":
-            raise GuardedError("missing", f"{name!a} is not there")
-        if kind != "plain":
-            raise GuardedError("not-plain", f"{name!a} is not a plain file")
-        read = _decoded(content)
-        if len(read) > most:
-            raise GuardedError("too-large", f"{name!a} holds more than {most} bytes")
-        return read
+        return _content(self._steward.letter(self._box, name, most + 1), name, most)
+
+
+def report(steward: Steward, box: str, name: str, most: int) -> bytes:
+    """A file that a check left in its HOME; it has ended.
+
+    Args:
+        steward: Who looks.
+        box: Whose check it was.
+        name: The file's name, which holds no slash.
+        most: How many bytes it may hold.
+
+    Raises:
+        GuardedError: It is no plain file of at most that size.
+        EngineError: It can't be read now.
+    """
+    return _content(steward.report(box, name, most + 1), name, most)
+
+
+def _content(said: str, name: str, most: int) -> bytes:
+    """What the steward said of a file, of which it read one byte more than there may be."""
+    kind, _, content = said.strip().partition(" ")
+    if kind == "missing":
+        raise GuardedError("missing", f"{name!a} is not there")
+    if kind != "plain":
+        raise GuardedError("not-plain", f"{name!a} is not a plain file")
+    read = _decoded(content)
+    if len(read) > most:
+        raise GuardedError("too-large", f"{name!a} holds more than {most} bytes")
+    return read
 
 
 def _decoded(said: str) -> bytes:

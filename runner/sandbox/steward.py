@@ -33,6 +33,10 @@ class Steward(Standing):
         if (self._post.home / "w" / workspace).is_dir():
             self.do("empty", workspace)
 
+    def clear(self, workspace: str, place: str) -> None:
+        """Remove every file of one place of an attempt, whoever owns it."""
+        self.do("clear", workspace, place)
+
     def used(self, workspace: str, place: str) -> tuple[int, int] | None:
         """Bytes and files that a place holds; None if there are too many to count in time."""
         said = self.do("used", workspace, place).split()
@@ -50,6 +54,10 @@ class Steward(Standing):
     def letter(self, workspace: str, name: str, most: int) -> str:
         """`missing`, `odd`, or `plain` and the first so many bytes of a file there in base64."""
         return self.do("letter", workspace, name, str(most))
+
+    def report(self, workspace: str, name: str, most: int) -> str:
+        """As `letter`, of a file in the HOME that checks have."""
+        return self.do("report", workspace, name, str(most))
 
     def mounts(self) -> tuple[Mount, ...]:
         """The workspaces, the archives, and the disks."""

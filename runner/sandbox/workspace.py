@@ -9,6 +9,8 @@
     w/<id>/dotgit              the file that masks the worktree's .git, mounted read-only over it
     w/<id>/in                  prompt, included files and protected paths, mounted read-only
 
+A workspace in which only checks run has `check`, `dotgit` and `in` alone.
+
 The host's own git directory is in no box. The private one borrows the objects of the base store, so
 git works inside as usual. The host writes here only before the box exists: then `agent` and `check` are
 taken over by `disks`, and where disks are limited, the host sees no file in them any more.
@@ -150,10 +152,20 @@ class Workspace:
         """What a container sees that packs HOME, or, given an archive, lays it into HOME."""
         return (Mount(str(seen / "agent" / "home"), "/home/agent", read_only=not archive), *archive)
 
-    def check_mounts(self, seen: Path, base: BaseStore, quarantine: Path) -> tuple[Mount, ...]:
-        """What the check's clean container sees: the gathered objects, and none of the agent's files."""
+    def check_mounts(
+        self, seen: Path, base: BaseStore, quarantine: Path, hidden: Path | None = None
+    ) -> tuple[Mount, ...]:
+        """What the check's clean container sees: the gathered objects, and none of the agent's files.
+
+        Args:
+            seen: Where the engine finds the attempt's places (`Disks.seen`).
+            base: The history that the work builds on.
+            quarantine: Where the objects are.
+            hidden: The files that are laid over the work for checks alone, if there are any.
+        """
         places = self._places(seen / "check", base, read_only=False)
-        return (*places, *self._inputs, Mount(str(quarantine), "/quarantine"))
+        unseen = () if hidden is None else (Mount(str(hidden), "/run/corral/hidden"),)
+        return (*places, *self._inputs, *unseen, Mount(str(quarantine), "/quarantine"))
 
     def _places(self, place: Path, base: BaseStore, *, read_only: bool) -> tuple[Mount, ...]:
         return (
@@ -200,9 +212,7 @@ def lay_out(
     space.root.mkdir(parents=True)
     worktree.add(git_dir, space.tree, base.origin, locks)
     (space.tree / ".git").chmod(0o400)
-    mask = space.root / "dotgit"
-    mask.write_text(MASK)
-    mask.chmod(0o444)
+    _mask(space)
     _place(space.root / "agent", base, ("/base/objects",), inputs.author)
     for path, content in inputs.home.items():
         _write(space.root / "agent" / "home" / path, content)
@@ -218,11 +228,17 @@ def lay_out(
     return begins
 
 
-def lay_out_check(space: Workspace, base: BaseStore) -> None:
+def lay_out_check(space: Workspace, base: BaseStore, protect: tuple[str, ...]) -> None:
     """Make the directories of the check's place.
 
     What is there already, and where a check may have run, is put aside; it goes with all the rest.
+
+    Args:
+        space: The workspace.
+        base: The history that the work builds on.
+        protect: The paths that are restored from the base before this check.
     """
+    _protect(space.root / "in", protect)
     check = space.root / "check"
     for before in (check, space.root / "check.ext4"):
         if before.exists():
@@ -230,6 +246,13 @@ def lay_out_check(space: Workspace, base: BaseStore) -> None:
     _folder(check / space.tree_name)
     (check / space.tree_name / ".git").touch()
     _place(check, base, ("/base/objects", "/quarantine/objects"), AUTHOR)
+
+
+def lay_out_clean(space: Workspace, include: Mapping[str, bytes]) -> None:
+    """Make a workspace in which nothing but checks will run: it is no worktree of the user's repository."""
+    space.root.mkdir(parents=True)
+    _mask(space)
+    _inputs(space.root / "in", Inputs("", {}, include, ()))
 
 
 def say_more(space: Workspace, words: str) -> None:
@@ -305,10 +328,21 @@ def _identity(author: tuple[str, str]) -> bytes:
     return f"[user]\n\tname = {name}\n\temail = {email}\n".encode()
 
 
+def _mask(space: Workspace) -> None:
+    """The file that stands in boxes where the worktree's own `.git` is."""
+    mask = space.root / "dotgit"
+    mask.write_text(MASK)
+    mask.chmod(0o444)
+
+
+def _protect(folder: Path, paths: tuple[str, ...]) -> None:
+    _write(folder / "protect", b"".join(os.fsencode(path) + b"\n" for path in paths))
+
+
 def _inputs(folder: Path, inputs: Inputs) -> None:
     _folder(folder)
     _write(folder / "prompt", inputs.prompt.encode())
-    _write(folder / "protect", "".join(f"{path}\n" for path in inputs.protect).encode())
+    _protect(folder, inputs.protect)
     for path, content in inputs.include.items():
         _write(folder / "include" / path, content)
 

@@ -61,6 +61,7 @@ def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: s
         post=post_of(key, of_run),
         words=(*passing.words(task, passed), *words_for(plan, state.mail, key)),
         begins=begins,
+        before=lambda: look().before.get((key.task, base)),
     )
 
 

@@ -15,7 +15,8 @@ def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
     """The run's exit code, interruption by a signal aside; the highest of what applies."""
     if bug:
         return 5
-    unserved = [task.id for task in state.plan.tasks if not state.task_served(task.id)]
+    tasks = (task.id for task in state.plan.tasks)
+    unserved = [task for task in tasks if not (state.task_served(task) or _needless(state, task))]
     if not unserved:
         return 0
     ours = any(
@@ -25,6 +26,11 @@ def exit_code(state: RunState, *, bug: bool = False) -> Literal[0, 1, 3, 4, 5]:
         return 3
     given_up = any(_given_up(state, k, a) for k, a in state.attempts.items() if k.task in unserved)
     return 4 if given_up else 1
+
+
+def _needless(state: RunState, task: str) -> bool:
+    """Whether nothing of a task was begun, since the comparison that it is for was decided before."""
+    return all(one.started is None and state.needless(one.key) for one in state.attempts.of_task(task))
 
 
 def _given_up(state: RunState, key: AttemptKey, attempt: AttemptState) -> bool:

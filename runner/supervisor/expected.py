@@ -52,7 +52,7 @@ def expected(plan: Plan, record: Iterable[Took]) -> dict[str, float]:
         if spans is None and len(alike.get(settings, ())) >= ENOUGH:
             spans = alike[settings]
         if spans:
-            most = task.limits.time * (1 if task.check is None else 2)  # its check has as much time as it has
+            most = task.limits.time + sum(one.time or task.limits.time for one in task.checks)
             found[f"{planned.task}/{planned.profile}"] = min(_of_most(spans), most)
     return found
 

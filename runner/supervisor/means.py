@@ -18,6 +18,7 @@ from runner.sandbox.standing import Post, end_earlier
 from runner.sandbox.steward import Steward
 from runner.settings import Settings
 from runner.supervisor.access import accesses_for, needs_gateway
+from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.spec import Rooms
 from runner.supervisor.capacity import Capacity, ThisHost, policy_of
 from runner.supervisor.outfit import Means
@@ -90,6 +91,7 @@ def means(
 
     Raises:
         OwnedError: Another process works on the run.
+        UsageError: Files that only checks are to see were changed since the run was planned.
         HostError: The engine does not answer, or lacks the runtime that is asked for; the state directory
             can't be written or is full; or the steward or the gateway can't be started.
     """
@@ -97,6 +99,7 @@ def means(
     with ExitStack() as stack:
         book = stack.enter_context(journal(settings))
         lease = stack.enter_context(owned(book, settings.home, plan.run))  # what is made now bears its name
+        hidden.keep(plan, settings.home)
         engine = stack.enter_context(Engine(environment))
         facts = engine.facts()
         for task in plan.tasks:

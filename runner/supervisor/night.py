@@ -36,6 +36,7 @@ from runner.supervisor.outfit import Means
 from runner.supervisor.ownership import obeying
 from runner.supervisor.ownership.lease import Lease
 from runner.supervisor.pauses import Pauses
+from runner.supervisor.settling import Settling
 from runner.supervisor.signboard import Signboard
 from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState, apply, begin, fold
@@ -66,6 +67,7 @@ class Night:
         self._board: Signboard | None = None
         self._state: RunState
         self._clock: Clockwork
+        self._settling: Settling
 
     def interrupt(self, exit_code: int, times: int = 1) -> None:
         """Drain at the first interruption, stop at the second; safe to call from a signal handler.
@@ -161,6 +163,7 @@ class Night:
 
     def _live(self) -> RunState:
         self._clock = Clockwork(self._state)
+        self._settling = Settling()
         images = (self._state.plan, self._means.images, self._tell, self._bug_in)
         threading.Thread(target=imaging.prepare, args=images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
@@ -210,6 +213,7 @@ class Night:
             self._heed_the_clock()
             self._heed_windows(lookout)
             self._heed_items()
+            self._note_all(self._settling.news(self._state))
             for key in self._pauses.over():
                 self._note(e.AttemptRested(at=time.time(), attempt=str(key)))
             self._note_all(self._means.herald.news(self._state, lookout.spent))

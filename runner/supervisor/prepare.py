@@ -15,6 +15,7 @@ from runner.gateway.booking import prices
 from runner.git import trusted
 from runner.git.base_store import BaseStore
 from runner.sandbox.chain import check
+from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.includes import read_includes
 from runner.tasks.advice import advice
 from runner.tasks.fanout import FanOutError, expand
@@ -74,6 +75,7 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
         cure = "delete or rename it, or set `branch_prefix:` to another name"
         raise TaskFileError(file, [Problem(said, tasks.line("branch_prefix"), cure)])
     _readable_includes(draft, tasks, file)
+    draft = _with_hidden(draft, tasks, file)
     _known_prices(draft, tasks, file)
     notes = (*draft.notes, *_makeable_images(draft, tasks, file), *_nothing_to_protect(draft))
     draft = _for_each(draft, tasks, file)
@@ -117,6 +119,47 @@ def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
         except UsageError as error:
             line = tasks.line("tasks", index, "include") or tasks.line("include")
             raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
+
+
+def _with_hidden(draft: Plan, tasks: TaskFile, file: Path) -> Plan:
+    """The plan with what hidden directories hold now, which no agent may be given otherwise."""
+    made = []
+    for index, task in enumerate(draft.tasks):
+        if task.hidden is None:
+            made.append(task)
+            continue
+        try:
+            files = hidden.read(Path(task.hidden.path))
+            _out_of_sight(Path(task.hidden.path), draft.sources[task.source])
+        except UsageError as error:
+            line = tasks.line("tasks", index, "hidden")
+            raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
+        told = task.hidden.model_copy(update={"digest": hidden.digest(files)})
+        made.append(task.model_copy(update={"hidden": told}))
+    # Made anew, since a copy would keep what was looked up in the other one.
+    return Plan(**{name: getattr(draft, name) for name in Plan.model_fields} | {"tasks": tuple(made)})
+
+
+def _out_of_sight(folder: Path, source: Source) -> None:
+    """See that an agent does not find hidden files in what it starts from.
+
+    Raises:
+        UsageError: The base commit has them, or they are among the files that it is given besides.
+    """
+    try:
+        inside = folder.resolve().relative_to(Path(source.repo).resolve()).as_posix()
+    except ValueError:
+        return
+    if BaseStore(Path(source.git_dir), source.base).has(inside):
+        raise UsageError(
+            f"`hidden` names {folder}, which is a part of {source.base_name}: agents find it there",
+            cure="keep it out of the repository, or ignored by git",
+        )
+    for path in source.include:
+        if path == inside or path.startswith(f"{inside}/") or inside.startswith(f"{path}/"):
+            raise UsageError(
+                f"`include` gives agents {path}, which `hidden` hides", cure="take one of them out"
+            )
 
 
 def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:

@@ -68,6 +68,8 @@ class RunState:
     """By `TASK/PROFILE`, in how many seconds an attempt is done, where that is known."""
     late: Mapping[tuple[str, str], e.Late] = field(default_factory=dict)
     """By task and profile, what is not started any more, since there is no time left for it."""
+    decided: e.RunDecided | None = None
+    """That every two compared profiles are told apart, and how, if that ends the comparison."""
     warned: frozenset[tuple[Spent, str]] = frozenset()
     """Of which budgets most was spent, each with its unit."""
     notified: frozenset[tuple[str, str]] = frozenset()
@@ -158,6 +160,15 @@ class RunState:
     def late_for(self, key: AttemptKey) -> e.Late | None:
         """For want of which time an attempt is not started any more, if it is not."""
         return self.late.get((key.task, key.profile))
+
+    def needless(self, key: AttemptKey) -> bool:
+        """Whether an attempt is not needed any more, since what it is compared for is decided.
+
+        What a person had tried again is needed all the same.
+        """
+        if self.decided is None or not self.plan.task(key.task).compared:
+            return False
+        return not any(one.retry is not None and one.retry.why == "person" for one in self.tries(key))
 
     def task_served(self, task: str) -> bool:
         """Whether an attempt of the task served it, it was not wanted, or need not be, as a person said."""
@@ -262,6 +273,8 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
             return replace(state, spent=spent, warned=warned, of_day=None)
         case e.TooLate():
             return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
+        case e.RunDecided():
+            return replace(state, decided=event)
         case e.BudgetUsed():
             of_day = event.at if event.whose == "day" else state.of_day
             return replace(state, warned=state.warned | {(event.whose, event.unit)}, of_day=of_day)

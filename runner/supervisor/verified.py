@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runner.supervisor.events.common import Words
 from runner.supervisor.verdict import Check
+from runner.supervisor.words import Words
 from runner.tasks.plan import Value
 
 

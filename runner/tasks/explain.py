@@ -26,7 +26,7 @@ _KINDS = {
 _EXAMPLES = {
     "image": "write it like `image: {name: python:3.12-bookworm}`",
     "tasks": "write each task as an item: `- id: NAME`, its other keys below",
-    "check": "write one command, such as `check: make build && make test`",
+    "check": "write one command, such as `check: make build && make test`, or one for each name",
     "compare": "write it like `compare: {agents: [one, other], repeats: 3}`",
     "limits": "write it like `limits: {memory: 4GiB, time: 45min}`",
     "agents": "write it like `agents: {opus: {cli: claude, model: claude-opus-5-5}}`",
@@ -140,6 +140,8 @@ def _container(loc: tuple[str | int, ...]) -> dict[str, str]:
     names = [part for part in loc[:-1] if isinstance(part, str)]
     if loc[0] == "prices" and len(loc) > 1:  # below it stand the names of models
         names = names[:1]
+    if "check" in names:  # below it stand the names of checks
+        names = names[: names.index("check") + 1]
     return keys_of(known.get(names[-1] if names else "", known[""]))
 
 

@@ -292,6 +292,8 @@ TreePath = Annotated[str, AfterValidator(tree_path), _text_schema(_TREE_SCHEMA)]
 IncludePath = Annotated[str, AfterValidator(_included), _text_schema(_TREE_SCHEMA)]
 Directory = Annotated[str, AfterValidator(_within), _text_schema(_TREE_SCHEMA)]
 Repository = Annotated[str, AfterValidator(_repository), _text_schema(r"^[^-~]")]
+HostDirectory = Repository
+"""A directory of the host, relative to the task file."""
 ImageName = Annotated[str, AfterValidator(_image_name), _text_schema(r"^[^-\s]\S*$")]
 RuntimeName = Annotated[str, AfterValidator(_runtime), _text_schema(_RUNTIME_SCHEMA)]
 UpstreamText = Annotated[str, AfterValidator(_upstream), _text_schema(r"^(service|(script|replay):.+)$")]

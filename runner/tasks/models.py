@@ -12,23 +12,23 @@ from typing import Annotated, Literal
 from pydantic import (
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
     PrivateAttr,
     StrictBool,
     model_validator,
 )
 
+from runner.tasks.agent_parts import AgentPart, ClaudePart, CodexPart, CommandPart
+from runner.tasks.budget_parts import BudgetPart, CapsPart, PricePart
+from runner.tasks.check_part import CheckPart, Checks
 from runner.tasks.fields import (
     AtOnce,
-    ClaudeArgument,
-    CodexArguments,
     Command,
     Cpus,
     Directory,
     Disk,
     Distinct,
-    Env,
+    HostDirectory,
     HostText,
     Id,
     ImageName,
@@ -40,15 +40,12 @@ from runner.tasks.fields import (
     RefusedError,
     Repeats,
     Repository,
-    RunCommand,
     RuntimeName,
     Seconds,
     TaskId,
     Text,
-    Tokens,
     TreePath,
     UpstreamText,
-    Usd,
 )
 from runner.tasks.graph_parts import FanIn, ForEach, ForEachPart, Mode, Outside, Passing, Paths, WhenText
 from runner.tasks.health_part import HealthPart, PatiencePart
@@ -133,70 +130,6 @@ class ImagePart(Part):
         return self
 
 
-class ClaudePart(Part):
-    """A profile of Claude Code."""
-
-    cli: Literal["claude"]
-    """Which agent CLI: `claude`."""
-    model: Line
-    """The model's full name."""
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    """How hard it thinks; the CLI's own default if left out."""
-    args: tuple[ClaudeArgument, ...] = ()
-    """More arguments for the CLI."""
-    env: Env = Field(default_factory=dict)
-    """More environment variables in the box; never keys."""
-    upstream: UpstreamText | None = None
-    """What answers this profile's model calls; as for the file."""
-    at_once: AtOnce | None = None
-    """How many of its attempts live at once at most; as many as there are places by default."""
-
-
-class CodexPart(Part):
-    """A profile of Codex."""
-
-    cli: Literal["codex"]
-    """Which agent CLI: `codex`."""
-    model: Line
-    """The model's full name."""
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"] | None = None
-    """How hard it thinks; the CLI's own default if left out. Which levels there are, the model decides."""
-    verbosity: Literal["low", "medium", "high"] | None = None
-    """How much it says; the CLI's own default if left out."""
-    args: CodexArguments = ()
-    """More arguments for the CLI."""
-    env: Env = Field(default_factory=dict)
-    """More environment variables in the box; never keys."""
-    upstream: UpstreamText | None = None
-    """What answers this profile's model calls; as for the file."""
-    at_once: AtOnce | None = None
-    """How many of its attempts live at once at most; as many as there are places by default."""
-
-
-class CommandPart(Part):
-    """A profile that runs any command."""
-
-    cli: Literal["command"]
-    """Which agent CLI: `command`."""
-    run: RunCommand
-    """The command: a list as it is, or a text for `sh -c`. $CORRAL_PROMPT_FILE holds the prompt."""
-    env: Env = Field(default_factory=dict)
-    """More environment variables in the box; never keys."""
-    upstream: UpstreamText | None = None
-    """What answers this profile's model calls; as for the file."""
-    at_once: AtOnce | None = None
-    """How many of its attempts live at once at most; as many as there are places by default."""
-
-    @model_validator(mode="after")
-    def _names_a_program(self) -> CommandPart:
-        if not self.run or not self.run[0].strip() or not self.run[-1].strip():
-            raise RefusedError("`run:` names no program", "write it like [ruff, check, --fix, .]")
-        return self
-
-
-AgentPart = Annotated[ClaudePart | CodexPart | CommandPart, Discriminator("cli")]
-
-
 class NetworkPart(Part):
     """What may leave an agent's box besides model calls."""
 
@@ -229,10 +162,14 @@ class TaskPart(Part):
     """What the agent is told; optional for `cli: command` only."""
     agent: str | None = None
     """The one profile that does this task; without it, `compare` or `default_agent` says who does."""
-    check: Command | None = None
-    """A command (for `sh -c`) that decides in a clean container; exit 0 accepts the work."""
+    check: Checks | None = None
+    """What decides in a clean container: a command (exit 0 accepts the work), or several by name."""
+    check_base: StrictBool = True
+    """Whether checks are run on the base, too: what they say of it is told beside that of the work."""
     protect: Annotated[tuple[TreePath, ...], Distinct] = ()
     """Paths that are restored from the base before the check."""
+    hidden: HostDirectory | None = None
+    """A directory beside this file, laid over the work for its checks alone: tests that no agent sees."""
     needs: Annotated[tuple[str, ...], Distinct] = ()
     """Tasks that must have served before this one starts."""
     from_: Annotated[str | None, Field(alias="from")] = None
@@ -286,32 +223,8 @@ class ComparePart(Part):
     """How often each profile does each task."""
     retry: StrictBool = False
     """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
-
-
-class CapsPart(Part):
-    """What may be spent on models; what is reached first counts."""
-
-    usd: Usd | None = None
-    """US dollars."""
-    tokens: Tokens | None = None
-    """Tokens, like 40M."""
-    requests: Tokens | None = None
-    """Requests to a model, like 2k."""
-
-
-class BudgetPart(Part):
-    """Caps on what is spent on models: further requests are refused, and the work so far comes home."""
-
-    attempt: CapsPart | None = None
-    """For each attempt."""
-    task: CapsPart | None = None
-    """For all attempts of a task together."""
-    profile: CapsPart | None = None
-    """For all attempts of an agent profile together."""
-    run: CapsPart | None = None
-    """For the whole run."""
-    day: CapsPart | None = None
-    """For all runs of a day."""
+    stop_when: Literal["decided"] | None = None
+    """`decided`: start no more of it once all profiles are [told apart](comparing.md#stopping-early)."""
 
 
 class RepositoryPart(Part):
@@ -319,19 +232,6 @@ class RepositoryPart(Part):
 
     at_once: AtOnce
     """How many attempts live there at once at most."""
-
-
-class PricePart(Part):
-    """What a model costs you, for a million tokens of each kind."""
-
-    input: Usd
-    """For a million tokens of input, in US dollars."""
-    output: Usd
-    """For a million tokens of output, reasoning included."""
-    cache_read: Usd | None = None
-    """For a million tokens read from the service's cache; as `input` by default."""
-    cache_write: Usd | None = None
-    """For a million tokens written to the service's cache; as `input` by default."""
 
 
 class TaskFile(Part):
@@ -429,6 +329,7 @@ def parts() -> dict[str, type[Part]]:
         "network": NetworkPart,
         "mail": MailPart,
         "prices": PricePart,
+        "check": CheckPart,
         "for_each": ForEachPart,
         "repositories": RepositoryPart,
         **dict.fromkeys(("attempt", "run", "day"), CapsPart),

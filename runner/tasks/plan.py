@@ -10,17 +10,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from runner.names import AttemptKey, branch
+from runner.tasks.checks import CheckSpec as CheckSpec  # noqa: PLC0414 - a part of the plan, like all below
+from runner.tasks.checks import Hidden as Hidden  # noqa: PLC0414 - as above
+from runner.tasks.checks import told_before
+from runner.tasks.value import Value as Value  # noqa: PLC0414 - as above
 
 GIB = 1024**3
-
-
-class Value(BaseModel):
-    """A frozen value that refuses unknown fields and survives a round trip through JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 Spent = Literal["", "attempt", "task", "profile", "run", "day"]
@@ -306,8 +304,11 @@ class Task(Value):
     id: str
     prompt: str = ""
     source: int = 0
-    check: str | None = None
+    checks: tuple[CheckSpec, ...] = ()
+    check_base: bool = True
+    """Whether they are run on the commit that the work starts from, too."""
     protect: tuple[str, ...] = ()
+    hidden: Hidden | None = None
     needs: tuple[str, ...] = ()
     may_be_empty: bool = False
     compared: bool = False
@@ -340,6 +341,17 @@ class Task(Value):
     """Whether its agents send and get mail, and how long they wait for people; None where they don't."""
     retry: Retry = Retry()
     health: Health = Health()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_check(cls, told: object) -> object:
+        """A plan of an earlier version says `check`, one command."""
+        return told_before(told)
+
+    @property
+    def check(self) -> str | None:
+        """Its checks' commands, a line each; None where it has none."""
+        return "\n".join(one.run for one in self.checks) or None
 
 
 class PlannedAttempt(Value):
@@ -385,6 +397,8 @@ class Plan(Value):
     mode: Mode = "parallel"
     compared_retry: bool = False
     """Whether they are set side by side with what they make of a second try."""
+    stops_when_decided: bool = False
+    """Whether no attempt of compared tasks is started any more once every two of them are decided."""
     branch_prefix: str = "corral"
     budget: Budget = Budget()
     on_limit: OnLimit = "wait"

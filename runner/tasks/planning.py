@@ -15,21 +15,24 @@ from typing import Literal
 from runner.errors import Problem, TaskFileError
 from runner.names import AttemptKey
 from runner.tasks import retries
+from runner.tasks.agent_parts import AgentPart, ClaudePart, CodexPart
 from runner.tasks.fanout import MOST_ATTEMPTS, ordered
 from runner.tasks.graph import topological
 from runner.tasks.graph_parts import ForEachPart
 from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
 from runner.tasks.mention import mention
-from runner.tasks.models import AgentPart, ClaudePart, CodexPart, ImagePart, TaskFile, TaskPart
+from runner.tasks.models import ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
 from runner.tasks.plan import (
     Budget,
+    CheckSpec,
     ClaudeSettings,
     CodexSettings,
     CommandSettings,
     ForEach,
     Health,
+    Hidden,
     ImageSpec,
     Limits,
     MailTerms,
@@ -86,12 +89,17 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
     Raises:
         TaskFileError: A repository can't be used, or the matrix is too large.
     """
-    problems = [*_unusable(taskfile, file, facts), *_too_many(taskfile), *retries.too_little(taskfile)]
+    problems = [
+        *_unusable(taskfile, file, facts),
+        *_too_many(taskfile),
+        *retries.too_little(taskfile),
+        *_left_undone(taskfile),
+    ]
     if problems:
         raise TaskFileError(file, problems)
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
     sources, indices, notes = _sources(taskfile, file, usable)
-    tasks = tuple(_task(taskfile, task, indices[task.id]) for task in taskfile.tasks)
+    tasks = tuple(_task(taskfile, task, indices[task.id], file) for task in taskfile.tasks)
     return Plan(
         run=run,
         file=str(file),
@@ -102,6 +110,7 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         compared=_compared(taskfile),
         mode=taskfile.mode,
         compared_retry=retries.are_compared(taskfile),
+        stops_when_decided=taskfile.compare is not None and taskfile.compare.stop_when == "decided",
         branch_prefix=taskfile.branch_prefix,
         budget=_budget(taskfile),
         on_limit=taskfile.on_limit,
@@ -248,7 +257,7 @@ def settings_hash(settings: Settings, upstream: str, retry: Retry | None = None)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
+def _task(taskfile: TaskFile, task: TaskPart, source: int, file: Path) -> Task:
     limits = taskfile.limits.model_dump(exclude_none=True)
     network = task.network or taskfile.network
     if task.limits is not None:
@@ -257,8 +266,10 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int) -> Task:
         id=task.id,
         prompt=mention(task.prompt or "")[1],
         source=source,
-        check=task.check,
+        checks=tuple(CheckSpec(name=name, **part.model_dump()) for name, part in (task.check or {}).items()),
+        check_base=task.check_base,
         protect=task.protect,
+        hidden=None if task.hidden is None else Hidden(path=str(file.parent / task.hidden)),
         needs=task.needs,
         may_be_empty=task.may_be_empty,
         priority=task.priority,
@@ -332,6 +343,21 @@ def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
         yield Problem(
             f"{total} attempts; at most {MOST_ATTEMPTS}", line, "split the file, or lower `repeats`"
         )
+
+
+def _left_undone(taskfile: TaskFile) -> Iterator[Problem]:
+    """Tasks that need what may never be done, since the comparison ends before."""
+    if taskfile.compare is None or taskfile.compare.stop_when is None:
+        return
+    compared = {task.id for task in taskfile.tasks if _is_compared(taskfile, task)}
+    for index, task in enumerate(taskfile.tasks):
+        needs = compared.intersection(task.needs)
+        if task.id not in compared and needs:
+            yield Problem(
+                f"task {task.id!r} needs {min(needs)!r}, which `stop_when: decided` may leave undone",
+                taskfile.line("tasks", index, "needs"),
+                "remove `stop_when`, or do what needs a comparison in a run of its own",
+            )
 
 
 @dataclass(frozen=True)

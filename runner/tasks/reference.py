@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
+from runner.tasks.agent_parts import ClaudePart, CodexPart, CommandPart
+from runner.tasks.budget_parts import BudgetPart, CapsPart, PricePart
+from runner.tasks.check_part import CheckPart
 from runner.tasks.graph_parts import ForEachPart
 from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.models import (
-    BudgetPart,
-    CapsPart,
-    ClaudePart,
-    CodexPart,
-    CommandPart,
     ComparePart,
     ImagePart,
     LimitsPart,
     MailPart,
     NetworkPart,
-    PricePart,
     RepositoryPart,
     TaskFile,
     TaskPart,
@@ -136,6 +133,7 @@ its use are counted in no budget.
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("The file", TaskFile),
     ("A task", TaskPart),
+    ("`check`, or one of several by name", CheckPart),
     ("`for_each`", ForEachPart),
     ("An agent: `cli: claude`", ClaudePart),
     ("An agent: `cli: codex`", CodexPart),

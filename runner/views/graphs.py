@@ -20,5 +20,9 @@ def sentence(event: e.Event) -> Text | None:
             return Text(f"{event.task}  done for {wording.many(len(event.items), 'item')}")
         case e.TaskNotExpanded():
             return Text(f"{event.task}  ") + cell(event.reason, "red")
+        case e.RunDecided():
+            order = ", then ".join(event.order)
+            after = f"decided after {event.blocks} of {event.planned} blocks"
+            return cell(f"{after}: {order}; no more of the comparison is started", "green")
         case _:
             return None

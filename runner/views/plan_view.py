@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
+from dataclasses import asdict
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from runner.compare.power import ALPHA, Foreseen, foresee
+from runner.compare.saying import power_words
 from runner.supervisor.host.forecast import Forecast
 from runner.tasks.plan import (
     AllowedHost,
@@ -21,7 +24,7 @@ from runner.tasks.plan import (
     Profile,
     Task,
 )
-from runner.views import wording
+from runner.views import checks, wording
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import cell, line
 
@@ -49,6 +52,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield Text()
     yield _attempt_table(plan)
     yield from _mode(plan)
+    yield from _power(plan)
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
     yield from _limits(plan)
@@ -109,6 +113,24 @@ def _mode(plan: Plan) -> Iterator[Text]:
             yield Text(f"paths of {name}: ", "dim") + cell(f"{', '.join(tasks[0].paths)}{one_each}{refused}")
 
 
+def _power(plan: Plan) -> Iterator[Text]:
+    """Which difference the comparison will see."""
+    foreseen = foreseen_of(plan)
+    if foreseen is not None:
+        early = "; it ends once all are decided" if foreseen.early else ""
+        words = f"{', '.join(plan.compared)}; {power_words(foreseen, ALPHA)}{early}"
+        yield Text("compared: ", "dim") + Text(words)
+
+
+def foreseen_of(plan: Plan) -> Foreseen | None:
+    """The same as a value; None where nothing is compared, or where it is not known with how many tasks."""
+    tasks = [task for task in plan.tasks if task.compared]
+    if len(plan.compared) < 2 or not tasks or any(task.for_each is not None for task in tasks):
+        return None
+    repeats = max(one.n for one in plan.attempts if plan.task(one.task).compared)
+    return foresee(len(tasks), repeats, len(plan.compared), early=plan.stops_when_decided)
+
+
 def _together(plan: Plan) -> dict[str, list[Task]]:
     """Tasks by what the task file calls them: those of items together."""
     found: dict[str, list[Task]] = {}
@@ -130,8 +152,12 @@ def _limits(plan: Plan) -> Iterator[Text]:
 def _checks(plan: Plan) -> Iterator[Text]:
     for name, (task, *_) in _together(plan).items():
         protected = f" (with {', '.join(task.protect)} as in the base)" if task.protect else ""
-        command = task.check or "none: it ends as `done`"
-        yield Text(f"check of {name}: ", "dim") + cell(command + protected)
+        if not task.checks:
+            yield Text(f"check of {name}: ", "dim") + cell("none: it ends as `done`")
+        for check in task.checks:
+            yield Text(f"check of {name}: ", "dim") + cell(checks.command(check) + protected)
+        if task.hidden is not None:
+            yield Text(f"hidden from the agents of {name}: ", "dim") + cell(task.hidden.path)
 
 
 def _profiles(plan: Plan, forecast: Forecast) -> Iterator[Text]:
@@ -221,6 +247,7 @@ def image_words(image: ImageSpec) -> str:
 
 def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
     """The plan and the forecast for programs."""
+    foreseen = foreseen_of(plan)
     layers: JsonValue = {
         plan.sources[index].repo: None
         if rows is None
@@ -237,4 +264,5 @@ def as_json(plan: Plan, forecast: Forecast) -> dict[str, JsonValue]:
         "weaker": list(forecast.weaker),
         "broken": [{"name": f.name, "found": f.found, "cure": f.cure} for f in forecast.broken],
         "left": forecast.left or None,
+        "power": None if foreseen is None else asdict(foreseen),
     }

@@ -9,8 +9,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.compare.scored import Side
-from runner.compare.side_by_side import grid, side_by_side
 from runner.names import AttemptKey
 from runner.supervisor.attempt.samples import Record
 from runner.supervisor.graph import deciding
@@ -18,7 +16,8 @@ from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTE
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.views import inbox, measured, summary, wording
+from runner.views import checks, comparison, inbox, measured, summary, wording
+from runner.views.comparison import markdown_table
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
 
@@ -35,14 +34,13 @@ HEAD = (
 DIFF_ROWS = 5000
 DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
-SIDES = ("profile", "accepted", "of scored", "rate", "median minutes", "tokens", "cost", "not scored")
 
 
 def terminal(state: RunState) -> RenderableType:
     """The report as tables."""
     parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
-        parts += [Text(), *_compared(state)]
+        parts += [Text(), *comparison.terminal(state)]
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
@@ -83,7 +81,10 @@ def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None
     task = state.plan.task(one.key.task)
     for name, value in measured.told(one, state.limits(one.key), record):
         table.add_row(Text(name, "dim"), cell(value))
-    table.add_row(Text("check", "dim"), cell(task.check or "none"))
+    for check in task.checks:
+        table.add_row(Text("check", "dim"), cell(checks.command(check)))
+    if task.hidden is not None:
+        table.add_row(Text("hidden", "dim"), cell(task.hidden.path))
     table.add_row(Text("output", "dim"), cell(log))
     prompt = (Text(), Text("prompt", "dim"), Text(block(task.prompt, 4000))) if task.prompt else ()
     return Group(table, *prompt)
@@ -104,6 +105,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "ended", one.ended or ""
     yield "work", one.work or ""
     yield "checked", _check(one)
+    yield from (("", checks.line(check)) for check in one.checks)
     yield "change", wording.diff_stat(one) if one.branch else ""
     yield "branch", one.branch or ""
     yield "commit", one.commit or ""
@@ -223,39 +225,6 @@ def _held(standings: Standings, one: AttemptState) -> str:
     return why if standing == "held" else ""
 
 
-def _compared(state: RunState) -> Iterator[RenderableType]:
-    rows = summary.scored(state)
-    yield Text("side by side", "bold")
-    if words := summary.played_words(state):
-        yield Text(words, "yellow")
-    tasks = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("task", *state.plan.compared):
-        tasks.add_column(name, header_style="dim")
-    for task, verdicts in grid(state.plan.compared, rows):
-        tasks.add_row(Text(task), *(Text(v, wording.colour(v)) for v in verdicts))
-    yield tasks
-    yield Text()
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in SIDES:
-        table.add_column(name, header_style="dim")
-    for side in side_by_side(state.plan.compared, rows):
-        table.add_row(*(Text(part) for part in _side(side)))
-    yield table
-
-
-def _side(side: Side) -> tuple[str, ...]:
-    return (
-        side.profile,
-        str(side.accepted),
-        str(side.scored),
-        "-" if side.rate is None else f"{side.rate:.0%}",
-        wording.UNKNOWN if side.minutes_median is None else f"{side.minutes_median:.2f}",
-        wording.tokens(side.tokens),
-        wording.usd(side.usd),
-        str(side.infrastructure),
-    )
-
-
 def _verdict(state: RunState, standings: Standings, attempt: AttemptState) -> str:
     if attempt.verdict is None:
         held = standings.get(attempt.key, ("final", ""))[0] == "held"
@@ -276,7 +245,7 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
     if words := summary.played_words(state):
         yield f"> {words}"
         yield ""
-    yield from _markdown_table(
+    yield from markdown_table(
         ("attempt", "verdict", "check", "time", "tokens", "cost", "change", "branch"),
         [
             (
@@ -309,22 +278,8 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
         yield ""
         yield from (f"- `{command}`: {what}" for command, what in deciding.commands(state, undecided))
     if state.plan.compared:
-        rows = summary.scored(state)
         yield ""
-        yield "### Side by side"
-        yield ""
-        yield from _markdown_table(
-            ("task", *state.plan.compared), [(t, *v) for t, v in grid(state.plan.compared, rows)]
-        )
-        yield ""
-        yield from _markdown_table(SIDES, [_side(side) for side in side_by_side(state.plan.compared, rows)])
+        yield from comparison.text_markdown(state)
     for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"
-
-
-def _markdown_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"

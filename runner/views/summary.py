@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import takewhile
-from typing import TypeVar
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from runner.compare.scored import Scored
 from runner.gateway.grants import Held
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.graph import deciding
 from runner.supervisor.graph.schedule import decide
 from runner.supervisor.journal import Row
+from runner.supervisor.scoring import scored as scored  # noqa: PLC0414 - it is a view of the run, too
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.tasks.when import SKIPPED
 from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
-N = TypeVar("N", int, float)
 
 
 def summary(
@@ -52,6 +48,7 @@ def summary(
         "short": None if state.short is None else state.short.model_dump(mode="json", exclude={"kind", "at"}),
         "questions": [inbox.as_json(state, one, ()) for one in state.open_questions],
         "late": [late.model_dump(mode="json") for late in state.late.values()],
+        "decided": None if state.decided is None else state.decided.model_dump(mode="json", exclude={"kind"}),
         "untold": dict(state.untold),
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "undecided": [undecided(state, one) for one in deciding.undecided(state)],
@@ -194,49 +191,3 @@ def who_played(state: RunState) -> str:
     kinds = {profile.upstream.kind for profile in state.plan.profiles if profile.upstream.is_played}
     what = " and ".join({"script": "a script", "replay": "a recording"}[kind] for kind in sorted(kinds))
     return f"{what} play{'s' if len(kinds) == 1 else ''} the model{whose}"
-
-
-def scored(state: RunState) -> list[Scored]:
-    """What the compared profiles are compared by.
-
-    A try that ended as infrastructure and was made again does not count. Of the others it is the first; or,
-    where retries are a part of what is compared, what came of them in the end, for what all of them took. A
-    try that a person ordered never counts.
-    """
-    rows = []
-    for planned in state.plan.attempts:
-        if not state.plan.task(planned.task).compared:
-            continue
-        counted = _counted(state, state.tries(planned.key))
-        attempt = counted[-1]
-        if attempt.verdict not in {None, SKIPPED}:
-            rows.append(
-                Scored(
-                    task=attempt.key.task,
-                    profile=attempt.key.profile,
-                    n=attempt.key.n,
-                    verdict=attempt.verdict,
-                    accepted=state.serves(attempt),
-                    seconds=_sum([one.seconds for one in counted]),
-                    tokens=_sum([one.tokens for one in counted]),
-                    usd=_sum([one.usd for one in counted]),
-                    attempt=str(attempt.key),
-                    at=counted[0].started,
-                )
-            )
-    return rows
-
-
-def _counted(state: RunState, tries: Sequence[AttemptState]) -> list[AttemptState]:
-    """The tries of a compared attempt that count: one at least."""
-    own = list(takewhile(lambda one: one.retry is None or one.retry.why != "person", tries))
-    fair = [one for one in own if not (one.verdict == "infrastructure" and one.again)]
-    if state.plan.compared_retry:
-        return fair or own[-1:]
-    return fair[:1] or own[-1:]
-
-
-def _sum(figures: list[N | None]) -> N | None:
-    """All of it; unknown if a part is."""
-    known = [figure for figure in figures if figure is not None]
-    return sum(known, start=type(known[0])()) if known and len(known) == len(figures) else None

@@ -355,6 +355,10 @@ def _steward(spec: BoxSpec, command: str, box: str, *words: str) -> tuple[int, s
     elif command == "used":
         files = [path for path in (root / words[0]).rglob("*") if path.is_file()]
         return 0, f"{sum(path.stat().st_size for path in files)} {len(files)}"
+    elif command == "clear":
+        shutil.rmtree(root / words[0], ignore_errors=True)
+    elif command == "report":
+        return 0, "missing"
     elif command == "keep":
         with tarfile.open(place["/state/kept"] / f"{words[0]}.tar.gz", "w:gz") as archive:
             archive.add(root / "agent", arcname="agent")

@@ -28,7 +28,7 @@ from runner.supervisor.outfit import Means
 from runner.supervisor.ownership.lease import owned
 from runner.supervisor.people.herald import Herald
 from runner.supervisor.state import RunState, fold
-from runner.tasks.plan import CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
+from runner.tasks.plan import CheckSpec, CommandSettings, Plan, PlannedAttempt, Profile, Source, Task
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.fake_host import FakeHost, Work
 from tests.support import IDENTITY, git, make_repo
@@ -121,7 +121,10 @@ class Place:
                 Profile(name=name, settings=CommandSettings(run=("sh", "-c", words)), hash=name)
                 for name, words in commands.items()
             ),
-            tasks=tuple(Task(id=name, check=check) for name in dict.fromkeys(a.task for a in attempts)),
+            tasks=tuple(
+                Task(id=name, checks=() if check is None else (CheckSpec(run=check),))
+                for name in dict.fromkeys(a.task for a in attempts)
+            ),
             attempts=attempts,
         )
 

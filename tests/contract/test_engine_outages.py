@@ -88,9 +88,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def planned(place: Place, commands: dict[str, str], retry: Retry, check: str | None = None) -> Plan:
-    """One task."""
+    """One task; nothing is checked but its work."""
     plan = place.plan(PlannedAttempt(task="a", profile="works"), commands=commands, check=check)
-    return plan.model_copy(update={"tasks": (plan.tasks[0].model_copy(update={"retry": retry}),)})
+    changed = {"retry": retry, "check_base": False}
+    return plan.model_copy(update={"tasks": (plan.tasks[0].model_copy(update=changed),)})
 
 
 def lived(place: Place, away: Outage, plan: Plan, until: float | None = None) -> list[AttemptState]:

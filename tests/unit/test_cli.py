@@ -28,7 +28,7 @@ FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make 
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
-    *(["diff"], ["take"], ["report"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(["diff"], ["take"], ["report"], ["compare"], ["replay"], ["reap"], ["image"], ["gateway"]),
     *(["notify"], ["notify", "test"]),
     *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
@@ -207,7 +207,7 @@ def test_plan_needs_no_engine_and_touches_nothing(home: Path, repo: Path, tmp_pa
     before, corral = tree_hashes(tmp_path), Corral(home, NO_ENGINE)
     said = corral("plan", repo / "corral.yaml", "--json").json
     keys = {"plan", "jobs", "jobs_auto", "allowed_out", "images", "weaker", "broken", "left", "unfit"}
-    assert set(said) == keys
+    assert set(said) == {*keys, "power"}
     assert [(f["name"], bool(f["cure"])) for f in said["broken"]] == [("engine", True)]
     assert [(a["task"], a["profile"], a["n"]) for a in said["plan"]["attempts"]] == [("t", "a", 1)]
     assert said["plan"]["sources"][0]["base"] == git(repo, "rev-parse", "HEAD")

@@ -14,7 +14,7 @@ from runner.supervisor.expected import Took, expected, took
 from runner.supervisor.journal import Journal
 from runner.supervisor.records import expected_times
 from runner.supervisor.verdict import RUN_OVER
-from runner.tasks.plan import Limits, Plan, PlannedAttempt
+from runner.tasks.plan import CheckSpec, Limits, Plan, PlannedAttempt
 from tests.unit.makers import make_plan
 
 PLAN = make_plan(PlannedAttempt(task="one", profile="p"), PlannedAttempt(task="two", profile="q"))
@@ -24,7 +24,8 @@ HERE = "/x/.git"
 def limited(seconds: float, check: str | None = None) -> Plan:
     """The plan with a time limit."""
     limits = Limits(time=seconds)
-    tasks = tuple(task.model_copy(update={"limits": limits, "check": check}) for task in PLAN.tasks)
+    checks = () if check is None else (CheckSpec(run=check),)
+    tasks = tuple(task.model_copy(update={"limits": limits, "checks": checks}) for task in PLAN.tasks)
     return Plan.model_validate(PLAN.model_dump() | {"tasks": tasks})
 
 

@@ -71,3 +71,8 @@ def test_escape_sequences_go(text: str) -> None:
 def test_lines_end_where_terminals_end_them() -> None:
     assert feedback.plain(b"10%\r20%\r\ndone\n") == "10%\n20%\ndone"
     assert feedback.plain(b"\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07") == "red link"
+
+
+def test_of_a_check_that_ran_more_than_once_no_line_of_ours_is_told() -> None:
+    raw = b"laid out\ncorral: ready\none\n== tests, run 2 ==\ncorral: ready\ntwo\n"
+    assert feedback.plain(raw, b"corral: ready") == "one\n== tests, run 2 ==\ntwo"

@@ -29,6 +29,7 @@ from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, Check, Ended, Work, served, verdict
 from runner.tasks.plan import (
     GIB,
+    CheckSpec,
     ClaudeSettings,
     CommandSettings,
     Plan,
@@ -67,7 +68,7 @@ def plans(draw: st.DrawFn) -> Plan:
             source=draw(st.integers(0, repositories - 1)),
             may_be_empty=draw(st.booleans()),
             priority=draw(st.sampled_from(["low", "normal", "high"])),
-            check=draw(st.sampled_from([None, "true"])),
+            checks=draw(st.sampled_from([(), (CheckSpec(run="true"),)])),
             retry=Retry(
                 infrastructure=draw(st.integers(0, 2)),
                 pause=draw(st.sampled_from([0.0, 5.0])),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import TaskFileError
+from runner.tasks.check_part import CheckPart
 from runner.tasks.models import keys_of, parts
 from runner.tasks.taskfile import load
 from tests.support import within
@@ -112,7 +113,7 @@ def test_a_prompt_of_a_megabyte() -> None:
     with within(5):
         file = load(text, FILE)
     assert (file.tasks[0].prompt or "").count("\n") == 18_000
-    assert file.tasks[0].check == "make"
+    assert file.tasks[0].check == {"check": CheckPart(run="make")}
 
 
 def test_a_command_too_long_to_be_run_is_refused() -> None:

@@ -32,7 +32,7 @@ def run_check(engine: Engine, box: BoxSpec, log: Path, limit: float, stop: threa
     Args:
         engine: Where it runs.
         box: The clean container, whose command is the check.
-        log: The file that its output goes to.
+        log: The file to which its output is added.
         limit: Seconds that it may take.
         stop: Set when a person wants no more to be run.
 
@@ -43,7 +43,8 @@ def run_check(engine: Engine, box: BoxSpec, log: Path, limit: float, stop: threa
     try:
         engine.start(container)
         began = time.monotonic()
-        with Output(engine, container, log) as output:
+        before = log.stat().st_size if log.exists() else 0
+        with Output(engine, container, log, after=before) as output:
             why = _until_end(output, limit, stop)
             if why is not None:
                 engine.kill(container)
@@ -79,7 +80,9 @@ def _judge(state: BoxState | None, seconds: float, *, ready: bool) -> Checked:
     if state.exit_code == LAYOUT_FAILED and not ready:
         raise EngineError("the check's workspace could not be laid out")
     if state.exit_code == OVERLAY_FAILED and not ready:
-        return Checked("failed", "the work stands where setup's or included files belong", None, seconds)
+        return Checked(
+            "failed", "the work stands where setup's, included or hidden files belong", None, seconds
+        )
     if state.exit_code == CHECKOUT_FAILED and not ready:
         return Checked(
             "failed", "the work could not be checked out on a disk of `limits.disk`", None, seconds

@@ -18,26 +18,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from runner.agents.launch import environment
 from runner.errors import CorralError, EngineAwayError, EngineError
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
 from runner.git import worktree
-from runner.sandbox import workspace
 from runner.supervisor import events as e
+from runner.supervisor.attempt import judging
 from runner.supervisor.attempt.agent_box import AgentBox
-from runner.supervisor.attempt.check import Checked, run_check
 from runner.supervisor.attempt.living import Living
 from runner.supervisor.attempt.metering import used_by
 from runner.supervisor.attempt.outage import Outages
 from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
-from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms, box_spec
+from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification, unexpected
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
-from runner.tasks.items import variables
+from runner.supervisor.verified import CheckResult
 
 T = TypeVar("T")
 FAULTS = (CorralError, OSError)
@@ -243,42 +242,79 @@ class _Life:
     # -- the check
 
     def check(self) -> Iterator[e.Event]:
-        """Run the task's check on the gathered commit, in a clean container."""
+        """Run the task's checks on the gathered commit, in clean containers."""
         if self._known.checked is not None:
             self._check = self._known.checked.check
             return
-        command = self._spec.task.check
-        done = Checked("none" if command is None else "not-run")
-        if command is not None and self._quarantine is not None and not self._orders.stop.is_set():
-            yield self._signs("checking", Watched(doing=command))
-            found = self._quarantine
+        task, found = self._spec.task, self._quarantine
+        check: tuple[Check, str, int | None] = ("not-run" if task.checks else "none", "", None)
+        results: tuple[CheckResult, ...] = ()
+        flags: tuple[str, ...] = ()
+        if task.checks and found is not None and not self._orders.stop.is_set():
+            yield self._signs("checking", Watched(doing=task.check))
             try:
-                done = yield from self._patiently(lambda: self._run_check(command, found))
+                results, flags = yield from self._verify(found)
+                check = judging.in_all(results)
             except FAULTS as fault:
                 yield self._fault(fault)
-        self._check = done.check
+        self._check, reason, code = check
         yield e.AttemptChecked(
             at=time.time(),
             attempt=self._name,
-            check=done.check,
-            reason=done.reason,
-            exit_code=done.exit_code,
-            seconds=done.seconds,
+            check=self._check,
+            reason=reason,
+            exit_code=code,
+            seconds=sum(one.seconds or 0.0 for one in results) if results else None,
+            checks=results,
+            flags=flags,
         )
 
-    def _run_check(self, command: str, found: Quarantine) -> Checked:
-        spec, rooms = self._spec, self._rooms
-        if not self._is_gone:  # the engine was away while a check ran
-            self._nothing_runs()
-        workspace.lay_out_check(self._box.space, self._box.base)
-        rooms.disks.make(spec.box, "check", spec.task.limits.disk, rooms.owner)
-        argv = ("/opt/corral/enter", "check", found.tip, self._box.base.commit, "sh", "-c", command)
-        mounts = self._box.space.check_mounts(rooms.disks.seen(spec.box), self._box.base, found.checked)
-        box = box_spec(
-            self._spec, self._rooms, "check", argv, environment("", variables(spec.task.item)), mounts
-        )
-        log = rooms.log(spec.run, spec.key, "check.log")
-        return run_check(rooms.engine, box, log, spec.task.limits.time, self._orders.stop)
+    def _verify(
+        self, found: Quarantine
+    ) -> Generator[e.Event, None, tuple[tuple[CheckResult, ...], tuple[str, ...]]]:
+        """What the checks say of the work, as it counts, and what a person should know of that."""
+        spec, task = self._spec, self._spec.task
+        bench = Bench(spec, self._rooms, self._box.space, self._box.base, self._orders.stop)
+        log = self._rooms.log(spec.run, spec.key, "check.log")
+        made = Verification(bench, task.checks, Commit(found.tip, found.checked), task.protect, log)
+        before = yield from self._before(made)
+        results = yield from self._alone(lambda: made.results(before))
+        flags = judging.flags(results)
+        files = unexpected(found.steering(tuple(one.run for one in task.checks)), task)
+        if files and judging.in_all(results)[0] == "passed":
+            told = results
+            results = yield from self._alone(lambda: made.without(told, files))
+            flags += tuple(f"{judging.STEERED}: {one.reason}" for one in results if one.check == "failed")
+        return results, flags
+
+    def _before(self, made: Verification) -> Generator[e.Event, None, tuple[CheckResult, ...]]:
+        """What the checks say of the commit that the work starts from; one attempt finds out for all."""
+        spec = self._spec
+        if not spec.task.check_base:
+            return ()
+        with self._rooms.turns.of("before", spec.task.id, spec.base):
+            known = spec.before()
+            if known is not None:
+                return known
+            try:
+                known = yield from self._alone(made.on_base)
+            except EngineAwayError:
+                raise
+            except FAULTS:
+                return ()  # not known: that is nobody's fault who is judged here
+            if not self._orders.stop.is_set():
+                yield e.CheckedBefore(at=time.time(), task=spec.task.id, base=spec.base, checks=known)
+            return known
+
+    def _alone(self, do: Callable[[], T]) -> Generator[e.Event, None, T]:
+        """Do something with checks while nothing else of this attempt runs; patiently."""
+
+        def alone() -> T:
+            if not self._is_gone:  # the engine was away while a check ran
+                self._nothing_runs()
+            return do()
+
+        return (yield from self._patiently(alone))
 
     # -- the end
 

@@ -21,6 +21,7 @@ from runner.supervisor.attempt.passing import Passed
 from runner.supervisor.attempt.postbox import Post
 from runner.supervisor.journal import LeaseLostError
 from runner.supervisor.slept import Slept
+from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Profile, Source, Task
 
 GATHER_MEMORY = 2048 * MIB
@@ -71,6 +72,8 @@ class AttemptSpec:
     words: tuple[str, ...] = ()
     """What its agent is told besides the task's prompt."""
     begins: Beginning = Beginning()
+    before: Callable[[], tuple[CheckResult, ...] | None] = lambda: None
+    """What its checks say of `base`, as far as that is known by now."""
 
     @property
     def prompt(self) -> str:
@@ -129,6 +132,19 @@ def log_file(home: Path, run: str, key: AttemptKey, what: str = "log") -> Path:
     return home / "runs" / run / "logs" / f"{str(key).replace('/', '+')}.{what}"
 
 
+class Turns:
+    """Locks by name, for what attempts of one process do once for all of them."""
+
+    def __init__(self) -> None:
+        self._mine = threading.Lock()
+        self._locks: dict[tuple[str, ...], threading.Lock] = {}
+
+    def of(self, *name: str) -> threading.Lock:
+        """The lock of that name."""
+        with self._mine:
+            return self._locks.setdefault(name, threading.Lock())
+
+
 @dataclass(frozen=True)
 class Rooms:
     """What an attempt works with: the host's parts, shared by all attempts of a run.
@@ -144,6 +160,7 @@ class Rooms:
     home: Path
     uid: int
     owner: int
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def locks(self) -> Path:

@@ -47,6 +47,7 @@ from runner.supervisor.events.of_run import (
     OrderHeeded,
     RunAnswer,
     RunBegan,
+    RunDecided,
     RunEnded,
     RunOver,
     RunPaused,
@@ -98,6 +99,7 @@ __all__ = [
     "OrderHeeded",
     "RunAnswer",
     "RunBegan",
+    "RunDecided",
     "RunEnded",
     "RunMail",
     "RunOver",
@@ -131,6 +133,7 @@ Event = Annotated[
     | DayBegan
     | RunOver
     | TooLate
+    | RunDecided
     | BudgetUsed
     | Notified
     | WindowsChanged

@@ -136,6 +136,18 @@ class TooLate(Happened):
     late: tuple[Late, ...]
 
 
+class RunDecided(Happened):
+    """Every two compared profiles are told apart: no more of them is started (`stop_when: decided`)."""
+
+    kind: Literal["run.decided"] = "run.decided"
+    order: tuple[str, ...]
+    """The profiles, the better one first."""
+    blocks: int
+    """After how many blocks, each a repeat of a task that every profile did."""
+    planned: int
+    """How many there were to be."""
+
+
 class BudgetUsed(Happened):
     """Most of a budget was spent that all attempts of the run share."""
 

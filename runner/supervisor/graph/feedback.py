@@ -27,12 +27,11 @@ def plain(raw: bytes, ready: bytes = b"") -> str:
 
     Args:
         raw: What it printed, or the end of it.
-        ready: A line of ours, which is left out with all that stands before it.
+        ready: A line of ours, which is left out wherever it stands, with all that stands before the first.
     """
     head, found, rest = raw.partition(ready + b"\n") if ready else (b"", b"", raw)
-    text = (
-        (rest if found else head or rest).decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    )
+    kept = (rest if found else head or rest).replace(ready + b"\n", b"") if ready else rest
+    text = kept.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = [line[:LONGEST_LINE] for line in _STEERING.sub("", text).rstrip().split("\n")][-MOST_LINES:]
     while len(lines) > 1 and sum(len(line) + 1 for line in lines) > MOST_CHARACTERS:
         del lines[0]

@@ -23,6 +23,7 @@ from runner.tasks.plan import Plan, PlannedAttempt, Priority
 NOT_STARTED = "the run was stopped before it started"
 PAUSED = "until the run goes on (`corral unpause`)"
 NOT_BEFORE_END = "the run's end came before it started"
+DECIDED = "the comparison is decided (`stop_when: decided`)"
 NO_TIME = "it would not be done before the run's end"
 
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
@@ -278,6 +279,8 @@ def _never(state: RunState, key: AttemptKey) -> str:
         return NOT_STARTED
     if state.over:
         return NOT_BEFORE_END
+    if state.needless(key):
+        return DECIDED
     if (late := state.late_for(key)) is not None:
         return f"{NO_TIME}: {late_words(late)}"
     if (spent := state.spent_for(key)) is not None:

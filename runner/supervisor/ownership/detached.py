@@ -17,6 +17,7 @@ from runner.errors import HostError
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor import signboard
+from runner.supervisor.attempt import hidden
 from runner.supervisor.host import units
 from runner.supervisor.journal import Journal, Row
 from runner.supervisor.means import make_home
@@ -84,11 +85,13 @@ def write_down(settings: Settings, started: e.RunStarted) -> None:
 
     Raises:
         OwnedError: Another process has just begun one of that name.
+        UsageError: Files that only checks are to see were changed since the run was planned.
         HostError: The journal can't be written.
     """
     make_home(settings.home)
     run = started.plan.run
     with journal(settings) as book, owned(book, settings.home, run) as lease:
+        hidden.keep(started.plan, settings.home)
         enter(book, lease, started)
 
 

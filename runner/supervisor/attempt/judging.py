@@ -1,0 +1,162 @@
+"""What the runs of a check come to: pure functions from what was seen to what is said of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from runner.gather.junit import Report
+from runner.supervisor.attempt.check import Checked
+from runner.supervisor.verdict import Check
+from runner.supervisor.verified import CheckResult, Counts
+from runner.tasks.plan import CheckSpec
+
+SHOWN = 20
+"""Names of tests that are told."""
+NO_TESTS = "check-without-tests"
+STEERED = "check-steered"
+"""What the flags begin with by which such a check is known."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One run of a check: how it ended, and what its report says, if it wrote one."""
+
+    checked: Checked
+    report: Report | None = None
+
+
+def proved(spec: CheckSpec, look: Look) -> Look:
+    """A run that passed, as it counts: not without the tests that it was to run.
+
+    An exit code is easily forged by the code under test; a report takes more. So a check that is to write one
+    passes only with one, in which a test ran and none failed.
+    """
+    if look.checked.check != "passed":
+        return look
+    report = look.report
+    why = ""
+    if report is None and spec.reports:
+        why = "it ended with exit 0 and without the report that it was to write"
+    elif report is not None and report.failed:
+        why = f"it ended with exit 0, but its report names {_tests(len(report.failed))} that failed"
+    elif report is not None and not report.ran:
+        why = "it ended with exit 0, but no test ran, as its report says"
+    return replace(look, checked=replace(look.checked, check="failed", reason=why)) if why else look
+
+
+def once_more(spec: CheckSpec, looks: Sequence[Look], before: Check | None) -> bool:
+    """Whether a check is to be run once more before anything is said of it.
+
+    What it says of the work, and does not say of the base, is what the work is judged by: so it has to say it
+    twice. Where two runs differ, the third decides.
+    """
+    said = Counter(look.checked.check for look in looks)
+    last = looks[-1].checked
+    if said["not-run"] or last.exit_code is None:
+        return False  # stopped, too long, or not to be laid out: that would stay so
+    wanted = spec.runs
+    if before in {"passed", "failed"} and last.check != before:
+        wanted = max(wanted, 2)
+    if len(said) > 1:
+        wanted = max(wanted, 3) | 1
+    return len(looks) < wanted
+
+
+def result(
+    spec: CheckSpec, looks: Sequence[Look], before: CheckResult | None, *, names: bool = False
+) -> CheckResult:
+    """What is said of a check that was run so often.
+
+    Args:
+        spec: The check.
+        looks: Its runs, one at least.
+        before: What it says of the base, if that is known.
+        names: Whether the names of tests that passed are kept, for a later look to be compared with.
+    """
+    said = Counter(look.checked.check for look in looks)
+    check = _most(said)
+    last = next(look for look in reversed(looks) if look.checked.check == check)
+    flaky = len(said - Counter({"not-run": said["not-run"]})) > 1
+    broken = _broken(before, last.report)
+    reason = last.checked.reason
+    if broken:
+        reason = f"{reason}: {_tests(len(broken))} that passed before fail: {', '.join(broken[:3])}"
+    if flaky:
+        reason = f"{reason + '; ' if reason else ''}flaky: {said['passed']} of {len(looks)} runs passed"
+    return CheckResult(
+        name=spec.name,
+        check=check,
+        reason=reason,
+        exit_code=last.checked.exit_code,
+        seconds=sum(look.checked.seconds or 0.0 for look in looks),
+        runs=len(looks),
+        flaky=flaky,
+        tests=None if last.report is None else _counts(last.report, names=names),
+        before=None if before is None else before.check,
+        broken=broken[:SHOWN],
+    )
+
+
+def steered(told: CheckResult, files: Sequence[str]) -> CheckResult:
+    """The same of a check that passes only with the work's own versions of files that steer it."""
+    named = ", ".join(ascii(name).strip("'") for name in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    why = (
+        f"it passes only with the work's own {named}{more}; if that is wanted, name it in the task's `paths`"
+    )
+    return told.model_copy(update={"check": "failed", "reason": why})
+
+
+def flags(results: Sequence[CheckResult]) -> tuple[str, ...]:
+    """What a person should know of checks that ended well and did not pass for it."""
+    return tuple(
+        f"{NO_TESTS}: {one.reason}" for one in results if one.check == "failed" and one.exit_code == 0
+    )
+
+
+def in_all(results: Sequence[CheckResult]) -> tuple[Check, str, int | None]:
+    """What all checks of a task say together, why, and the exit code that goes with it."""
+    for wanted in ("failed", "not-run"):
+        bad = [one for one in results if one.check == wanted]
+        if bad:
+            reason = bad[0].reason if len(results) == 1 else f"{bad[0].name}: {bad[0].reason}"
+            return bad[0].check, reason, bad[0].exit_code
+    if not results:
+        return "none", "", None
+    told = next((one.reason for one in results if one.reason), "")
+    return "passed", told, results[-1].exit_code
+
+
+def _most(said: Counter[Check]) -> Check:
+    """What most runs say; where as many say this as that, or one was stopped, it is not taken for passed."""
+    if said["not-run"]:
+        return "not-run"
+    return "passed" if said["passed"] > said["failed"] else "failed"
+
+
+def _broken(before: CheckResult | None, report: Report | None) -> tuple[str, ...]:
+    """Tests that passed on the base and fail now."""
+    if before is None or before.tests is None or report is None:
+        return ()
+    passed = set(before.tests.passing)
+    return tuple(name for name in report.failed if name in passed)
+
+
+MOST_NAMES = 2000
+"""Tests of which the names are kept: enough to tell which ones work has broken."""
+
+
+def _counts(report: Report, *, names: bool) -> Counts:
+    return Counts(
+        passed=len(report.passed),
+        failed=len(report.failed),
+        skipped=len(report.skipped),
+        failing=report.failed[:SHOWN],
+        passing=report.passed if names and len(report.passed) <= MOST_NAMES else (),
+    )
+
+
+def _tests(count: int) -> str:
+    return "1 test" if count == 1 else f"{count} tests"

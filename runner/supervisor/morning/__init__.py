@@ -1,0 +1,1 @@
+"""What is made of a night's results in the morning."""

@@ -1,0 +1,139 @@
+"""What compared profiles are compared by, and how far a comparison has come: read off a run's state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import TypeVar
+
+from runner.compare.blocks import Block
+from runner.compare.comparing import ALPHA, compare
+from runner.compare.early import Watched
+from runner.compare.scored import Comparison, Scored
+from runner.names import AttemptKey
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+from runner.supervisor.verdict import RUN_OVER
+from runner.tasks.plan import Plan
+from runner.tasks.when import SKIPPED
+
+N = TypeVar("N", int, float)
+
+
+def scored(state: RunState) -> list[Scored]:
+    """What the compared profiles are compared by.
+
+    A try that ended as infrastructure and was made again does not count. Of the others it is the first; or,
+    where retries are a part of what is compared, what came of them in the end, for what all of them took. A
+    try that a person ordered never counts.
+    """
+    rows = []
+    for planned in state.plan.attempts:
+        if not state.plan.task(planned.task).compared:
+            continue
+        counted = _counted(state, state.tries(planned.key))
+        attempt = counted[-1]
+        if attempt.verdict not in {None, SKIPPED}:
+            rows.append(
+                Scored(
+                    task=attempt.key.task,
+                    profile=attempt.key.profile,
+                    n=attempt.key.n,
+                    verdict=attempt.verdict,
+                    accepted=state.serves(attempt),
+                    seconds=_sum([one.seconds for one in counted]),
+                    tokens=_sum([one.tokens for one in counted]),
+                    usd=_sum([one.usd for one in counted]),
+                    attempt=str(attempt.key),
+                    at=counted[0].started,
+                )
+            )
+    return rows
+
+
+def _counted(state: RunState, tries: Sequence[AttemptState]) -> list[AttemptState]:
+    """The tries of a compared attempt that count: one at least."""
+    own = list(takewhile(lambda one: one.retry is None or one.retry.why != "person", tries))
+    fair = [one for one in own if not (one.verdict == "infrastructure" and one.again)]
+    if state.plan.compared_retry:
+        return fair or own[-1:]
+    return fair[:1] or own[-1:]
+
+
+def _sum(figures: list[N | None]) -> N | None:
+    """All of it; unknown if a part is."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known, start=type(known[0])()) if known and len(known) == len(figures) else None
+
+
+def left_out(state: RunState) -> dict[str, str]:
+    """The attempts that say nothing of their profile for what befell the run, and why, by their names.
+
+    Those that a verdict of its own leaves out (`compare.blocks.OUTSIDE`) are not among them.
+    """
+    found = {}
+    for one in state.attempts.values():
+        if one.ended == "timeout" and one.reason == RUN_OVER:
+            found[str(one.key)] = "the run's end came before its own"
+        elif one.spent not in {"", "attempt"}:
+            found[str(one.key)] = f"the budget of its {one.spent}, which others share, was spent"
+    return found
+
+
+def comparison(state: RunState, unfair: dict[str, str] | None = None, alpha: float = ALPHA) -> Comparison:
+    """The compared profiles of a run, compared.
+
+    Args:
+        state: The run.
+        unfair: More attempts that do not count, and why.
+        alpha: The error rate.
+    """
+    profiles = [(name, state.plan.profile(name).hash) for name in state.plan.compared]
+    excluded = {**left_out(state), **(unfair or {})}
+    watched = None
+    if state.plan.stops_when_decided:
+        progress = Progress(state.plan)
+        watched = Watched(progress.blocks, progress.follow(state))
+    return compare(profiles, scored(state), excluded, alpha, watched=watched)
+
+
+class Progress:
+    """How far a comparison has come, block by block in the order of its plan.
+
+    Attributes:
+        plan: The run's.
+        blocks: What every compared profile does once, in the order in which it is planned.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        found = ((one.task, one.n) for one in plan.attempts if plan.task(one.task).compared)
+        self.blocks: tuple[Block, ...] = tuple(dict.fromkeys(found))
+        self._reached = 0
+        self._lost: set[AttemptKey] = set()
+
+    def follow(self, state: RunState) -> int:
+        """How many blocks are over now, from the first on: all attempts have ended, or one can't begin."""
+        while self._reached < len(self.blocks) and self._is_over(state, self.blocks[self._reached]):
+            self._reached += 1
+        return self._reached
+
+    def _is_over(self, state: RunState, block: Block) -> bool:
+        task, n = block
+        if self.plan.task(task).for_each is not None:  # how many blocks there are is not known yet
+            return False
+        keys = [AttemptKey(task, profile, n) for profile in self.plan.compared]
+        lost = [key for key in keys if self._is_lost(state, key)]
+        self._lost.update(lost)
+        return bool(lost) or all(_counted(state, state.tries(key))[-1].phase == "final" for key in keys)
+
+    def _is_lost(self, state: RunState, key: AttemptKey) -> bool:
+        """Whether what an attempt needs has failed it, so that it is never begun."""
+        groups = (tuple(map(AttemptKey.parse, group)) for group in state.planned(key).after)
+        return any(all(self._fails(state, one) for one in group) for group in groups)
+
+    def _fails(self, state: RunState, key: AttemptKey) -> bool:
+        tries = state.tries(key)
+        if key.task in state.skipped or any(state.counts(one) for one in tries):
+            return False
+        return key in self._lost or tries[-1].phase == "final"

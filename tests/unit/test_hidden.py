@@ -1,0 +1,90 @@
+"""Files that only checks see: read whole, kept as they were, and nowhere where an agent finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.errors import TaskFileError, UsageError
+from runner.supervisor import prepare
+from runner.supervisor.attempt import hidden
+from tests.support import git, make_repo, write_tasks
+
+TASK = {"t": {"sh": "true", "check": "true", "hidden": "unseen"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "unseen" / "tests").mkdir(parents=True)
+    (tmp_path / "unseen" / "tests" / "test_a.py").write_text("assert True\n")
+    (tmp_path / "unseen" / "run").write_text("#!/bin/sh\n")
+    (tmp_path / "unseen" / "run").chmod(0o700)
+    (tmp_path / "unseen" / "__pycache__").mkdir()
+    (tmp_path / "unseen" / "__pycache__" / "x.pyc").write_text("left out")
+    return tmp_path
+
+
+def test_they_are_kept_as_they_were_when_the_run_was_planned(folder: Path) -> None:
+    file = write_tasks(folder / "t.yaml", make_repo(folder / "repo"), TASK)
+    plan = prepare.plan(file, [])
+    told = plan.task("t").hidden
+    assert told is not None
+    hidden.keep(plan, folder / "home")
+    (folder / "unseen" / "tests" / "test_a.py").write_text("assert False\n")
+    hidden.keep(plan, folder / "home")  # as a resume does
+    kept = hidden.place(folder / "home", told)
+    assert (kept / "tests" / "test_a.py").read_text() == "assert True\n"
+    assert sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*")) == [
+        "run",
+        "tests",
+        "tests/test_a.py",
+    ]
+    assert ((kept / "run").stat().st_mode & 0o777, (kept / "tests").stat().st_mode & 0o777) == (0o755, 0o755)
+    assert prepare.plan(file, []).task("t").hidden != told
+
+
+def test_what_was_changed_since_is_not_taken_for_what_was_planned(folder: Path) -> None:
+    file = write_tasks(folder / "t.yaml", make_repo(folder / "repo"), TASK)
+    plan = prepare.plan(file, [])
+    (folder / "unseen" / "run").chmod(0o600)
+    with pytest.raises(UsageError, match="changed since"):
+        hidden.keep(plan, folder / "home")
+    assert list((folder / "home").glob("hidden/*")) == []
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(TaskFileError) as raised:
+        prepare.plan(folder / "t.yaml", [])
+    (problem,) = raised.value.problems
+    assert problem.line is not None
+    return problem.message
+
+
+def test_what_can_t_be_hidden_is_refused(folder: Path) -> None:
+    repo = make_repo(folder / "repo")
+    write_tasks(folder / "t.yaml", repo, TASK)
+    (folder / "unseen" / "link").symlink_to("/etc/passwd")
+    assert "not a plain file" in refused(folder)
+    (folder / "unseen" / "link").unlink()
+    (folder / "unseen" / "dir").symlink_to("/etc")
+    assert "is a link" in refused(folder)
+    (folder / "unseen" / "dir").unlink()
+    (folder / "unseen" / "key").write_text("sk-ant-api03-" + "a" * 90)
+    assert "looks like" in refused(folder)
+    write_tasks(folder / "t.yaml", repo, {"t": {**TASK["t"], "hidden": "nowhere"}})
+    assert "no directory" in refused(folder)
+    (folder / "empty").mkdir()
+    write_tasks(folder / "t.yaml", repo, {"t": {**TASK["t"], "hidden": "empty"}})
+    assert "holds no file" in refused(folder)
+
+
+def test_a_directory_that_agents_find_in_the_base_is_not_hidden(folder: Path) -> None:
+    repo = make_repo(folder / "repo")
+    (repo / "seen").mkdir()
+    (repo / "seen" / "test_b.py").write_text("x")
+    write_tasks(folder / "t.yaml", repo, {"t": {**TASK["t"], "hidden": "repo/seen"}})
+    assert prepare.plan(folder / "t.yaml", []).task("t").hidden is not None
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "seen")
+    assert "agents find it there" in refused(folder)

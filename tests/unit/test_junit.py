@@ -1,0 +1,79 @@
+"""Reports of checks are read as what they are: bytes that the code under test may have written."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import quoteattr
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.gather import junit
+from runner.gather.junit import Report
+
+PYTEST = b"""<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4" time="0.05">
+<testcase classname="tests.test_a" name="test_good" time="0.001" />
+<testcase classname="tests.test_a" name="test_bad"><failure message="assert 1 == 2">text</failure></testcase>
+<testcase classname="tests.test_a" name="test_left"><skipped type="pytest.skip" message="no" /></testcase>
+<testcase classname="" name="tests.test_b"><error message="collection failure">text</error></testcase>
+</testsuite></testsuites>"""
+
+
+def test_what_pytest_writes() -> None:
+    assert junit.read(PYTEST) == Report(
+        ("tests.test_a::test_good",), ("tests.test_a::test_bad", "tests.test_b"), ("tests.test_a::test_left",)
+    )
+
+
+def test_a_namespace_and_nested_suites_change_nothing() -> None:
+    inner = '<testsuite><testcase name="t"/></testsuite>'
+    assert junit.read(f'<testsuite xmlns="urn:x">{inner}</testsuite>'.encode()) == Report(("t",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"ok",
+        b"<html/>",
+        b"<testsuite>",
+        b'<?xml version="1.0" encoding="no-such"?><testsuite/>',
+        b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><testsuite name="&b;"/>',
+        b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><testsuite/>',
+        b"<testsuite>" + b"<a>" * 100_000,
+    ],
+)
+def test_what_is_no_report_is_none(content: bytes) -> None:
+    assert junit.read(content) is None
+
+
+def test_a_report_names_no_more_tests_than_are_counted() -> None:
+    many = b"<testsuite>" + b'<testcase name="t"/>' * (junit.MOST + 5) + b"</testsuite>"
+    found = junit.read(many)
+    assert found is not None
+    assert found.ran == junit.MOST
+
+
+CASES = st.lists(
+    st.tuples(
+        st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF), min_size=1, max_size=20),
+        st.sampled_from(["", "<failure/>", "<error/>", "<skipped/>"]),
+    ),
+    max_size=20,
+)
+
+
+@given(CASES)
+def test_every_test_is_counted_once(cases: list[tuple[str, str]]) -> None:
+    rows = "".join(f"<testcase name={quoteattr(name)}>{inner}</testcase>" for name, inner in cases)
+    found = junit.read(f"<testsuite>{rows}</testsuite>".encode())
+    assert found is not None
+    assert len(found.passed) == sum(inner == "" for _, inner in cases)
+    assert found.ran + len(found.skipped) == len(cases)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_harm(content: bytes) -> None:
+    junit.read(content)
+    junit.read(b"<testsuite>" + content)
