@@ -10,7 +10,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
-from statistics import median
 from typing import Any
 
 from runner.compare.audit import Audit, Finding, PairVerdict
@@ -20,11 +19,13 @@ from runner.names import AttemptKey, branch
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Course
 from runner.supervisor.journal import by_attempt
+from runner.supervisor.scoring import comparison
 from runner.supervisor.state import RunState, apply, begin
 from runner.supervisor.verified import CheckResult, Counts
 from runner.tasks.plan import (
     Budget,
     Caps,
+    CheckSpec,
     ClaudeSettings,
     CodexSettings,
     Plan,
@@ -138,16 +139,6 @@ class Size:
     """What every attempt changed; its own small one where this is empty."""
 
 
-def wilson(accepted: int, scored: int) -> tuple[float, float]:
-    """An interval of a rate, for pictures."""
-    z, p = 1.96, accepted / scored
-    middle, wide = (
-        p + z * z / (2 * scored),
-        z * math.sqrt(p * (1 - p) / scored + z * z / (4 * scored * scored)),
-    )
-    return (middle - wide) / (1 + z * z / scored), (middle + wide) / (1 + z * z / scored)
-
-
 def plan(size: Size) -> Plan:
     """What the night was to do."""
     profiles = (
@@ -169,7 +160,7 @@ def plan(size: Size) -> Plan:
         Task(
             id=name,
             prompt=TASKS[n % len(TASKS)][1],
-            check=f"pytest -q tests/test_{name.replace('-', '_')}.py",
+            checks=(CheckSpec(run=f"pytest -q tests/test_{name.replace('-', '_')}.py"),),
             compared=True,
             protect=("tests/",),
         )
@@ -421,68 +412,6 @@ def read(key: AttemptKey, chance: random.Random, size: Size) -> dict[str, Any]:
     }
 
 
-def comparison(state: RunState) -> Comparison:
-    """Profiles side by side, with intervals."""
-    sides, rates = [], {}
-    for profile in state.plan.compared:
-        of_it = [one for one in state.attempts.values() if one.key.profile == profile]
-        scored = [one for one in of_it if one.verdict != "infrastructure"]
-        good = sum(state.serves(one) for one in scored)
-        low, high = wilson(good, len(scored))
-        usd = sum(one.usd or 0.0 for one in scored)
-        tokens = sum(one.tokens or 0 for one in scored)
-        rates[profile] = good / len(scored)
-        sides.append(
-            Side(
-                profile=profile,
-                settings=state.plan.profile(profile).hash,
-                attempts=len(of_it),
-                scored=len(scored),
-                accepted=good,
-                infrastructure=len(of_it) - len(scored),
-                rate=rates[profile],
-                low=low,
-                high=high,
-                usd=usd,
-                usd_per_accepted=usd / good,
-                minutes_median=median(one.seconds or 0 for one in scored) / 60,
-                tokens=tokens,
-                tokens_per_accepted=tokens / good,
-                pass_at=((1, rates[profile]), (2, 1 - (1 - rates[profile]) ** 2)),
-            )
-        )
-    pairs = []
-    names = list(rates)
-    for a, b in ((a, b) for n, a in enumerate(names) for b in names[n + 1 :]):
-        gap = rates[a] - rates[b]
-        decided = abs(gap) > 0.22
-        words = (
-            f"{a if gap > 0 else b} is better: chance alone gives such a difference seldom"
-            if decided
-            else "too close to tell with so few tasks"
-        )
-        pairs.append(
-            Pair(
-                a,
-                b,
-                len(state.plan.tasks),
-                gap,
-                max(-1.0, gap - 0.21),
-                min(1.0, gap + 0.21),
-                0.012 if decided else 0.31,
-                gap * 2.1,
-                decided,
-                words,
-            )
-        )
-    excluded = tuple(
-        Excluded(str(one.key), "infrastructure: the engine lost the box")
-        for one in state.attempts.values()
-        if one.verdict == "infrastructure"
-    )
-    return Comparison(tuple(sides), tuple(pairs), excluded)
-
-
 def audit(state: RunState, compared: Comparison) -> Audit:
     """Findings of every weight."""
     keys = [str(one.key) for one in state.attempts.values() if one.verdict in {"accepted", "rejected"}]
@@ -629,7 +558,7 @@ def with_text(material: Material, text: str) -> Material:
     )
     event = e.Integrated(at=1.0, repo=text, base=text, branch=text, commit=text, joined=(joined,))
     tasks = tuple(
-        task.model_copy(update={"prompt": text, "check": text, "item": text})
+        task.model_copy(update={"prompt": text, "checks": (CheckSpec(name=text, run=text),), "item": text})
         for task in material.state.plan.tasks
     )
     changed = material.state.plan.model_copy(update={"tasks": tasks, "notes": (text,), "file": text})

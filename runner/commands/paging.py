@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from runner.compare.scored import Comparison
-from runner.compare.side_by_side import side_by_side
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor.journal import Journal
 from runner.supervisor.records import find_run, journal
+from runner.supervisor.scoring import comparison
 from runner.supervisor.state import RunState, fold
-from runner.views import summary
 from runner.views.page.gathering import Judged, material
 from runner.views.page.page import page
 
@@ -57,7 +55,4 @@ def _page(settings: Settings, book: Journal, name: str) -> tuple[str, str]:
 
 def judged(state: RunState) -> Judged:
     """What the page shows besides the run itself: the one place where it comes from."""
-    compared = None
-    if state.plan.compared:
-        compared = Comparison(tuple(side_by_side(state.plan.compared, summary.scored(state))))
-    return Judged(comparison=compared)
+    return Judged(comparison=comparison(state) if state.plan.compared else None)

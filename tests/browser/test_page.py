@@ -19,10 +19,13 @@ from tests.pages import Size
 WIDTHS = (360, 800, 1400)
 SMALL = Size(tasks=3, repeats=1, jobs=3)
 
-DRAWN = """() => [...document.querySelectorAll('svg')].filter(one => one.checkVisibility()).map(one => {
+DRAWN = """() => [...document.querySelectorAll('svg')].filter(one =>
+  one.checkVisibility({contentVisibilityAuto: true}) && !one.querySelector(':scope > text.inside')
+).map(one => {
   const box = one.getBoundingClientRect();
   const parts = [...one.querySelectorAll('path, rect, line, circle, text')];
-  const seen = parts.filter(part => { const b = part.getBoundingClientRect(); return b.width + b.height > 0; });
+  const size = part => part.getBoundingClientRect().width + part.getBoundingClientRect().height;
+  const seen = parts.filter(part => size(part) > 0);
   return {width: box.width, height: box.height, parts: seen.length, name: one.getAttribute('aria-label')};
 })"""
 OUTSIDE = """() => {
@@ -32,7 +35,8 @@ OUTSIDE = """() => {
     return box.width > 0 && (box.right > wide + 1 || box.left < -1)
       && !one.closest('.scroll, pre, nav, .skip, .vh');
   });
-  return [document.documentElement.scrollWidth - wide, found.slice(0, 5).map(one => one.outerHTML.slice(0, 120))];
+  const names = found.slice(0, 5).map(one => one.outerHTML.slice(0, 120));
+  return [document.documentElement.scrollWidth - wide, names];
 }"""
 FOCUSABLE = """() => [...document.querySelectorAll('a[href], summary, [tabindex="0"]')]
   .filter(one => one.checkVisibility()).length"""
@@ -83,13 +87,14 @@ def opened(
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
     context.add_init_script(
         "window.violations = [];"
-        "document.addEventListener('securitypolicyviolation', e => window.violations.push(e.violatedDirective));"
+        "document.addEventListener('securitypolicyviolation',"
+        " e => window.violations.push(e.violatedDirective));"
     )
     seen = Opened(context.new_page())
     seen.page.on("request", lambda request: seen.requests.append(request.url))
     seen.page.on("console", lambda said: seen.complaints.append(said.text))
     seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    seen.page.on("dialog", lambda dialog: (seen.complaints.append(dialog.message), dialog.dismiss()))
+    seen.page.on("dialog", lambda dialog: seen.complaints.append(dialog.message))
     try:
         seen.page.goto(f"{file.as_uri()}{anchor}")
         yield seen
@@ -132,7 +137,8 @@ def test_a_link_opens_the_attempt_that_it_leads_to(browser: Browser, night: Path
         body = seen.page.locator(f'[id="{name}"]')
         assert not body.is_visible()
         link.click()
-        assert body.is_visible()
+        shown = "name => document.getElementById(name).checkVisibility({contentVisibilityAuto: true})"
+        seen.page.wait_for_function(shown, arg=name)
         assert "What its agent did" in body.inner_text()
 
 
@@ -164,15 +170,16 @@ def test_the_accessibility_engine_finds_nothing(
         found: dict[str, Any] = seen.page.evaluate("axe.run({resultTypes: ['violations', 'incomplete']})")
         assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []
         assert len(found["passes"]) > 20
-        unclear = {one["id"] for one in found["incomplete"]}
-        assert unclear <= {"color-contrast"}, unclear
+        unclear = {one["id"]: one["nodes"][0]["html"][:200] for one in found["incomplete"]}
+        unclear.pop("color-contrast", None)  # of text over a drawing; the next test looks at that
+        assert unclear == {}
 
 
 def test_text_in_drawings_is_legible(browser: Browser, tmp_path: Path) -> None:
     """The accessibility engine does not look at the contrast of text in SVG."""
     file = written(tmp_path, page(pages.night()))
     for colours in ("light", "dark"):
-        with opened(browser, file, colours=colours) as seen:  # type: ignore[arg-type]
+        with opened(browser, file, colours=colours) as seen:
             colour = "one => getComputedStyle(one).fill"
             paper = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
             bar = seen.page.locator("rect.working").first.evaluate(colour)

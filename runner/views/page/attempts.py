@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
-from runner.views import measured, summary, wording
+from runner.views import checks, measured, summary, wording
 from runner.views.inert import line
 from runner.views.page import clock, curves, diffs, sharing
 from runner.views.page.markup import Html, joined, tag
@@ -25,6 +26,14 @@ NAMES = 6
 """Names of tests that are listed at once."""
 
 
+@dataclass(frozen=True)
+class Room:
+    """What an attempt may take of the page: bytes for its texts, and characters of code in colours."""
+
+    bytes: int
+    coloured: int
+
+
 def attempts(material: Material) -> Html | None:
     """All attempts, task by task, within the bytes that a page may have."""
     if not material.attempts:
@@ -33,7 +42,8 @@ def attempts(material: Material) -> Html | None:
     room = sharing.LARGEST - sharing.ALWAYS - len(material.attempts) * 900
     base = min(FIXED, room // len(shown))
     given = sharing.shares([_need(one) for one in shown], room - base * len(shown))
-    rooms = {one.name: bytes_ for one, bytes_ in zip(shown, given, strict=True)}
+    colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
+    rooms = {one.name: Room(*each) for one, *each in zip(shown, given, colours, strict=True)}
     parts = [
         _task(material, task, list(of_it), rooms)
         for task, of_it in groupby(shown, key=lambda one: one.key.task)
@@ -49,12 +59,12 @@ def _need(one: Shown) -> int:
     return round(INFLATION * len(one.diff.text)) + len(one.check.text) + len(one.output.text) + 600
 
 
-def _task(material: Material, name: str, of_it: Sequence[Shown], rooms: dict[str, int]) -> Html:
+def _task(material: Material, name: str, of_it: Sequence[Shown], rooms: dict[str, Room]) -> Html:
     task = material.state.plan.task(name)
     facts = [tag("p", "for ", tag("code", line(task.item, 200)))] if task.item else []
-    facts += (
-        [tag("p", "checked by ", tag("code", line(task.check, 300)), class_="asked")] if task.check else []
-    )
+    if task.checks:
+        named = [joined(tag("code", line(checks.command(one), 300)), " ") for one in task.checks]
+        facts.append(tag("p", "checked by ", named))
     return tag(
         "div",
         tag("h3", name),
@@ -76,7 +86,7 @@ def _prompt(task: Task) -> Html | None:
     return tag("details", tag("summary", f"What was asked: {line(words, 90)}"), text, class_="alt")
 
 
-def _attempt(material: Material, one: Shown, room: int) -> Html:
+def _attempt(material: Material, one: Shown, room: Room) -> Html:
     state = one.state
     found = grade(material.state, state)
     head = tag(
@@ -92,7 +102,7 @@ def _attempt(material: Material, one: Shown, room: int) -> Html:
     body = tag(
         "div",
         tag("div", _story(material, one), _side(material, one), class_="pair"),
-        _checks(state.checks),
+        _checks(one.name, state.checks),
         _texts(one, room),
         id=one.name,
         class_="body",
@@ -185,8 +195,8 @@ def _facts(material: Material, one: Shown) -> Iterator[tuple[str, str]]:
 # -- checks
 
 
-def _checks(checks: Sequence[CheckResult]) -> Html | None:
-    if not checks:
+def _checks(attempt: str, said: Sequence[CheckResult]) -> Html | None:
+    if not said:
         return None
     head = ("check", "before", "after", "tests", "runs", "took")
     rows = [
@@ -198,9 +208,10 @@ def _checks(checks: Sequence[CheckResult]) -> Html | None:
             one.runs,
             took(one.seconds),
         )
-        for one in checks
+        for one in said
     ]
-    return joined(tag("h4", "Checks"), table(head, rows, figures=4, name="Checks"), _named(checks))
+    words = f"Checks of {attempt}"
+    return joined(tag("h4", "Checks"), table(head, rows, figures=4, name=words), _named(said))
 
 
 def _flaky(one: CheckResult) -> Html | None:
@@ -227,9 +238,9 @@ def _tests(one: CheckResult) -> str:
     return ", ".join(parts) or "none"
 
 
-def _named(checks: Sequence[CheckResult]) -> Html | None:
+def _named(said: Sequence[CheckResult]) -> Html | None:
     parts: list[Html] = []
-    for one in checks:
+    for one in said:
         for words, names in (
             ("failing", () if one.tests is None else one.tests.failing),
             ("passed before, fail now", one.broken),
@@ -244,15 +255,18 @@ def _named(checks: Sequence[CheckResult]) -> Html | None:
 # -- what is long
 
 
-def _texts(one: Shown, room: int) -> Html:
+def _texts(one: Shown, room: Room) -> Html:
     """Its diff and its outputs, each within its share of the attempt's bytes."""
     diff, check, output = sharing.shares(
-        [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], room
+        [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], room.bytes
     )
     parts: list[Html | None] = []
     if one.diff.text:
         command = f"corral diff {one.name}"
-        drawn = diffs.drawn(one.diff.text, max(diff, sharing.SMALLEST), whole=one.diff.whole, command=command)
+        most = max(diff, sharing.SMALLEST)
+        drawn = diffs.drawn(
+            one.diff.text, most, whole=one.diff.whole, command=command, coloured=room.coloured
+        )
         parts += [tag("h4", "What it changed"), drawn]
     failed = one.state.check == "failed"
     parts.append(

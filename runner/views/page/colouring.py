@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 
 from pygments.lexer import Lexer
@@ -72,13 +73,19 @@ def coloured(lexer: Lexer | None, lines: Sequence[str]) -> list[Html]:
 def _rows(pieces: Sequence[tuple[_TokenType, str]]) -> Iterator[list[str]]:
     row: list[str] = []
     for kind, text in pieces:
-        mark = next((letter for group, letter in _KINDS if kind is group or kind[: len(group)] == group), "")
+        mark = _mark(kind)
         first, *more = text.split("\n")
         row.append(_marked(mark, first))
         for part in more:
             yield row
             row = [_marked(mark, part)]
     yield row
+
+
+@cache
+def _mark(kind: _TokenType) -> str:
+    """The letter for a kind of token; empty for one that is plain."""
+    return next((letter for group, letter in _KINDS if kind[: len(group)] == group), "")
 
 
 def _marked(mark: str, text: str) -> str:

@@ -15,6 +15,8 @@ from runner.views.page.markup import Html, escaped, joined, tag
 
 WIDEST = 500
 """Characters of a line that are shown."""
+PIECE = 160
+"""Lines that are read at once: of a longer hunk no more is read than has room."""
 OPEN_LINES = 120
 """Lines of a diff that is shown open."""
 
@@ -85,7 +87,7 @@ def _lengths(head: str) -> list[int]:
     return [1 if length is None else int(length) for length in match.groups()]
 
 
-def drawn(diff: str, most: int, *, whole: bool, command: str) -> Html:
+def drawn(diff: str, most: int, *, whole: bool, command: str, coloured: int = 10**9) -> Html:
     """A diff as markup of at most about `most` bytes; what is left out is said, with what shows all of it.
 
     Args:
@@ -93,12 +95,13 @@ def drawn(diff: str, most: int, *, whole: bool, command: str) -> Html:
         most: Bytes.
         whole: Whether it is all of it.
         command: What shows all of it.
+        coloured: Characters of it that are shown in colours; what comes later is plain.
     """
     shown, left, lacking, cut = [], most, 0, not whole
     listed = files(diff)
     is_open = sum(one.lines for one in listed) <= OPEN_LINES
     for one in listed:
-        body, kept = _body(one, left)
+        body, kept, coloured = _body(one, left, coloured)
         if kept < one.lines:
             lacking += one.lines - kept
             cut = True
@@ -126,12 +129,14 @@ def _file(one: File, body: Html, *, is_open: bool) -> Html:
         tag("span", f"−{removed}", class_="minus"),
         tag("small", " · ".join(line(note, 80) for note in one.notes[:3])) if one.notes else None,
     )
-    pre = tag("pre", body, class_="diff", tabindex="0", aria_label=f"diff of {line(one.path, 160)}")
+    pre = tag(
+        "pre", body, class_="diff", tabindex="0", role="group", aria_label=f"diff of {line(one.path, 160)}"
+    )
     return tag("details", head, pre if body else None, class_="file", open=is_open)
 
 
-def _body(one: File, most: int) -> tuple[Html, int]:
-    """A file's hunks, as far as there is room, and how many lines that are."""
+def _body(one: File, most: int, colours: int) -> tuple[Html, int, int]:
+    """A file's hunks, as far as there is room, how many lines that are, and what is left for colours."""
     parts: list[str] = []
     left, kept = most, 0
     lexer = lexer_for(one.path)
@@ -141,20 +146,24 @@ def _body(one: File, most: int) -> tuple[Html, int]:
         head = f"<b>{escaped(line(hunk.head, 160))}\n</b>"
         parts.append(head)
         left -= len(head)
-        rows = hunk.rows[: max(20, left // 12)]  # no line takes fewer bytes
-        for drawing in _rows(rows, [row[1:] for row in rows], lexer):
-            size = len(drawing.encode())
-            if size > left:
-                left = 0
+        for at in range(0, len(hunk.rows), PIECE):
+            rows = hunk.rows[at : at + PIECE]
+            drawn = _rows(rows, [row[1:] for row in rows], lexer if colours > 0 else None)
+            colours -= sum(map(len, rows))
+            for drawing in drawn:
+                size = len(drawing.encode())
+                left = 0 if size > left else left - size
+                if not left:
+                    break
+                parts.append(drawing)
+                kept += 1
+            if not left:
                 break
-            parts.append(drawing)
-            left -= size
-            kept += 1
-    return Html("".join(parts)), kept
+    return Html("".join(parts)), kept, colours
 
 
 def _rows(rows: list[str], code: list[str], lexer: Lexer | None) -> Iterator[str]:
-    """The lines of a hunk; both sides of it are read as the code that they are."""
+    """Lines one after the other; both sides of them are read as the code that they are."""
     old = [n for n, row in enumerate(rows) if row[:1] != "+"]
     new = [n for n, row in enumerate(rows) if row[:1] != "-"]
     short = [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in code]

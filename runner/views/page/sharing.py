@@ -10,6 +10,8 @@ ALWAYS = 200_000
 """Bytes kept for what is not of one attempt."""
 MOST_ATTEMPTS = 1200
 """Attempts that are told of at length; where there are more, the rest stand in the grid and the timeline."""
+COLOURED = 900_000
+"""Characters of code that are read to be coloured: that takes some three seconds, the rest of a page one."""
 SMALLEST = 800
 """Bytes of text that are worth showing."""
 
