@@ -285,7 +285,11 @@ def _output(words: str, read: Read, most: int, command: str, *, is_open: bool) -
     if len(kept) < len(read.text) or not read.whole:
         cut = tag("p", "Its end; ", tag("code", command), " shows it whole.", class_="cut")
     text = tag(
-        "pre", "\n".join(row.rstrip()[:500] for row in kept.split("\n")), tabindex="0", aria_label=words
+        "pre",
+        "\n".join(row.rstrip()[:500] for row in kept.split("\n")),
+        tabindex="0",
+        role="group",
+        aria_label=words,
     )
     return tag("details", tag("summary", words), cut, text, class_="alt", open=is_open and len(kept) < 6000)
 
