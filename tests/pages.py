@@ -340,12 +340,18 @@ def night(size: Size | None = None, seed: int = 7) -> Material:
     return of_events(events, chance, size)
 
 
-def of_events(events: list[e.Event], chance: random.Random, size: Size) -> Material:
-    """The material of a run with these events."""
+def state_of(events: list[e.Event]) -> RunState:
+    """The run after these events."""
     first, *rest = events
     state = begin("20261125-231500", first)
     for event in rest:
         state = apply(state, event)
+    return state
+
+
+def of_events(events: list[e.Event], chance: random.Random, size: Size) -> Material:
+    """The material of a run with these events."""
+    state = state_of(events)
     accepted = [str(one.key) for one in state.attempts.values() if state.serves(one) and one.branch]
     matrix = matrix_of(accepted, chance)
     state = apply(state, integrated(accepted, matrix, state.ended or 0.0))

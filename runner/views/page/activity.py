@@ -23,7 +23,25 @@ SAID, DID, GOT, LAST = 400, 160, 140, 1500
 TOGETHER = 4
 """Calls of a tool in a row whose arguments are all named."""
 
-_CALL = re.compile(r"([A-Z]\w{1,24}|command|files|mcp__\w{1,60}): (.*)", re.DOTALL)
+_TOOLS = (
+    *(
+        "Bash",
+        "BashOutput",
+        "KillShell",
+        "Read",
+        "Write",
+        "Edit",
+        "MultiEdit",
+        "NotebookEdit",
+        "Glob",
+        "Grep",
+        "LS",
+    ),
+    *("Task", "Agent", "TodoWrite", "WebFetch", "WebSearch", "Skill", "ToolSearch", "ExitPlanMode"),
+    *("command", "files"),
+)
+"""As agent CLIs name them; a sentence may well begin with another word and a colon."""
+_CALL = re.compile(rf"({'|'.join(_TOOLS)}|mcp__\w{{1,60}}): (.*)", re.DOTALL)
 
 
 def steps(settings: Settings, rows: Iterable[bytes]) -> tuple[Step, ...]:
