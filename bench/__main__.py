@@ -1,6 +1,8 @@
 """`make bench`: what Corral adds to a bare container, and what a run costs the host.
 
-    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --statistics] [--json FILE]
+    python -m bench [--attempts N] [--boundary | --gateway | --supervisor | --conflicts | --statistics
+                     | --verifying]
+                    [--json FILE]
 
 Each figure stands beside the engine's own in the same run: an attempt that writes one file (workspace,
 container, gathering, branch, cleaning) against `docker run --rm` of the same image and command with the
@@ -24,7 +26,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary, comparing, gateway, supervisor
+from bench import boundary, comparing, gateway, supervisor, together, verifying
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -58,6 +60,12 @@ def main() -> None:
         "--supervisor", action="store_true", help="what a night costs its supervisor, and how fast it is"
     )
     options.add_argument(
+        "--conflicts", action="store_true", help="how long foreseeing conflicts takes, by number of branches"
+    )
+    options.add_argument(
+        "--verifying", action="store_true", help="what verification adds to a check that is run by hand"
+    )
+    options.add_argument(
         "--statistics", action="store_true", help="whether comparisons say what they claim, simulated"
     )
     options.add_argument("--nights", type=int, default=1000, help="comparisons to simulate (default 1000)")
@@ -75,6 +83,12 @@ def main() -> None:
             return
         if chosen.supervisor:
             supervisor.show(Path(folder))
+            return
+        if chosen.verifying:
+            verifying.show(Path(folder), chosen.attempts)
+            return
+        if chosen.conflicts:
+            together.show(Path(folder))
             return
         figures = measure(Path(folder), chosen.attempts)
     print(words(figures))

@@ -17,10 +17,14 @@ from runner.commands import (
     attending,
     comparing,
     deciding,
+    discarding,
+    history,
     host,
+    integrating,
     looking,
     mailing,
     planning,
+    requesting,
     running,
     shelling,
     telling,
@@ -60,9 +64,13 @@ app.command("logs")(looking.show_logs)
 app.command()(looking.show)
 app.command()(looking.diff)
 app.command()(looking.take)
+app.command()(integrating.integrate)
+app.command()(discarding.discard)
+app.command()(requesting.pr)
 app.command()(shelling.shell)
 app.command("report")(looking.show_report)
 app.command()(comparing.compare)
+app.command()(history.history)
 app.command()(host.reap)
 app.add_typer(mailing.inbox_app, name="inbox")
 app.add_typer(host.image_app, name="image")

@@ -70,6 +70,14 @@ def branch(run: str, key: AttemptKey, prefix: str = BRANCH_PREFIX) -> str:
     return f"{prefix}/{run}/{key}"
 
 
+def integration(run: str, number: int = 1, prefix: str = BRANCH_PREFIX) -> str:
+    """The branch on which a run's accepted work is put together, and later ones that came out differently.
+
+    No task can be called so: ids begin with a letter or a digit.
+    """
+    return f"{prefix}/{run}/+integration" + ("" if number == 1 else f".{number}")
+
+
 def box_id(home: str, run: str, key: AttemptKey) -> str:
     """Twelve hex digits that name an attempt's files, socket and containers on this host."""
     return hashlib.sha256(f"{home}\0{run}\0{key}".encode()).hexdigest()[:12]

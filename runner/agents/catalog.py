@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Literal
 
 from runner.agents import claude, codex, command
@@ -15,6 +16,8 @@ _READERS: dict[str, type[Reader]] = {
     "command": command.Reader,
 }
 _DIALECTS: dict[str, Literal["anthropic", "openai"]] = {"claude": "anthropic", "codex": "openai"}
+VERSIONS = {"claude": claude.VERSION, "codex": codex.VERSION}
+"""The versions of the agent CLIs, by name: those that are pinned, and all that is ever installed."""
 _SESSIONS = uuid.UUID("5f0b7a52-7d0c-4f0e-9a57-0c0441a10001")
 
 
@@ -51,6 +54,30 @@ def told(settings: Settings, line: bytes) -> str | None:
             return codex.told(line)
         case CommandSettings():
             return line.decode(errors="replace")
+
+
+def commands(settings: Settings, line: bytes) -> Iterator[str]:
+    """What a line of that agent's output says that it ran: a command, or an address that it fetched."""
+    match settings:
+        case ClaudeSettings():
+            yield from claude.commands(line)
+        case CodexSettings():
+            yield from codex.commands(line)
+
+
+def tells_commands(settings: Settings) -> bool:
+    """Whether that agent's output says what the agent runs."""
+    return not isinstance(settings, CommandSettings)
+
+
+def given(settings: Settings) -> tuple[str, ...]:
+    """What the settings themselves have run: all that is known of what a `cli: command` does."""
+    return settings.run if isinstance(settings, CommandSettings) else ()
+
+
+def version(cli: str | None) -> str | None:
+    """The version of an agent CLI that images are made with; None where it is the image's own affair."""
+    return VERSIONS.get(cli or "")
 
 
 def layer(settings: Settings) -> str | None:

@@ -9,6 +9,7 @@ prompt from standard input.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from runner.agents.actions import Actions
@@ -137,6 +138,21 @@ def told(line: bytes) -> str | None:
             return f"[waiting for the model, status {event.get('error_status')}]"
         case _:
             return None
+
+
+_TELLING = {"Bash": "command", "WebFetch": "url", "WebSearch": "query"}
+"""Which part of a tool's input says what is run, or where it is looked."""
+
+
+def commands(line: bytes) -> Iterator[str]:
+    """The commands and addresses of the tools that a line of its output calls."""
+    event = json_object(line) if b'"tool_use"' in line else {}
+    for block in _content(event) if event.get("type") == "assistant" else ():
+        name, values = str(block.get("name")), block.get("input")
+        if block.get("type") == "tool_use" and name in _TELLING and isinstance(values, dict):
+            told = values.get(_TELLING[name])
+            if isinstance(told, str):
+                yield told if name == "Bash" else f"{name} {told}"
 
 
 def _blocks(event: dict[str, Any]) -> list[str]:

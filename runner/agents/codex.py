@@ -166,6 +166,16 @@ def told(line: bytes) -> str | None:
             return None
 
 
+def commands(line: bytes) -> Iterator[str]:
+    """The commands that a line of its output says were run."""
+    if b"command_execution" not in line:
+        return
+    event = json_object(line)
+    item = _item(event)
+    if event.get("type") == "item.completed" and item.get("type") == "command_execution":
+        yield _text(item.get("command"))
+
+
 def _item(event: dict[str, Any]) -> dict[str, Any]:
     item = event.get("item")
     return item if isinstance(item, dict) else {}

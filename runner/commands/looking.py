@@ -30,14 +30,15 @@ from runner.git import worktree
 from runner.names import AttemptKey
 from runner.sandbox.output import READY
 from runner.settings import Settings
-from runner.supervisor import signboard
+from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import holds, live, measured, report, summary
+from runner.views import fairness, holds, junit, live, measured, report, summary, tabular
 from runner.views.inert import block, cell
 
 LOOK = 0.5
@@ -165,7 +166,9 @@ def show(
     found = find_attempt(state, attempt)
     record = metering.look(metering.usage_file(settings.home, state.name, found.key))
     if as_json:
-        print_json({**summary.attempt_row(state, found), "course": measured.course_row(record)})
+        said = [fairness.finding_row(one) for one in fairness.audit(state).of(str(found.key))]
+        row = {**summary.attempt_row(state, found), "findings": [*said]}
+        print_json({**row, "course": measured.course_row(record)})
     else:
         log = log_file(settings.home, state.name, found.key, "log")
         out.print(report.attempt(state, found, log, record))
@@ -180,6 +183,8 @@ def diff(
     """Show what an attempt changed."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
+    if (gone := discarding.gone(state, found)) is not None:
+        raise gone
     if found.commit is None or found.base is None:
         raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]
@@ -203,6 +208,8 @@ def take(
     """Make a branch of your own naming from an attempt's work."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
+    if (gone := discarding.gone(state, found)) is not None:
+        raise gone
     if found.commit is None:
         raise UsageError(f"{found.key} has no branch to take", cure=f"`corral show {found.key}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]
@@ -219,34 +226,49 @@ def show_report(
         typer.Argument(help="With --html: the file to write.", show_default="beside the run's logs"),
     ] = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, an attempt's try a row.")] = False,
+    as_junit: Annotated[bool, typer.Option("--junit", help="As JUnit XML, an attempt a test case.")] = False,
     as_html: Annotated[
         bool, typer.Option("--html", help="As one HTML file that needs nothing else; its path is printed.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Report on a run: every attempt, and profiles side by side."""
-    if as_json + as_markdown + as_html > 1:
-        raise UsageError("--json, --markdown and --html exclude each other", cure="give one of them")
-    if file is not None and not as_html:
-        raise UsageError(f"{file} would be written with --html", cure=f"corral report {name} --html {file}")
-    if as_html:
-        _named_run(name)
-        out.print(str(paging.write(configuration.load(), name, file)), soft_wrap=True)
+    forms = {
+        "--json": as_json,
+        "--markdown": as_markdown,
+        "--csv": as_csv,
+        "--junit": as_junit,
+        "--html": as_html,
+    }
+    wanted = [form for form, is_wanted in forms.items() if is_wanted]
+    if len(wanted) > 1:
+        raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
+    settings = configuration.load()
+    if as_html or file is not None:
+        _write_page(settings, name, file, as_html=as_html)
         return
-    state = find_run(configuration.load(), name)
+    state = find_run(settings, name)
     if as_json:
-        print_json(summary.summary(state))
+        print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
     elif as_markdown:
-        sys.stdout.write(report.text_markdown(state))
+        sys.stdout.write(report.text_markdown(state, foresee(settings.home, state)))
+    elif as_csv:
+        sys.stdout.write(tabular.text_csv(state))
+    elif as_junit:
+        sys.stdout.write(junit.text_xml(state))
     else:
-        out.print(report.terminal(state))
+        out.print(report.terminal(state, foresee(settings.home, state)))
 
 
-def _named_run(name: str) -> None:
-    """See that a file's name does not stand where a run's does."""
+def _write_page(settings: Settings, name: str, file: Path | None, *, as_html: bool) -> None:
+    """Write the page of a run, and print where it is."""
+    if not as_html:
+        raise UsageError(f"{file} would be written with --html", cure=f"corral report {name} --html {file}")
     if "/" in name or name.endswith((".html", ".htm")):
         cure = f"the run comes first: corral report latest --html {name}"
         raise UsageError(f"{name!r} is a file's name, not a run's", cure=cure)
+    out.print(str(paging.write(settings, name, file)), soft_wrap=True)
 
 
 def readable(settings: AgentSettings | None, line: bytes) -> str | None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor.journal import Journal
+from runner.supervisor.morning.together import foresee
 from runner.supervisor.records import find_run, journal
 from runner.supervisor.scoring import comparison
 from runner.supervisor.state import RunState, fold
+from runner.views import fairness
 from runner.views.page.gathering import Judged, material
 from runner.views.page.page import page
 
@@ -50,9 +52,13 @@ def _page(settings: Settings, book: Journal, name: str) -> tuple[str, str]:
     run = book.resolve(name)
     events = [row.event for row in book.events(run)]
     state = fold((run, event) for event in events)
-    return run, page(material(settings.home, state, events, time.time(), judged(state)))
+    return run, page(material(settings.home, state, events, time.time(), judged(settings.home, state)))
 
 
-def judged(state: RunState) -> Judged:
+def judged(home: Path, state: RunState) -> Judged:
     """What the page shows besides the run itself: the one place where it comes from."""
-    return Judged(comparison=comparison(state) if state.plan.compared else None)
+    return Judged(
+        comparison=comparison(state) if state.plan.compared else None,
+        audit=fairness.told(state),
+        matrices=foresee(home, state),
+    )

@@ -53,7 +53,7 @@ def compare(
         found = [_early(watched, counted, a, b, alpha, seed, len(pairs)) for a, b in pairs]
     told = tuple(replace(pair, words=verdict_words(pair, alpha, len(pairs))) for pair in found)
     return Comparison(
-        profiles=tuple(_side(name, settings, rows, counted, alpha) for name, settings in profiles),
+        profiles=tuple(side_of(name, settings, rows, counted, alpha) for name, settings in profiles),
         pairs=told,
         excluded=tuple(Excluded(attempt, why) for attempt, why in out.items()),
         better=_order(names, told),
@@ -64,7 +64,10 @@ def compare(
 # -- each profile
 
 
-def _side(profile: str, settings: str, rows: list[Scored], counted: list[Scored], alpha: float) -> Side:
+def side_of(
+    profile: str, settings: str, rows: list[Scored], counted: list[Scored], alpha: float = ALPHA
+) -> Side:
+    """One profile's column: of its attempts among `rows`, those that are `counted`, too, are its figures."""
     own = [row for row in rows if row.profile == profile]
     good = [row for row in counted if row.profile == profile]
     accepted = sum(row.accepted for row in good)

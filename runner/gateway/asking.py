@@ -153,7 +153,8 @@ class Asker:
         if isinstance(access, Script) and (said := answer.headers.get(headers.REPLAYED_HEADER)):
             meter.replays(Replayed.model_validate_json(said))
         response = begun or _prepared(answer, redactor, bounded=trying is not None)
-        with meter.reading(told) as reader, taking as take:
+        asked = "" if exchange.asked is None else exchange.asked.model
+        with meter.reading(told, asked) as reader, taking as take:
             if begun is None:
                 await response.prepare(request)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from runner.gateway.egress.audit import Attempt
-from runner.gateway.grants import Traffic
+from runner.gateway.grants import Contact, Traffic
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -25,6 +26,11 @@ MAX_SECONDS = 3600.0
 
 IDLE_SECONDS = 300.0
 """How long it may last without a byte in either direction, so that what is forgotten does not add up."""
+
+MOST_HOSTS = 32
+"""Hosts that are counted by name, of one box: a box may name hosts without end."""
+
+_HOST = re.compile(r"(?:[a-z]+://)?([a-z0-9._-]{1,253})(?:[:/?#]|$)", re.IGNORECASE)
 
 
 class OverError(Exception):
@@ -57,15 +63,44 @@ class Totals:
     refused: int = 0
     up: int = 0
     down: int = 0
+    hosts: dict[str, Contact] = field(default_factory=dict)
 
     @classmethod
     def continuing(cls, before: Traffic) -> Totals:
         """Goes on from what was counted before."""
-        return cls(before.allowed, before.refused, before.up, before.down)
+        hosts = {contact.host: contact for contact in before.hosts}
+        return cls(before.allowed, before.refused, before.up, before.down, hosts)
+
+    def count(self, attempt: Attempt) -> None:
+        """Count an attempt that is over, and at which host it was."""
+        self.allowed += attempt.allowed
+        self.refused += not attempt.allowed
+        name = _name_of(attempt)
+        name = name if name in self.hosts or len(self.hosts) < MOST_HOSTS else ""
+        before = self.hosts.get(name) or Contact(host=name)
+        self.hosts[name] = Contact(
+            host=name,
+            allowed=before.allowed + attempt.allowed,
+            refused=before.refused + (not attempt.allowed),
+        )
 
     def traffic(self) -> Traffic:
         """The same as a value."""
-        return Traffic(allowed=self.allowed, refused=self.refused, up=self.up, down=self.down)
+        return Traffic(
+            allowed=self.allowed,
+            refused=self.refused,
+            up=self.up,
+            down=self.down,
+            hosts=tuple(self.hosts.values()),
+        )
+
+
+def _name_of(attempt: Attempt) -> str:
+    """The host of an attempt; of one whose request was not understood, what looks like it, or nothing."""
+    if attempt.port is not None:
+        return attempt.host.lower()
+    found = _HOST.match(attempt.host)
+    return found.group(1).lower() if found else ""
 
 
 @dataclass

@@ -139,6 +139,15 @@ class Tokens(Value):
         )
 
 
+class Contact(Value):
+    """How often a box tried to reach a host, and was let through or refused."""
+
+    host: str
+    """As it was asked for; empty for all that are not told by name."""
+    allowed: int = 0
+    refused: int = 0
+
+
 class Traffic(Value):
     """What a box did at egress: attempts that were allowed, and refused; bytes from the box, and to it."""
 
@@ -146,6 +155,16 @@ class Traffic(Value):
     refused: int = 0
     up: int = 0
     down: int = 0
+    hosts: tuple[Contact, ...] = ()
+    """The same attempts by host, in the order of the first."""
+
+
+class Answered(Value):
+    """How many requests for one model were answered in the name of which: it need not be the same."""
+
+    asked: str
+    named: str
+    requests: int = 0
 
 
 class Sum(Value):
@@ -276,6 +295,8 @@ class Usage(Value):
     """What its requests wait for just now, if all of them wait."""
     models: dict[str, Tokens] = Field(default_factory=dict)
     """The same tokens by the model that the replies name."""
+    answered: tuple[Answered, ...] = ()
+    """Who answered for whom, as far as requests and replies say."""
     unrecorded: int = 0
     """How many of its exchanges are missing from its recording, as a whole or the answer."""
     replayed: Replayed | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.names import AttemptKey, is_id
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Of the admin socket; changes when an older client or gateway could not understand a newer one."""
 
 SOCKET = "gw.sock"

@@ -6,14 +6,16 @@ a number.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from runner.gather import tampering
 from runner.gather.active import SCRIPTS, active, acts, is_partly_active
 from runner.gather.objects import Objects, reading
 from runner.gather.policy import SUBMODULE, SYMLINK, Refused
@@ -117,6 +119,29 @@ class Between:
                 if len(found) >= MOST_STEERING:
                     break
         return tuple(found)
+
+    def among(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Those of these files that differ, the first few."""
+        wanted = {os.fsencode(path) for path in paths}
+        with self._rows("--name-only") as rows:
+            return tuple(islice((_shortened(path) for path in rows if path in wanted), SHOWN))
+
+    def signs(self, check: str | None, protect: tuple[str, ...]) -> tuple[tampering.Sign, ...] | None:
+        """What in it touches the judgement on it; None if it can't be read.
+
+        Args:
+            check: The task's check.
+            protect: Paths that the check sees as in the base.
+        """
+        form = ("--patch", "--unified=30", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
+        command = ("diff-tree", "-r", *form, self.base, self.tip)
+        try:
+            with closed.records(
+                self.git_dir, *command, longest=LARGEST_PART, alternates=self.alternates
+            ) as rows:
+                return tampering.signs(rows, check, protect)
+        except GitError:
+            return None
 
     def flags(self) -> tuple[str, ...]:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""

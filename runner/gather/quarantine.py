@@ -9,7 +9,7 @@ else asked of it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from runner.gather.findings import Between, Change
 from runner.gather.objects import reading
 from runner.gather.pack import RawWork
 from runner.gather.policy import Policy, Refused, TreeWalk, plain_modules
+from runner.gather.tampering import Sign
 from runner.git import closed
 from runner.git.base_store import BaseStore
 from runner.git.closed import GitError, LongRecordError
@@ -64,6 +65,10 @@ class Quarantine:
         """Links that leave the tree, submodules, and files that act on whoever meets them."""
         return self._since_base.flags()
 
+    def signs(self, check: str | None, protect: tuple[str, ...]) -> tuple[Sign, ...] | None:
+        """What in the work touches the judgement on it; None if it can't be read."""
+        return self._since_base.signs(check, protect)
+
     def touched(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Flags for those of these paths at or below which the work differs from the base."""
         return tuple(
@@ -71,6 +76,10 @@ class Quarantine:
             for path in paths
             if self._since_base.touches(path)
         )
+
+    def among(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Those of these files that the work adds or changes, the first few, as they can be shown."""
+        return self._since_base.among(paths)
 
     def steering(self, commands: tuple[str, ...]) -> tuple[str, ...]:
         """Files that the work changes and that steer what these commands do (`Between.steering`)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -30,17 +31,46 @@ def write_bundle(
     Raises:
         GitError: A commit is not there, or git failed.
     """
+    return _write_bundle(git_dir, file, heads, (base,), most, shallow=shallow)
+
+
+def write_lasting_bundle(git_dir: Path, file: Path, heads: Mapping[str, str], there: Sequence[str]) -> None:
+    """Write commits as a bundle of any size, for good.
+
+    Args:
+        git_dir: Where the commits are.
+        file: The file to write.
+        heads: The commits by the names of branches, which they get in the bundle.
+        there: Commits that whoever fetches has, with all that is in them; of none, the bundle needs nothing.
+
+    Raises:
+        GitError: A commit is not there, or git failed.
+    """
+    _write_bundle(git_dir, file, heads, there, sys.maxsize, bounds=closed.WHOLE_HISTORY)
+
+
+def _write_bundle(
+    git_dir: Path,
+    file: Path,
+    heads: Mapping[str, str],
+    there: Sequence[str],
+    most: int,
+    *,
+    shallow: bool = False,
+    bounds: closed.Bounds = closed.DEFAULT,
+) -> bool:
     header = [
-        f"# v2 git bundle\n-{base} base\n",
+        "# v2 git bundle\n",
+        *(f"-{oid} base\n" for oid in there),
         *(f"{oid} refs/heads/{name}\n" for name, oid in heads.items()),
     ]
-    wanted = [f"--shallow {base}\n"] if shallow else []
-    wanted += [f"{oid}\n" for oid in dict.fromkeys(heads.values())] + [f"^{base}\n"]
+    wanted = [f"--shallow {oid}\n" for oid in there] if shallow else []
+    wanted += [f"{oid}\n" for oid in dict.fromkeys(heads.values())] + [f"^{oid}\n" for oid in there]
     for oid in dict.fromkeys(heads.values()):
         closed.git(git_dir, "cat-file", "-e", f"{oid}^{{commit}}")
     with file.open("wb") as target:
         target.write("".join((*header, "\n")).encode())
-        whole = _stream(git_dir, target, most, *PACK, stdin="".join(wanted).encode())
+        whole = _stream(git_dir, target, most, *PACK, stdin="".join(wanted).encode(), bounds=bounds)
     if not whole:
         file.unlink()
     return whole
@@ -63,10 +93,17 @@ def write_diff(git_dir: Path, file: Path, base: str, commit: str, most: int, *, 
         return _stream(git_dir, target, most, "diff-tree", "-r", form, *safe, base, commit)
 
 
-def _stream(git_dir: Path, target: IO[bytes], most: int, *command: str, stdin: bytes = b"") -> bool:
+def _stream(
+    git_dir: Path,
+    target: IO[bytes],
+    most: int,
+    *command: str,
+    stdin: bytes = b"",
+    bounds: closed.Bounds = closed.DEFAULT,
+) -> bool:
     """Write what a git command prints, up to a bound; returns whether that was all of it."""
     size = 0
-    with closed.streaming(git_dir, *command, stdin=True) as process:
+    with closed.streaming(git_dir, *command, stdin=True, bounds=bounds) as process:
         if process.stdin is None or process.stdout is None:
             raise AssertionError("both ends are pipes")
         process.stdin.write(stdin)

@@ -66,6 +66,31 @@ def taken_branches(git_dir: Path, prefix: str, run: str) -> list[str]:
     return [name for name in names if name in parents or name.startswith(f"{prefix}/{run}/")]
 
 
+def remote(git_dir: Path, name: str | None = None) -> tuple[str, str]:
+    """A remote's name and its address, which may hold a password: it is not to be shown.
+
+    Args:
+        git_dir: The repository.
+        name: The remote; by default `origin`, or the only one.
+
+    Raises:
+        UsageError: There is none, none of that name, or it is not clear which is meant.
+    """
+    with _open(git_dir) as repo:
+        names = repo.git.remote().splitlines()
+        wanted = name or ("origin" if "origin" in names or len(names) != 1 else names[0])
+        if wanted not in names:
+            there = f"there are {', '.join(names)}: name one by `--remote`" if names else "git remote add"
+            raise UsageError(f"{git_dir} has no remote called {wanted!r}", cure=there)
+        return wanted, str(repo.git.remote("get-url", wanted))
+
+
+def has_branch(git_dir: Path, name: str) -> bool:
+    """Whether the repository has a branch of that name."""
+    with _open(git_dir) as repo:
+        return bool(repo.git.for_each_ref("--format=x", f"refs/heads/{name}"))
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[git.Repo]:
     try:

@@ -53,7 +53,13 @@ def _points_to(entry: Path) -> str | None:
 
 
 def import_commits(
-    git_dir: Path, quarantine: Path, alternates: tuple[Path, ...], tip: str, base: str, size: int
+    git_dir: Path,
+    quarantine: Path,
+    alternates: tuple[Path, ...],
+    tip: str,
+    base: str,
+    size: int,
+    known: tuple[str, ...] = (),
 ) -> None:
     """Copy the objects between `base` and `tip` from a quarantine that passed every check.
 
@@ -64,18 +70,19 @@ def import_commits(
         tip: The commit that comes home.
         base: A commit that is there already.
         size: Bytes of the files among the objects.
+        known: Other commits that are there already.
 
     Raises:
         GitError: They could not be read or written; a part of them may lie there unreferenced.
     """
-    objects = closed.git(
-        quarantine, "rev-list", "--objects", "--count", tip, f"^{base}", alternates=alternates
-    )
+    wanted = "".join(f"{line}\n" for line in (tip, f"^{base}", *(f"^{one}" for one in known))).encode()
+    counting = ("rev-list", "--objects", "--count", "--stdin")
+    objects = closed.git(quarantine, *counting, stdin=wanted, alternates=alternates)
     is_small = int(objects) < SMALL_PACK and size <= SMALL_BYTES
     small = ("unpack-objects", "-q", "--strict")
     large = ("index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects")
     closed.pipe(
-        (quarantine, ("pack-objects", "-q", "--revs", "--thin", "--stdout"), f"{tip}\n^{base}\n".encode()),
+        (quarantine, ("pack-objects", "-q", "--revs", "--thin", "--stdout"), wanted),
         (git_dir, small if is_small else large),
         closed.DEFAULT,
         alternates,
@@ -98,11 +105,7 @@ def take(git_dir: Path, name: str, commit: str) -> None:
     Raises:
         UsageError: The name can't be a branch's, or is taken.
     """
-    try:
-        closed.git(git_dir, "check-ref-format", "--branch", name)
-    except closed.GitError as error:
-        cure = "git help check-ref-format says what names can be: no spaces, no `..`, no `-` in front"
-        raise UsageError(f"a branch can't be called {name!r}", cure=cure) from error
+    require_name(git_dir, name)
     try:
         create_branch(git_dir, name, commit)
     except closed.GitError as error:
@@ -111,6 +114,19 @@ def take(git_dir: Path, name: str, commit: str) -> None:
         said = " ".join(error.stderr.split())[-200:]
         cure = "another branch's name may begin with it, or it with another's: `git branch --list` shows them"
         raise UsageError(f"the branch {name!r} can't be made: {said}", cure=cure) from error
+
+
+def require_name(git_dir: Path, name: str) -> None:
+    """See that a branch can be called so.
+
+    Raises:
+        UsageError: It can't.
+    """
+    try:
+        closed.git(git_dir, "check-ref-format", "--branch", name)
+    except closed.GitError as error:
+        cure = "git help check-ref-format says what names can be: no spaces, no `..`, no `-` in front"
+        raise UsageError(f"a branch can't be called {name!r}", cure=cure) from error
 
 
 def diff(git_dir: Path, base: str, commit: str, *, stat: bool) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from runner import names
 from runner.agents import catalog
 from runner.gateway.grants import Account
 from runner.names import AttemptKey
+from runner.supervisor import events as e
 from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.postbox import post_of
@@ -62,6 +64,30 @@ def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: s
         words=(*passing.words(task, passed), *words_for(plan, state.mail, key)),
         begins=begins,
         before=lambda: look().before.get((key.task, base)),
+    )
+
+
+def begins(state: RunState, key: AttemptKey, base: str, box: str, waited: float | None) -> e.AttemptStarted:
+    """What is noted of an attempt that begins now.
+
+    Args:
+        state: The run.
+        key: The attempt.
+        base: The commit that it starts from.
+        box: The name of its box.
+        waited: For how many seconds it waited for its place.
+    """
+    image = _image(
+        state, (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
+    )
+    return e.AttemptStarted(
+        at=time.time(),
+        attempt=str(key),
+        box=box,
+        base=base,
+        image=image,
+        version=state.versions.get(image),
+        queued_s=None if waited is None else round(waited, 3),
     )
 
 

@@ -27,6 +27,7 @@ from runner.supervisor.host import adapting, claims, machine
 from runner.supervisor.host.admission import Claim, Policy, Room, Short, Waiting
 from runner.supervisor.host.facts import Host
 from runner.supervisor.host.relief import Reading, Step, Strain, relieve
+from runner.supervisor.host.weather import Almanac
 from runner.supervisor.slept import slept
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
@@ -127,6 +128,7 @@ class Capacity:
         self._strain = Strain()
         self._jobs: adapting.Jobs | None = None
         self._others = claims.Others()
+        self._almanac = Almanac()
 
     def __enter__(self) -> Capacity:
         return self
@@ -171,6 +173,12 @@ class Capacity:
             frozen_since=used.frozen_since,
             paused=attempt.frozen is not None and attempt.frozen.by == "person",
         )
+
+    def told(self, event: e.Event) -> e.Event:
+        """An event as it is noted: the end of an agent says in what conditions it lived."""
+        if not isinstance(event, e.AttemptEnded) or event.weather is not None:
+            return event
+        return event.model_copy(update={"weather": self._almanac.of(AttemptKey.parse(event.attempt))})
 
     # -- who may start
 
@@ -293,6 +301,7 @@ class Capacity:
         if free is None:
             return
         host = self._look(now)
+        self._almanac.look(now, host, _with_agents(state), len(self._others.claims))
         least, enough = self._policy.floor(host.memory_total), self._policy.enough(host.memory_total)
         reading = Reading(now, free, least, enough, host.pressure.memory)
         own: list[Claim] = []
@@ -379,6 +388,13 @@ def _ordered(step: Step, orders: Orders) -> Iterator[e.Event]:
         yield e.AttemptThawed(at=time.time(), attempt=step.attempt, slept=slept())
     else:
         orders.given_up.add(step.attempt)
+
+
+def _with_agents(state: RunState) -> Iterator[AttemptKey]:
+    """The attempts whose agents live, or are about to."""
+    for key in state.attempts.living:
+        if state.attempts[key].phase in {"preparing", "running", "held"}:
+            yield key
 
 
 def _stored(home: Path, box: str | None) -> int | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from runner.agents import catalog
 from runner.supervisor import events as e
 from runner.supervisor.attempt.life import FAULTS
 from runner.supervisor.complaints import image_words
@@ -44,7 +45,8 @@ def prepare(
 
         try:
             image = images.prepare(plan.sources[source], cli, show)
-            tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image))
+            version = catalog.version(cli)
+            tell(e.ImageReady(at=time.time(), source=source, cli=cli, image=image, version=version))
         except FAULTS as fault:
             tell(e.ImageFailed(at=time.time(), source=source, cli=cli, reason=image_words(fault)))
         except Exception as error:

@@ -277,7 +277,7 @@ class Night:
 
     def _carry_out(self, decision: Decision) -> None:
         if decision.standing == "start" and decision.base is not None:
-            self._begin(decision.key, decision.base)
+            self._begin(decision.key, decision.base, decision.waited)
         elif decision.standing == "fail":
             for event in never_started(str(decision.key), decision.why, time.time()):
                 self._note(event)
@@ -292,8 +292,8 @@ class Night:
                 )
             )
 
-    def _begin(self, key: AttemptKey, base: str) -> None:
-        self._note(e.AttemptStarted(at=time.time(), attempt=str(key), box=self._box(key), base=base))
+    def _begin(self, key: AttemptKey, base: str, waited: float | None) -> None:
+        self._note(briefing.begins(self._state, key, base, self._box(key), waited))
         self._launch(key, base, ())
 
     def _launch(self, key: AttemptKey, base: str, told: tuple[e.Event, ...]) -> None:
@@ -311,6 +311,7 @@ class Night:
     def _note(self, event: e.Event) -> None:
         """Write an event down, fold it in, and show it."""
         run = self._state.name
+        event = event if self._means.capacity is None else self._means.capacity.told(event)
         passing = isinstance(event, e.PASSING)
         row = Row(0, run, event) if passing else self._append(event)
         self._state = apply(self._state, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.includes import read_includes
 from runner.tasks.advice import advice
 from runner.tasks.fanout import FanOutError, expand
+from runner.tasks.fields import LARGEST_SEED
 from runner.tasks.items import ItemError, bounded
 from runner.tasks.plan import Plan, Source
 from runner.tasks.planning import RepoFacts, Unusable, make_plan, wanted_repos
@@ -66,7 +68,14 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
     file = file.absolute()
     tasks = read(file)
     facts = {wanted: _facts(*wanted) for wanted in wanted_repos(tasks, file)}
-    draft = make_plan(tasks, file, run_name(name, tasks.name, taken), facts)
+    draft = make_plan(
+        tasks,
+        file,
+        run_name(name, tasks.name, taken),
+        facts,
+        versions=catalog.VERSIONS,
+        seed=secrets.randbelow(LARGEST_SEED + 1),
+    )
     if name is None:
         draft = _renamed(draft, tasks.name, taken)
     in_the_way = _in_the_way(draft)

@@ -10,8 +10,8 @@ from runner.gateway.places import recordings
 from runner.names import AttemptKey
 from runner.supervisor.access import recording
 from runner.supervisor.state import RunState
+from runner.tasks.identity import settings_hash
 from runner.tasks.plan import Plan, PlannedAttempt, Retry, Upstream
-from runner.tasks.planning import settings_hash
 
 OFFLINE = "hosts that `network` names are not reached in a replay: what agents fetched there is missing"
 
@@ -86,7 +86,13 @@ def _played(
     used = {planned.profile for planned in attempts}
     profiles = tuple(
         profile.model_copy(
-            update={"upstream": upstream, "hash": settings_hash(profile.settings, f"replay:{profile.hash}")}
+            update={
+                "upstream": upstream,
+                "hash": settings_hash(
+                    profile.settings, f"replay:{profile.hash}", version=catalog.version(profile.settings.cli)
+                ),
+                "version": catalog.version(profile.settings.cli),
+            }
         )
         for profile in plan.profiles
         if profile.name in used

@@ -31,8 +31,8 @@ def scored(state: RunState) -> list[Scored]:
     for planned in state.plan.attempts:
         if not state.plan.task(planned.task).compared:
             continue
-        counted = _counted(state, state.tries(planned.key))
-        attempt = counted[-1]
+        them = counted(state.plan, state.tries(planned.key))
+        attempt = them[-1]
         if attempt.verdict not in {None, SKIPPED}:
             rows.append(
                 Scored(
@@ -41,26 +41,26 @@ def scored(state: RunState) -> list[Scored]:
                     n=attempt.key.n,
                     verdict=attempt.verdict,
                     accepted=state.serves(attempt),
-                    seconds=_sum([one.seconds for one in counted]),
-                    tokens=_sum([one.tokens for one in counted]),
-                    usd=_sum([one.usd for one in counted]),
+                    seconds=total([one.seconds for one in them]),
+                    tokens=total([one.tokens for one in them]),
+                    usd=total([one.usd for one in them]),
                     attempt=str(attempt.key),
-                    at=counted[0].started,
+                    at=them[0].started,
                 )
             )
     return rows
 
 
-def _counted(state: RunState, tries: Sequence[AttemptState]) -> list[AttemptState]:
+def counted(plan: Plan, tries: Sequence[AttemptState]) -> list[AttemptState]:
     """The tries of a compared attempt that count: one at least."""
     own = list(takewhile(lambda one: one.retry is None or one.retry.why != "person", tries))
     fair = [one for one in own if not (one.verdict == "infrastructure" and one.again)]
-    if state.plan.compared_retry:
+    if plan.compared_retry:
         return fair or own[-1:]
     return fair[:1] or own[-1:]
 
 
-def _sum(figures: list[N | None]) -> N | None:
+def total(figures: list[N | None]) -> N | None:
     """All of it; unknown if a part is."""
     known = [figure for figure in figures if figure is not None]
     return sum(known, start=type(known[0])()) if known and len(known) == len(figures) else None
@@ -80,13 +80,19 @@ def left_out(state: RunState) -> dict[str, str]:
     return found
 
 
-def comparison(state: RunState, unfair: dict[str, str] | None = None, alpha: float = ALPHA) -> Comparison:
+def comparison(
+    state: RunState,
+    unfair: dict[str, str] | None = None,
+    alpha: float = ALPHA,
+    rows: Sequence[Scored] | None = None,
+) -> Comparison:
     """The compared profiles of a run, compared.
 
     Args:
         state: The run.
         unfair: More attempts that do not count, and why.
         alpha: The error rate.
+        rows: What was scored, as it counts; as it is by default.
     """
     profiles = [(name, state.plan.profile(name).hash) for name in state.plan.compared]
     excluded = {**left_out(state), **(unfair or {})}
@@ -94,7 +100,7 @@ def comparison(state: RunState, unfair: dict[str, str] | None = None, alpha: flo
     if state.plan.stops_when_decided:
         progress = Progress(state.plan)
         watched = Watched(progress.blocks, progress.follow(state))
-    return compare(profiles, scored(state), excluded, alpha, watched=watched)
+    return compare(profiles, scored(state) if rows is None else rows, excluded, alpha, watched=watched)
 
 
 class Progress:
@@ -125,7 +131,7 @@ class Progress:
         keys = [AttemptKey(task, profile, n) for profile in self.plan.compared]
         lost = [key for key in keys if self._is_lost(state, key)]
         self._lost.update(lost)
-        return bool(lost) or all(_counted(state, state.tries(key))[-1].phase == "final" for key in keys)
+        return bool(lost) or all(counted(state.plan, state.tries(key))[-1].phase == "final" for key in keys)
 
     def _is_lost(self, state: RunState, key: AttemptKey) -> bool:
         """Whether what an attempt needs has failed it, so that it is never begun."""

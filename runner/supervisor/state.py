@@ -31,6 +31,8 @@ class RunState:
     weaker: tuple[str, ...] = ()
     attempts: Attempts[AttemptState] = field(default_factory=Attempts)
     images: dict[tuple[int, str | None], str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """By the image's id, the version of the agent CLI in it."""
     earlier_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
     """Those that an earlier process prepared; what it began goes on with them."""
     broken_images: dict[tuple[int, str | None], str] = field(default_factory=dict)
@@ -242,7 +244,9 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 earlier_images={**state.earlier_images, **state.images},
             )
         case e.ImageReady():
-            return replace(state, images={**state.images, (event.source, event.cli): event.image})
+            told = {} if event.version is None else {event.image: event.version}
+            images = {**state.images, (event.source, event.cli): event.image}
+            return replace(state, images=images, versions={**state.versions, **told})
         case e.ImageFailed():
             broken = {**state.broken_images, (event.source, event.cli): event.reason}
             return replace(state, broken_images=broken)

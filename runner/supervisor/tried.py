@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from runner.gateway.grants import Replayed
+from runner.agents.seeking import Sought
+from runner.gateway.grants import Answered, Replayed, Tokens, Traffic
+from runner.gather.tampering import Sign
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.attempt.samples import Used
+from runner.supervisor.host.weather import Weather
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Caps, Spent
@@ -47,6 +51,8 @@ class AttemptState:
     exit_code: int | None = None
     branch: str | None = None
     commit: str | None = None
+    discarded: e.AttemptDiscarded | None = None
+    """What became of its branch, if a person did not want it any more."""
     kept: str | None = None
     files: int | None = None
     insertions: int | None = None
@@ -73,8 +79,34 @@ class AttemptState:
     replayed: Replayed | None = None
     overshot: Caps = field(default_factory=Caps)
     flags: tuple[str, ...] = ()
+    image: str | None = None
+    version: str | None = None
+    """The version of the agent CLI that it ran."""
+    queued_s: float | None = None
+    """For how many seconds only a place, or room on the host, kept it from its start."""
+    froze: int = 0
+    """How often it was frozen since the host had hardly any memory left."""
+    models: Mapping[str, Tokens] | None = None
+    """Its tokens by the model that the replies name."""
+    answered: tuple[Answered, ...] = ()
+    """Which models answered for which."""
+    cached: float | None = None
+    """The share of its input that its service read from a cache, from 0 to 1."""
+    egress: Traffic | None = None
+    """Which hosts it tried to reach."""
+    weather: Weather | None = None
+    """In what conditions it lived."""
+    sought: tuple[Sought, ...] | None = None
+    """What its agent ran to find an answer; None where that is not known."""
+    signs: tuple[Sign, ...] | None = None
+    """What in its work touches the judgement on it; None where that was not looked at."""
     passes: bool = False
     """Of one that was skipped: whether what needs it goes on from its `base`."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a commit to go on from."""
+        return self.commit is not None and self.discarded is None
 
 
 def skipped(before: AttemptState, event: e.AttemptSkipped) -> AttemptState:
@@ -100,6 +132,9 @@ def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 box=event.box,
                 base=event.base,
                 started=event.at,
+                image=event.image,
+                version=event.version,
+                queued_s=event.queued_s,
                 retry=before.retry,
             )
         case e.BoxStarted():
@@ -118,7 +153,9 @@ def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
             paused = before.frozen if before.frozen is not None and before.frozen.by == "person" else None
             return replace(before, phase="held", held_since=event.at, held=event.why, frozen=paused)
         case e.AttemptFrozen() | e.AttemptThawed():
-            return replace(before, frozen=event if isinstance(event, e.AttemptFrozen) else None)
+            froze = event if isinstance(event, e.AttemptFrozen) else None
+            pressed = froze is not None and froze.by == "pressure" and before.frozen is None
+            return replace(before, frozen=froze, froze=before.froze + pressed)
         case e.AttemptEnded():
             return _ended(before, event)
         case e.AttemptGathered():
@@ -133,13 +170,17 @@ def after(before: AttemptState, event: e.OfAttempt) -> AttemptState:
                 reason=before.reason or event.reason,
                 flags=tuple(dict.fromkeys(before.flags + event.flags)),
             )
-        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested():
+        case e.AttemptFinal() | e.AttemptRetried() | e.AttemptRested() | e.AttemptDiscarded():
             return _judged(before, event)
         case _:
             return before
 
 
-def _judged(before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested) -> AttemptState:
+def _judged(
+    before: AttemptState, event: e.AttemptFinal | e.AttemptRetried | e.AttemptRested | e.AttemptDiscarded
+) -> AttemptState:
+    if isinstance(event, e.AttemptDiscarded):  # its commit stays known: what began from it is told by that
+        return replace(before, branch=None, discarded=event)
     if isinstance(event, e.AttemptFinal):
         return replace(
             before,
@@ -179,8 +220,21 @@ def _ended(before: AttemptState, event: e.AttemptEnded) -> AttemptState:
         session=event.session,
         replayed=event.replayed,
         overshot=event.overshot,
+        models=event.models,
+        answered=event.answered,
+        cached=_cached(event),
+        egress=event.egress,
+        weather=event.weather,
+        sought=event.sought,
         flags=event.flags,
     )
+
+
+def _cached(event: e.AttemptEnded) -> float | None:
+    """The share of its input that was read from a cache; None where there was none, or nobody told."""
+    parts = (event.input_tokens, event.cache_read_tokens, event.cache_write_tokens)
+    whole = sum(part or 0 for part in parts)
+    return None if event.cache_read_tokens is None or not whole else event.cache_read_tokens / whole
 
 
 def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
@@ -195,5 +249,6 @@ def _gathered(before: AttemptState, event: e.AttemptGathered) -> AttemptState:
         insertions=event.insertions,
         deletions=event.deletions,
         kept=event.kept,
+        signs=event.signs,
         flags=tuple(dict.fromkeys(before.flags + event.flags)),  # told again after a resume
     )

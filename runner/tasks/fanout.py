@@ -6,7 +6,8 @@ printed them: the state's plan is then what the journaled plan and the journaled
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 from runner import names
@@ -59,32 +60,88 @@ def expand(plan: Plan, task: str, items: Sequence[str]) -> Plan:
         else:
             attempts.append(_after_items(planned, plan.task(planned.task), task, len(made), before))
     _bounded(task, tasks, attempts)
-    changed = {"tasks": tasks, "attempts": ordered(attempts, tasks, plan.compared)}
+    changed = {"tasks": tasks, "attempts": ordered(attempts, tasks, plan.compared, plan.seed)}
     # Made anew, since a copy would keep what was looked up in the other one.
     return Plan(**{name: getattr(plan, name) for name in Plan.model_fields} | changed)
 
 
 def ordered(
-    attempts: Sequence[PlannedAttempt], tasks: Sequence[Task], compared: Sequence[str]
+    attempts: Sequence[PlannedAttempt],
+    tasks: Sequence[Task],
+    compared: Sequence[str],
+    seed: int | None = None,
 ) -> tuple[PlannedAttempt, ...]:
     """Attempts in the order of a plan: what one needs before it, else the first repeat of every task before
-    the second, and profiles side by side."""
+    the second, and profiles side by side.
+
+    Attempts at one task in one repeat are a block, and are neighbours. With a seed the blocks of compared
+    tasks change places among themselves within a repeat, and profiles within a block, so that neither the
+    time of night nor who goes first favours anyone (a randomised complete block design).
+
+    Args:
+        attempts: The attempts.
+        tasks: Their tasks, in the order in which they are written.
+        compared: The profiles that are compared, in their order.
+        seed: What the order is drawn from: the same one gives the same order, on every machine.
+    """
     profile_rank = {name: rank for rank, name in enumerate(compared)}
     task_rank = {task.id: rank for rank, task in enumerate(tasks)}
-    by_name = {str(attempt.key): attempt for attempt in attempts}
-    order = sorted(
-        by_name,
-        key=lambda name: (
-            by_name[name].n,
-            task_rank[by_name[name].task],
-            profile_rank.get(by_name[name].profile, 0),
-        ),
-    )
+    blocks: dict[str, list[PlannedAttempt]] = {}
+    for one in sorted(attempts, key=lambda one: (one.n, task_rank[one.task])):
+        blocks.setdefault(_block(one.task, one.n), []).append(one)
+    names = list(blocks)
+    if seed is not None:
+        names = _blocks_drawn(blocks, {task.id for task in tasks if task.compared}, seed)
     before = {
-        name: {*chain.from_iterable(one.after), *one.start, *one.settled, *one.previous}
-        for name, one in by_name.items()
+        name: {other for one in block for other in _blocks_before(one)} for name, block in blocks.items()
     }
-    return tuple(by_name[name] for name in topological(order, before))
+    return tuple(
+        one
+        for name in topological(names, before)
+        for one in sorted(
+            blocks[name],
+            key=lambda one: (
+                profile_rank.get(one.profile, 0)
+                if seed is None
+                else _lot(seed, "profile", one.task, str(one.n), one.profile)
+            ),
+        )
+    )
+
+
+def _block(task: str, n: int) -> str:
+    """What attempts at one task in one repeat have in common."""
+    return f"{task}/{n}"
+
+
+def _blocks_before(one: PlannedAttempt) -> Iterator[str]:
+    """The blocks that hold what an attempt needs."""
+    for name in {*chain.from_iterable(one.after), *one.start, *one.settled, *one.previous}:
+        task, _, n = name.split("/")
+        yield _block(task, int(n))
+
+
+def _blocks_drawn(
+    blocks: Mapping[str, Sequence[PlannedAttempt]], compared: Collection[str], seed: int
+) -> list[str]:
+    """The blocks with those of compared tasks in an order that is drawn, each repeat for itself."""
+    drawn: dict[int, list[str]] = {}
+    for name, (first, *_) in blocks.items():
+        if first.task in compared:
+            drawn.setdefault(first.n, []).append(name)
+    places = {
+        n: iter(sorted(names, key=lambda name: _lot(seed, "block", name))) for n, names in drawn.items()
+    }
+    return [next(places[block[0].n]) if block[0].task in compared else name for name, block in blocks.items()]
+
+
+def _lot(seed: int, *about: str) -> bytes:
+    """A lot that is drawn for something, by which it is put in order.
+
+    It is a hash and no stream of random numbers: so it is the same under every version of Python, and one
+    that is there already keeps its lot when the items of a task become known.
+    """
+    return hashlib.sha256("/".join((str(seed), *about)).encode()).digest()
 
 
 def _of_item(template: Task, number: int, item: str) -> Task:

@@ -338,6 +338,12 @@ Repeats = Annotated[
     BeforeValidator(_between(1, 1000, int, "a number of repeats")),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1000}),
 ]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[
+    int,
+    BeforeValidator(_between(0, LARGEST_SEED, int, "a seed")),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}),
+]
 Times = Annotated[
     int,
     BeforeValidator(_between(0, MOST_TIMES, int, "a number of times")),

@@ -42,6 +42,7 @@ from runner.tasks.fields import (
     Repository,
     RuntimeName,
     Seconds,
+    Seed,
     TaskId,
     Text,
     TreePath,
@@ -158,6 +159,8 @@ class TaskPart(Part):
 
     id: TaskId
     """The task's name; it becomes a part of the branch's name."""
+    kind: Id | None = None
+    """What kind of task it is, in your words: figures over all runs are told by it."""
     prompt: str | None = None
     """What the agent is told; optional for `cli: command` only."""
     agent: str | None = None
@@ -223,6 +226,8 @@ class ComparePart(Part):
     """How often each profile does each task."""
     retry: StrictBool = False
     """Whether compared tasks are tried again like others; what counts is what comes of it in the end."""
+    seed: Seed | None = None
+    """What the order of compared attempts is drawn from; by default another one for each plan."""
     stop_when: Literal["decided"] | None = None
     """`decided`: start no more of it once all profiles are [told apart](comparing.md#stopping-early)."""
 

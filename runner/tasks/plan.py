@@ -219,12 +219,14 @@ class Upstream(Value):
 
 
 class Profile(Value):
-    """An agent profile: who does it, with full settings. `hash` identifies all of them."""
+    """An agent profile: who does it, with full settings. `hash` identifies all of them (`tasks.identity`)."""
 
     name: str
     settings: Settings
     upstream: Upstream = Upstream()
     hash: str
+    version: str | None = None
+    """The version of its CLI; None for a command, and in plans of earlier versions of Corral."""
     at_once: int | None = None
     """How many of its attempts live at once at most; None for any number. It is none of its settings."""
 
@@ -302,6 +304,7 @@ class Task(Value):
     """
 
     id: str
+    kind: str | None = None
     prompt: str = ""
     source: int = 0
     checks: tuple[CheckSpec, ...] = ()
@@ -394,6 +397,8 @@ class Plan(Value):
     """In the order in which they are started when nothing holds them back."""
     compared: tuple[str, ...] = ()
     """The profiles that are set side by side, in order; empty when nothing is compared."""
+    seed: int | None = None
+    """What the order of compared attempts is drawn from; None for the order in which they are written."""
     mode: Mode = "parallel"
     compared_retry: bool = False
     """Whether they are set side by side with what they make of a second try."""

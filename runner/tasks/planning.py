@@ -5,11 +5,10 @@ Facts about the repositories come in as values, so that planning asks nobody and
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from runner.errors import Problem, TaskFileError
@@ -21,6 +20,7 @@ from runner.tasks.graph import topological
 from runner.tasks.graph_parts import ForEachPart
 from runner.tasks.health_part import HealthPart
 from runner.tasks.hosts import allowed_host
+from runner.tasks.identity import settings_hash
 from runner.tasks.mention import mention
 from runner.tasks.models import ImagePart, TaskFile, TaskPart
 from runner.tasks.outline import starts_from, who_runs
@@ -77,7 +77,15 @@ def wanted_repos(taskfile: TaskFile, file: Path) -> list[Wanted]:
     return list(dict.fromkeys(_wanted(taskfile, task, file) for task in taskfile.tasks))
 
 
-def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, RepoFacts | Unusable]) -> Plan:
+def make_plan(
+    taskfile: TaskFile,
+    file: Path,
+    run: str,
+    facts: Mapping[Wanted, RepoFacts | Unusable],
+    *,
+    versions: Mapping[str, str] = MappingProxyType({}),
+    seed: int | None = None,
+) -> Plan:
     """The plan of a run; tasks with `for_each` stand for their items in it (`fanout.expand`).
 
     Args:
@@ -85,6 +93,9 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
         file: The task file's path, absolute; paths in it are relative to its directory.
         run: The run's name.
         facts: What each of `wanted_repos` turned out to be.
+        versions: The versions of agent CLIs, by name.
+        seed: What the order of compared attempts is drawn from, where the file names none; None for the order
+            in which they are written.
 
     Raises:
         TaskFileError: A repository can't be used, or the matrix is too large.
@@ -100,14 +111,16 @@ def make_plan(taskfile: TaskFile, file: Path, run: str, facts: Mapping[Wanted, R
     usable = {wanted: fact for wanted, fact in facts.items() if isinstance(fact, RepoFacts)}
     sources, indices, notes = _sources(taskfile, file, usable)
     tasks = tuple(_task(taskfile, task, indices[task.id], file) for task in taskfile.tasks)
+    seed = _seed(taskfile, seed)
     return Plan(
         run=run,
         file=str(file),
         sources=sources,
-        profiles=_profiles(taskfile, file),
+        profiles=_profiles(taskfile, file, versions),
         tasks=tasks,
-        attempts=_attempts(taskfile, tasks),
+        attempts=_attempts(taskfile, tasks, seed),
         compared=_compared(taskfile),
+        seed=seed,
         mode=taskfile.mode,
         compared_retry=retries.are_compared(taskfile),
         stops_when_decided=taskfile.compare is not None and taskfile.compare.stop_when == "decided",
@@ -199,7 +212,7 @@ def _image(image: ImagePart | None) -> ImageSpec:
 # -- profiles and tasks
 
 
-def _profiles(taskfile: TaskFile, file: Path) -> tuple[Profile, ...]:
+def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tuple[Profile, ...]:
     used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
     retried = _compared(taskfile) if retries.are_compared(taskfile) else ()
     return tuple(
@@ -209,13 +222,16 @@ def _profiles(taskfile: TaskFile, file: Path) -> tuple[Profile, ...]:
             agent.upstream or taskfile.upstream or "service",
             file,
             retries.of_file(taskfile) if name in retried else None,
+            versions.get(agent.cli),
         )
         for name, agent in taskfile.agents.items()
         if name in used
     )
 
 
-def _profile(name: str, agent: AgentPart, upstream: str, file: Path, retry: Retry | None) -> Profile:
+def _profile(
+    name: str, agent: AgentPart, upstream: str, file: Path, retry: Retry | None, version: str | None
+) -> Profile:
     settings = _settings(agent)
     kind, _, path = upstream.partition(":")
     place = str(file.parent / path) if path else None
@@ -223,7 +239,8 @@ def _profile(name: str, agent: AgentPart, upstream: str, file: Path, retry: Retr
         name=name,
         settings=settings,
         upstream=Upstream.model_validate({"kind": kind, "script": place}),
-        hash=settings_hash(settings, upstream, retry),
+        hash=settings_hash(settings, upstream, version=version, retry=retry),
+        version=version,
         at_once=agent.at_once,
     )
 
@@ -242,21 +259,6 @@ def _settings(agent: AgentPart) -> Settings:
     return CommandSettings(run=agent.run, env=agent.env)
 
 
-def settings_hash(settings: Settings, upstream: str, retry: Retry | None = None) -> str:
-    """Identifies all settings. The upstream counts as written, so that a checkout's place does not.
-
-    Args:
-        settings: The agent's.
-        upstream: Who answers it.
-        retry: How it is retried, where that is a part of what is compared.
-    """
-    everything = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
-    if retry is not None:
-        everything["retry"] = retry.model_dump(mode="json")
-    canonical = json.dumps(everything, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
 def _task(taskfile: TaskFile, task: TaskPart, source: int, file: Path) -> Task:
     limits = taskfile.limits.model_dump(exclude_none=True)
     network = task.network or taskfile.network
@@ -264,6 +266,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int, file: Path) -> Task:
         limits |= task.limits.model_dump(exclude_none=True)
     return Task(
         id=task.id,
+        kind=task.kind,
         prompt=mention(task.prompt or "")[1],
         source=source,
         checks=tuple(CheckSpec(name=name, **part.model_dump()) for name, part in (task.check or {}).items()),
@@ -307,6 +310,13 @@ def _unused(taskfile: TaskFile) -> Iterator[str]:
 
 
 # -- attempts
+
+
+def _seed(taskfile: TaskFile, drawn: int | None) -> int | None:
+    """What the order of compared attempts comes from: what the file says, or else what was drawn."""
+    if taskfile.compare is None:
+        return None
+    return drawn if taskfile.compare.seed is None else taskfile.compare.seed
 
 
 def _compared(taskfile: TaskFile) -> tuple[str, ...]:
@@ -379,7 +389,7 @@ class _Graph:
         )
 
 
-def _attempts(taskfile: TaskFile, tasks: tuple[Task, ...]) -> tuple[PlannedAttempt, ...]:
+def _attempts(taskfile: TaskFile, tasks: tuple[Task, ...], seed: int | None) -> tuple[PlannedAttempt, ...]:
     """All attempts, in the order in which they may start."""
     graph = _Graph(
         lanes={task.id: _lanes(taskfile, task) for task in taskfile.tasks},
@@ -389,7 +399,7 @@ def _attempts(taskfile: TaskFile, tasks: tuple[Task, ...]) -> tuple[PlannedAttem
         sequential=taskfile.mode == "sequential",
     )
     planned = [_planned(task, key, graph) for task in taskfile.tasks for key in graph.lanes[task.id]]
-    return ordered(planned, tasks, _compared(taskfile))
+    return ordered(planned, tasks, _compared(taskfile), seed)
 
 
 def _sequence(taskfile: TaskFile) -> dict[str, str]:

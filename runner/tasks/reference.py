@@ -58,6 +58,10 @@ Where several profiles are compared, a task that needs a compared one runs once 
 a task with an `agent` of its own starts from the first attempt that served, in the order of the profiles.
 A task whose needs did not serve is held, not failed.
 
+Attempts at one task in one repeat are started side by side, and the order of the profiles and of the tasks in
+each repeat is drawn: from a seed that the plan keeps and shows. Another plan draws another one, also `corral
+run` after `corral plan`, unless `compare: {seed: N}` names it.
+
 Tasks for each item of a list, each file or each line of a command, tasks that get the results of others, that
 are done only if `when` says so, in sequence, or with paths of their own: see [graphs of tasks](graphs.md). A
 prompt that begins with `@PROFILE` names its agent, as `agent:` does.

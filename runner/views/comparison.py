@@ -12,7 +12,8 @@ from rich.text import Text
 
 from runner.compare.scored import Comparison, Side
 from runner.compare.side_by_side import grid
-from runner.supervisor.scoring import comparison, scored
+from runner.supervisor.morning.judged import judged
+from runner.supervisor.scoring import scored
 from runner.supervisor.state import RunState
 from runner.views import summary, wording
 from runner.views.fitting import Column, Fitting
@@ -44,7 +45,7 @@ def terminal(state: RunState, found: Comparison | None = None) -> Iterator[Rende
         state: The run.
         found: Its comparison; made anew by default.
     """
-    found = found or comparison(state)
+    found = found or judged(state).comparison
     yield Text(TITLE, "bold")
     if words := summary.played_words(state):
         yield Text(words, "yellow")
@@ -67,13 +68,14 @@ def terminal(state: RunState, found: Comparison | None = None) -> Iterator[Rende
 
 def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[str]:
     """The same as Markdown, a line each."""
-    found = found or comparison(state)
+    found = found or judged(state).comparison
     yield "### Side by side"
     yield ""
     rows = grid(state.plan.compared, scored(state))
     yield from markdown_table(("task", *state.plan.compared), [(task, *verdicts) for task, verdicts in rows])
     yield ""
-    head = tuple(column.name for column in HEAD)
+    # In code, since a forge takes `@k` for somebody's name.
+    head = tuple(markdown(column.name) if "@" in column.name else column.name for column in HEAD)
     yield from markdown_table(head, [_side(side) for side in found.profiles])
     said = [pair.words for pair in found.pairs]
     said += [*_ranking(found), *found.notes, *_decided(state)]
@@ -85,7 +87,7 @@ def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[
 
 def as_json(state: RunState, found: Comparison | None = None) -> dict[str, JsonValue]:
     """The comparison of a run for programs; unknown values are None."""
-    found = found or comparison(state)
+    found = found or judged(state).comparison
     return {
         "schema": 1,
         "run": state.name,

@@ -22,6 +22,11 @@ def spark(values: Sequence[float | None]) -> str:
     return "".join(wording.UNKNOWN if value is None else _bar(value / largest) for value in values)
 
 
+def bars(shares: Sequence[float | None]) -> str:
+    """Each share of one as a bar; a question mark for one that is not known."""
+    return "".join(wording.UNKNOWN if share is None else _bar(share) for share in shares)
+
+
 def _bar(share: float) -> str:
     return LEVELS[max(0, ceil(share * len(LEVELS)) - 1)]
 

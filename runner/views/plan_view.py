@@ -52,6 +52,7 @@ def _parts(plan: Plan, forecast: Forecast) -> Iterator[RenderableType]:
     yield Text()
     yield _attempt_table(plan)
     yield from _mode(plan)
+    yield from _drawn(plan)
     yield from _power(plan)
     yield Text(f"branches: {plan.branch_prefix}/{plan.run}/<attempt>")
     yield Text()
@@ -111,6 +112,13 @@ def _mode(plan: Plan) -> Iterator[Text]:
             one_each = "" if len({task.paths for task in tasks}) == 1 else " and so on, by item"
             refused = "; what lies outside is refused" if tasks[0].refuse_outside else ""
             yield Text(f"paths of {name}: ", "dim") + cell(f"{', '.join(tasks[0].paths)}{one_each}{refused}")
+
+
+def _drawn(plan: Plan) -> Iterator[Text]:
+    """Where the order of compared attempts comes from, and how to have it again."""
+    if plan.seed is not None:
+        words = f"drawn from the seed {plan.seed}; another plan draws another, unless the file says so: "
+        yield Text("order of compared attempts: ", "dim") + Text(f"{words}compare: {{…, seed: {plan.seed}}}")
 
 
 def _power(plan: Plan) -> Iterator[Text]:

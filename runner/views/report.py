@@ -16,7 +16,7 @@ from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTE
 from runner.supervisor.host.doctor import Finding
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.views import checks, comparison, inbox, measured, summary, wording
+from runner.views import checks, comparison, fairness, inbox, measured, summary, together, wording
 from runner.views.comparison import markdown_table
 from runner.views.fitting import Column, Fitting
 from runner.views.inert import block, cell, line, markdown
@@ -36,15 +36,17 @@ DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
 
 
-def terminal(state: RunState) -> RenderableType:
-    """The report as tables."""
+def terminal(state: RunState, matrices: together.Matrices | None = None) -> RenderableType:
+    """The report as tables; `matrices` are how accepted branches meet, if that is known."""
     parts: list[RenderableType] = [headline(state), _attempts(state), *_remarks(state), *to_decide(state)]
     if state.plan.compared:
         parts += [Text(), *comparison.terminal(state)]
+    parts += fairness.terminal(state)
     branches = [attempt for attempt in state.attempts.values() if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
+    parts += together.terminal(state, matrices or {})
     parts += [Text(f"note: {line(note)}", "yellow") for note in _notes(state)]
     return Group(*parts)
 
@@ -67,9 +69,9 @@ def _notes(state: RunState) -> tuple[str, ...]:
     return (*state.weaker, *untold, *state.plan.notes)
 
 
-def text_markdown(state: RunState) -> str:
-    """The report as Markdown."""
-    return "\n".join(_markdown_lines(state)) + "\n"
+def text_markdown(state: RunState, matrices: together.Matrices | None = None) -> str:
+    """The report as Markdown; `matrices` as for `terminal`."""
+    return "\n".join(_markdown_lines(state, matrices or {})) + "\n"
 
 
 def attempt(state: RunState, one: AttemptState, log: Path, record: Record | None = None) -> RenderableType:
@@ -107,7 +109,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "checked", _check(one)
     yield from (("", checks.line(check)) for check in one.checks)
     yield "change", wording.diff_stat(one) if one.branch else ""
-    yield "branch", one.branch or ""
+    yield "branch", one.branch or wording.discarded(one)
     yield "commit", one.commit or ""
     yield "repository", state.plan.sources[state.plan.task(one.key.task).source].repo
     yield "from", one.base or ""
@@ -121,6 +123,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
     yield from (("noticed", flag) for flag in one.flags)
+    yield from fairness.of_attempt(fairness.audit(state), str(one.key))
 
 
 def diff(raw: bytes) -> Text:
@@ -146,6 +149,8 @@ def next_steps(state: RunState) -> RenderableType:
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]
+    if sum(bool(one.branch) and state.serves(one) for one in state.attempts.values()) > 1:
+        steps += ["corral integrate   # all that goes together, on one branch"]
     unserved = [a for a in state.attempts.values() if a.verdict and not state.task_served(a.key.task)]
     for one in unserved[:1]:
         if one.check == "failed":
@@ -214,7 +219,8 @@ def _remarks(state: RunState) -> Iterator[Text]:
     standings = _standings(state)
     for one in state.attempts.values():
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
-        for words in (one.reason, _held(standings, one), wording.followed(one), *one.flags, *kept):
+        said = (one.reason, _held(standings, one), wording.followed(one), wording.discarded(one))
+        for words in (*said, *one.flags, *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
 
@@ -238,7 +244,7 @@ def _check(attempt: AttemptState) -> str:
     return "" if attempt.check in {None, "none"} else str(attempt.check)
 
 
-def _markdown_lines(state: RunState) -> Iterator[str]:
+def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[str]:
     standings = _standings(state)
     yield f"## Corral run `{state.name}`"
     yield ""
@@ -280,6 +286,8 @@ def _markdown_lines(state: RunState) -> Iterator[str]:
     if state.plan.compared:
         yield ""
         yield from comparison.text_markdown(state)
+    yield from fairness.markdown_lines(state)
+    yield from together.lines(state, matrices)
     for note in _notes(state):
         yield ""
         yield f"*{markdown(note)}*"

@@ -15,6 +15,7 @@ from runner.supervisor.journal import Row
 from runner.supervisor.scoring import scored as scored  # noqa: PLC0414 - it is a view of the run, too
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
+from runner.tasks.identity import attempt_hash
 from runner.views import conditions, inbox, wording
 
 Json = dict[str, JsonValue]
@@ -53,6 +54,9 @@ def summary(
         "windows": [shut.model_dump(mode="json") for shut in state.shut],
         "undecided": [undecided(state, one) for one in deciding.undecided(state)],
         "skipped": [*sorted(state.skipped)],
+        "integrated": [
+            one.model_dump(mode="json", exclude={"kind", "at"}) for one in state.integrated.values()
+        ],
         "attempts": [
             attempt_row(
                 state,
@@ -110,7 +114,11 @@ def attempt_row(
         "insertions": attempt.insertions,
         "deletions": attempt.deletions,
         "kept": attempt.kept,
+        "discarded": None
+        if attempt.discarded is None
+        else attempt.discarded.model_dump(mode="json", include={"at", "branch", "bundle", "elsewhere"}),
         "usd": attempt.usd,
+        "settings": settings(state, attempt.key),
         "scripted": attempt.key.profile in scripted(state),
         "replayed": replayed(attempt),
         "tokens": attempt.tokens,
@@ -132,6 +140,11 @@ def attempt_row(
         "retry": retry(attempt),
         "chosen": attempt.key in state.used,
     }
+
+
+def settings(state: RunState, key: AttemptKey) -> str:
+    """What identifies all settings under which an attempt was made: its profile's and its task's."""
+    return attempt_hash(state.plan, state.plan.task(key.task), state.plan.profile(key.profile))
 
 
 def retry(attempt: AttemptState) -> Json | None:

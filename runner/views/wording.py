@@ -118,6 +118,14 @@ def followed(attempt: AttemptState) -> str:
     return f"departed from the recording {where}: {departed.what}"
 
 
+def discarded(attempt: AttemptState) -> str:
+    """That an attempt's branch was discarded, and where its commits are; empty if it was not."""
+    if attempt.discarded is None:
+        return ""
+    where = attempt.discarded.bundle or ", ".join(attempt.discarded.elsewhere)
+    return f"discarded; its commits are in {where}" if where else "discarded"
+
+
 def caps(caps: Caps) -> str:
     """Amounts in the units in which there are any: `$0.12, 300 tokens`."""
     amounts = [] if caps.usd is None else [usd(caps.usd)]

@@ -192,6 +192,10 @@ def test_a_box_without_hosts_is_answered_as_ever_and_it_is_noted(world: World) -
                 assert got.startswith(f"HTTP/1.1 {status} ".encode())
                 assert b'"type": "error"' in got
             assert box.usage.egress.refused == 2
+            assert [(one.host, one.refused) for one in box.usage.egress.hosts] == [
+                ("127.0.0.1", 1),
+                (NAME, 1),
+            ]
 
     run(story())
     assert [line["why"] for line in world.audit] == ["the task allows no host"] * 2

@@ -449,7 +449,9 @@ def test_money_is_counted_by_the_models_price(gateway: Gateway, home: Path) -> N
     price = prices.usd("anthropic", "claude-opus-5-5", tokens)
     assert price is not None
     assert asked(gateway, home, capped(attempt=Caps(usd=1.5 * price)), 3) == [200, 200, 402]
-    assert gateway.usage(BOX).usd == pytest.approx(2 * price)
+    used = gateway.usage(BOX)
+    assert used.usd == pytest.approx(2 * price)
+    assert [(one.asked, one.requests) for one in used.answered] == [("claude-opus-5-5", 2)]
 
 
 def test_what_was_spent_outlives_the_process(gateway: Gateway, home: Path) -> None:
@@ -493,7 +495,7 @@ def test_names_without_end_do_not_keep_a_gateway_from_coming_back(gateway: Gatew
         for number in range(60):
             sdk.messages.create(model=f"{'m' * 100}-{number}", max_tokens=5, messages=said, tools=TOOLS)
     usage = gateway.usage(BOX)
-    assert (usage.tokens, len(usage.models)) == (120, 33)
+    assert (usage.tokens, len(usage.models), len(usage.answered)) == (120, 33, 33)
     (process,) = processes(home)
     process.send_signal(signal.SIGKILL)
     assert eventually(lambda: not processes(home))

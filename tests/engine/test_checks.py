@@ -74,7 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     git(repo, "commit", "-qm", "with a mistake")
     (folder / "unseen" / "tests").mkdir(parents=True)
     (folder / "unseen" / "tests" / "hidden.py").write_text(HIDDEN)
-    usual = {"check": CHECK, "protect": ["tests/"], "hidden": "unseen"}
+    usual = {"check": CHECK, "check_base": True, "protect": ["tests/"], "hidden": "unseen"}
     tasks = {
         name: {**usual, "sh": given} if isinstance(given, str) else {**usual, **given}
         for name, (given, _) in CASES.items()
@@ -129,9 +129,9 @@ def test_a_check_has_its_own_limits(corral: Corral, repo: Path) -> None:
     slow = {"run": "sleep 30", "time": "1s"}
     small = {"run": "head -c 60M /dev/zero | tail -n 1 > /dev/null", "memory": "32MiB"}
     tasks = {
-        "slow": {"sh": "touch x", "check": slow, "check_base": False},
-        "small": {"sh": "touch x", "check": small, "check_base": False},
-        "thrice": {"sh": "touch x", "check": {"run": "test -e x", "runs": 3}, "check_base": False},
+        "slow": {"sh": "touch x", "check": slow},
+        "small": {"sh": "touch x", "check": small},
+        "thrice": {"sh": "touch x", "check": {"run": "test -e x", "runs": 3}},
     }
     done = corral.run(repo, tasks)
     assert done.attempt("slow")["reason"] == "the check took more than 1s"

@@ -28,7 +28,20 @@ FILE = "agents: {a: {cli: command, run: make}}\ntasks:\n  - {id: t, check: make 
 COMMANDS = [
     *(["init"], ["doctor"], ["selfcheck"], ["schema"]),
     *(["plan"], ["run"], ["resume"], ["status"], ["top"], ["logs"], ["show"]),
-    *(["diff"], ["take"], ["report"], ["compare"], ["replay"], ["reap"], ["image"], ["gateway"]),
+    *(
+        ["diff"],
+        ["take"],
+        ["discard"],
+        ["integrate"],
+        ["pr"],
+        ["report"],
+        ["compare"],
+        ["history"],
+        ["replay"],
+        ["reap"],
+        ["image"],
+        ["gateway"],
+    ),
     *(["notify"], ["notify", "test"]),
     *(["attach"], ["wait"], ["stop"], ["pause"], ["unpause"], ["shell"], ["retry"], ["decide"]),
     *(["image", "build"], ["image", "list"], ["image", "prune"]),
@@ -249,6 +262,7 @@ def test_all_runs_are_listed(home: Path) -> None:
 def test_show_is_one_row_of_the_summary(home: Path) -> None:
     row = json.loads(call(home, "show", "bad", "--run", "r", "--json").stdout)
     assert row.pop("course") is None, "there is no record of what it used"
+    assert [one["weight"] for one in row.pop("findings")] == ["note"] * 4
     assert row == json.loads(call(home, "report", "r", "--json").stdout)["attempts"][1]
     assert json.loads(call(home, "show", "bad/p/1", "--json").stdout)["verdict"] is None, "of the latest run"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from runner.gateway.dialects.reading import UsageReader
-from runner.gateway.grants import Held, Replayed, Tokens, Usage
+from runner.gateway.grants import Answered, Held, Replayed, Tokens, Usage
 from runner.tasks.plan import Spent
 
 UNNAMED = "unknown"
@@ -17,6 +17,9 @@ UNNAMED = "unknown"
 OTHERS = "others"
 MOST_MODELS = 32
 """Models counted by name, one after the other: some services answer with whatever name a box asked for."""
+
+LONGEST_NAME = 128
+"""Characters that are kept of a model's name; no service has one that is half as long."""
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Meter:
     """Seconds, of stretches that are over."""
     replayed: Replayed | None = None
     settled: dict[str, Tokens] = field(default_factory=dict)
+    answered: dict[tuple[str, str], int] = field(default_factory=dict)
+    """How many requests for one model were answered in the name of another, or of the same."""
     running: list[UsageReader] = field(default_factory=list)
     waiting: dict[object, Held] = field(default_factory=dict)
     """What each request waits for that is held back."""
@@ -55,6 +60,7 @@ class Meter:
             held_before=usage.held_s,
             replayed=usage.replayed,
             settled=dict(usage.models),
+            answered={(one.asked, one.named): one.requests for one in usage.answered},
         )
 
     @contextmanager
@@ -117,8 +123,13 @@ class Meter:
         self.replayed = told.after(self.replayed)
 
     @contextmanager
-    def reading(self, reader: UsageReader | None) -> Iterator[UsageReader | None]:
-        """Count what a reader reads, while it does and after it has ended one way or another."""
+    def reading(self, reader: UsageReader | None, asked: str = "") -> Iterator[UsageReader | None]:
+        """Count what a reader reads, while it does and after it has ended one way or another.
+
+        Args:
+            reader: Reads the answer; None for one that does not count.
+            asked: The model that the request is for; empty where it names none.
+        """
         if reader is None:
             yield None
             return
@@ -130,6 +141,14 @@ class Meter:
             reader.finish()
             self.untold += not reader.told
             self.settled = _with(self.settled, reader)
+            if asked and reader.model:
+                self._is_answered_by(asked, reader.model)
+
+    def _is_answered_by(self, asked: str, named: str) -> None:
+        pair = (asked[:LONGEST_NAME], named[:LONGEST_NAME])
+        if pair not in self.answered and len(self.answered) >= MOST_MODELS:
+            pair = (OTHERS, OTHERS)
+        self.answered[pair] = self.answered.get(pair, 0) + 1
 
     def usage(self) -> Usage:
         """What has been used until this moment."""
@@ -153,6 +172,10 @@ class Meter:
             held=self.held,
             replayed=self.replayed,
             models=models,
+            answered=tuple(
+                Answered(asked=asked, named=named, requests=count)
+                for (asked, named), count in self.answered.items()
+            ),
         )
 
 

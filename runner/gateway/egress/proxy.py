@@ -213,10 +213,7 @@ class Egress:
 
         Which one it is was settled when it began, so that no later ones can drive it out of the audit.
         """
-        if attempt.allowed:
-            self._totals.allowed += 1
-        else:
-            self._totals.refused += 1
+        self._totals.count(attempt)
         if attempt.number <= MAX_ATTEMPTS + 1:
             self._outside.audit.note(attempt)
 

@@ -95,6 +95,12 @@ def keep(plan: Plan, home: Path) -> None:
         _write(files, kept)
 
 
+def names(home: Path, hidden: Hidden) -> tuple[str, ...]:
+    """The paths of the files that are kept."""
+    kept = place(home, hidden)
+    return tuple(path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file())
+
+
 def _write(files: tuple[HiddenFile, ...], kept: Path) -> None:
     """Write the files so that they are there as a whole, or not at all."""
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,8 @@ SHOWN = 20
 """Names of tests that are told."""
 NO_TESTS = "check-without-tests"
 STEERED = "check-steered"
-"""What the flags begin with by which such a check is known."""
+HIDDEN = "hidden-touched"
+"""What flags begin with: of checks that prove nothing; and of work that lies where hidden files are laid."""
 
 
 @dataclass(frozen=True)

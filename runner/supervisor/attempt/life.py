@@ -23,9 +23,10 @@ from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
 from runner.git import worktree
 from runner.supervisor import events as e
-from runner.supervisor.attempt import judging
+from runner.supervisor.attempt import hidden, judging
 from runner.supervisor.attempt.agent_box import AgentBox
 from runner.supervisor.attempt.living import Living
+from runner.supervisor.attempt.looking_back import looked_for_answers
 from runner.supervisor.attempt.metering import used_by
 from runner.supervisor.attempt.outage import Outages
 from runner.supervisor.attempt.resuming import in_all, window_of
@@ -102,6 +103,9 @@ class _Life:
         else:
             ended = self._judge_end(in_all(living.seen, living.known.held))
             self._ended = ended.model_copy(update={"session": living.session})
+        spec, project = self._spec, Path(self._spec.source.repo).name
+        sought = looked_for_answers(self._rooms.log(spec.run, spec.key), spec.profile.settings, project)
+        self._ended = self._ended.model_copy(update={"sought": sought})
         yield self._ended
 
     def _judge_end(self, seen: Watched) -> e.AttemptEnded:
@@ -214,6 +218,7 @@ class _Life:
             insertions=change.insertions,
             deletions=change.deletions,
             kept=kept,
+            signs=found.signs(self._spec.task.check, self._spec.task.protect),
             flags=left + outside + found.touched(self._spec.task.protect) + found.flags(),
         )
 
@@ -280,6 +285,9 @@ class _Life:
         before = yield from self._before(made)
         results = yield from self._alone(lambda: made.results(before))
         flags = judging.flags(results)
+        if task.hidden is not None:
+            laid_over = found.among(hidden.names(self._rooms.home, task.hidden))
+            flags += (f"{judging.HIDDEN}: {', '.join(laid_over)}",) if laid_over else ()
         files = unexpected(found.steering(tuple(one.run for one in task.checks)), task)
         if files and judging.in_all(results)[0] == "passed":
             told = results

@@ -46,6 +46,9 @@ def ended_event(
         spent=spent(seen) if ended == "over-budget" else "",
         replayed=spec.followed(model),
         overshot=model.overshot if model and ended == "over-budget" else Caps(),
+        models=told.models if told else None,
+        answered=model.answered if model else (),
+        egress=seen.model.egress if seen.model is not None else None,
         flags=flags,
     )
 

@@ -14,6 +14,7 @@ from runner.supervisor.events.common import Happened, OfAttempt, Words
 from runner.supervisor.events.of_attempt import (
     AttemptAttention,
     AttemptChecked,
+    AttemptDiscarded,
     AttemptEnded,
     AttemptFinal,
     AttemptFrozen,
@@ -68,6 +69,7 @@ __all__ = [
     "PASSING",
     "AttemptAttention",
     "AttemptChecked",
+    "AttemptDiscarded",
     "AttemptEnded",
     "AttemptFinal",
     "AttemptFrozen",
@@ -150,6 +152,7 @@ Event = Annotated[
     | AttemptGathered
     | AttemptChecked
     | AttemptFinal
+    | AttemptDiscarded
     | AttemptSkipped
     | TaskExpanded
     | TaskNotExpanded

@@ -6,9 +6,12 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from runner.gateway.grants import Replayed
+from runner.agents.seeking import Sought
+from runner.gateway.grants import Answered, Replayed, Tokens, Traffic
+from runner.gather.tampering import Sign
 from runner.supervisor.attempt.samples import Used
 from runner.supervisor.events.common import OfAttempt, Words
+from runner.supervisor.host.weather import Weather
 from runner.supervisor.slept import Slept
 from runner.supervisor.verdict import Check, Ended, Verdict, Work
 from runner.supervisor.verified import CheckResult
@@ -21,6 +24,12 @@ class AttemptStarted(OfAttempt):
     kind: Literal["attempt.started"] = "attempt.started"
     box: str
     base: str
+    image: str | None = None
+    """The id of the image that its boxes are made from."""
+    version: str | None = None
+    """The version of the agent CLI in it; None where that is the image's own affair."""
+    queued_s: float | None = None
+    """For how many seconds nothing but a place, or room on the host, kept it from its start."""
 
 
 class BoxStarted(OfAttempt):
@@ -122,6 +131,16 @@ class AttemptEnded(OfAttempt):
     """How it followed the recording that answered it, if one did."""
     overshot: Caps = Caps()
     """By how much more than that."""
+    models: dict[Words, Tokens] | None = None
+    """Its tokens by the model that the replies name; None where no model was to be reached."""
+    answered: tuple[Answered, ...] = ()
+    """Which models answered for which."""
+    egress: Traffic | None = None
+    """Which hosts it tried to reach; None where it had no way to try, or nobody knows."""
+    weather: Weather | None = None
+    """In what conditions it lived; None where nobody looked."""
+    sought: tuple[Sought, ...] | None = None
+    """What its agent ran to find an answer instead of working it out; None where that is not known."""
     flags: tuple[Words, ...] = ()
 
 
@@ -138,6 +157,8 @@ class AttemptGathered(OfAttempt):
     deletions: int | None = None
     kept: Words | None = None
     """Where the files were saved, if they could not come home as a branch."""
+    signs: tuple[Sign, ...] | None = None
+    """What in it touches the judgement on it; None where that was not looked at."""
     flags: tuple[Words, ...] = ()
 
 
@@ -198,6 +219,18 @@ class AttemptRested(OfAttempt):
     """The pause before this try is over."""
 
     kind: Literal["attempt.rested"] = "attempt.rested"
+
+
+class AttemptDiscarded(OfAttempt):
+    """A person did not want its branch any more: it is gone."""
+
+    kind: Literal["attempt.discarded"] = "attempt.discarded"
+    branch: str
+    commit: str
+    bundle: Words | None = None
+    """The file that holds its commits now; None where others held them, or nobody did any more."""
+    elsewhere: tuple[Words, ...] = ()
+    """The user's own branches and tags that hold its commit, the first few."""
 
 
 class AttemptSkipped(OfAttempt):

@@ -65,6 +65,8 @@ class ImageReady(Happened):
     source: int
     cli: str | None
     image: str
+    version: str | None = None
+    """The agent CLI's version in it."""
 
 
 class ImageFailed(Happened):
@@ -272,8 +274,9 @@ class Joined(Value):
     went_in: bool
     why: Words = ""
     """Why not, in words."""
-    cause: Literal["", "conflict", "check", "same", "error"] = ""
-    """`conflict`: it doesn't merge. `check`: the combined check fails with it. `same`: it is in already."""
+    cause: Literal["", "conflict", "check", "same", "cheating", "error"] = ""
+    """`conflict`: it doesn't merge. `check`: the combined check fails with it. `same`: it is in already.
+    `cheating`: it was accepted for another thing than its work, as the audit found."""
     with_: tuple[str, ...] = ()
     """The attempts with which it does not go together, as far as that was found out."""
     files: tuple[Words, ...] = ()

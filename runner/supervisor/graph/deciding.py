@@ -87,7 +87,7 @@ def commands(state: RunState, one: Undecided) -> list[tuple[str, str]]:
         number = len(one.waiting)
         them = "what waits for it" if number == 1 else f"the {number} attempts that wait for it"
         found.append((f"corral decide {run} {one.task} skip", f"go on with {them}, without it"))
-        usable = [attempt for attempt in one.attempts if attempt.commit is not None]
+        usable = [attempt for attempt in one.attempts if attempt.has_work]
         usable.sort(key=lambda attempt: attempt.check != "passed")
         found += [
             (f"corral decide {run} {one.task} use {attempt.key}", "go on from its work")
@@ -163,6 +163,6 @@ def _use(state: RunState, order: orders.Decide, now: float) -> e.Event | str:
         return f"there is no attempt {order.attempt!r} of {order.task}"
     if attempt.phase != "final":
         return f"{attempt.key} has not ended"
-    if attempt.commit is None:
+    if not attempt.has_work:
         return f"{attempt.key} has no branch to go on from"
     return e.TaskDecided(at=now, task=order.task, what="use", attempt=str(attempt.key))

@@ -132,7 +132,7 @@ def can_go_on(last: AttemptState) -> bool:
 
     Its HOME must be there, and its work: an agent that remembers changes which are not there goes astray.
     """
-    return last.home and last.work != "refused"
+    return last.home and last.work != "refused" and last.discarded is None
 
 
 def _as_before(last: AttemptState, now: float, not_before: float | None) -> e.AttemptRetried:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from heapq import heappop, heappush
 from itertools import takewhile
 from typing import Literal
 
 from runner.agents import catalog
 from runner.names import AttemptKey
-from runner.supervisor.deadline import at, left
+from runner.supervisor.deadline import at, awake, left
 from runner.supervisor.events import Late
 from runner.supervisor.graph import routing
 from runner.supervisor.graph.places import Turn, turns
@@ -30,7 +30,7 @@ RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 """Of attempts that could start, those with the lower figure do, and within one figure in plan order."""
 
 _OF_OTHERS = {
-    *("attempts", "spent", "jobs", "auto", "short", "heeded", "width"),
+    *("attempts", "spent", "jobs", "auto", "short", "heeded", "width", "versions"),
     *("warned", "notified", "untold", "mail", "before", "integrated"),
 }
 _OF_THE_RUN = tuple(part.name for part in fields(RunState) if part.name not in _OF_OTHERS)
@@ -58,6 +58,8 @@ class Decision:
     """The task that it is held for, which did not serve."""
     short: Short | None = None
     """What the host has too little of, if it waits for that."""
+    waited: float | None = field(default=None, compare=False)
+    """Of one that starts: for how many seconds only a place, or room on the host, kept it from that."""
 
 
 class Agenda:
@@ -68,8 +70,11 @@ class Agenda:
     about as much as one of ten. It decides nothing that `decide` would not, which is made of it.
     """
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, clock: Callable[[], float] = awake) -> None:
+        """Begin with how the run stands; `clock` tells seconds, by which it is known how long one waits."""
         self._state = state
+        self._clock = clock
+        self._ready_since: dict[AttemptKey, float] = {}
         self._begin()
 
     def follow(self, state: RunState) -> None:
@@ -122,7 +127,9 @@ class Agenda:
 
     def _allotted(self, turn: Turn) -> Decision:
         if turn.starts:
-            return self._decisions[self._places[turn.key.first]]
+            since = self._ready_since.get(turn.key)
+            waited = None if since is None else max(0.0, self._clock() - since)
+            return replace(self._decisions[self._places[turn.key.first]], waited=waited)
         return Decision(turn.key, "fail" if turn.never else "wait", turn.why, short=turn.short)
 
     def _begin(self) -> None:
@@ -173,11 +180,14 @@ class Agenda:
     def _settle(self, place: int, decision: Decision) -> None:
         """Put a decision in the place of the one before."""
         before, self._decisions[place] = self._decisions[place], decision
+        known = self._ready_since.get(decision.key)
         entry = (RANKS[self._state.plan.task(decision.key.task).priority], place)
         if before.standing == "start":
             del self._ready[bisect_left(self._ready, entry)]
+            self._ready_since.pop(before.key, None)
         if decision.standing == "start":
             insort(self._ready, entry)
+            self._ready_since[decision.key] = known if known is not None else self._clock()
         (self._ending.add if decision.standing in _ENDING else self._ending.discard)(place)
         (self._held.add if decision.standing == "held" else self._held.discard)(decision.key.first)
         self._open += (decision.standing not in _CLOSED) - (before.standing not in _CLOSED)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runner.compare.audit import Audit, Finding, PairVerdict
 from runner.compare.scored import Excluded
 from runner.views import wording
 from runner.views.inert import line
-from runner.views.page.markup import Html, tag
+from runner.views.page.markup import Html, joined, tag
 from runner.views.page.material import Material
 from runner.views.page.together import joined_pair
-from runner.views.page.words import link, note, section, table
+from runner.views.page.words import as_table, link, note, section, table
 
 LISTED = 30
 """Rows that are shown at once."""
+NAMED = 4
+"""Attempts that are named of which the same was found."""
 _ORDER = ("cheating", "unfair", "note")
 _WEIGHTS = {"cheating": "cheating", "unfair": "unfair", "note": "to know"}
 
@@ -45,24 +49,31 @@ def _title(audit: Audit, unfair: list[PairVerdict]) -> str:
 
 
 def _findings(material: Material, audit: Audit) -> Html | None:
-    found = sorted(audit.findings, key=lambda one: _ORDER.index(one.weight))
-    if not found:
+    """What was found, the weightier first; what was found alike of several attempts is one row."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for one in sorted(audit.findings, key=lambda one: _ORDER.index(one.weight)):
+        alike.setdefault((one.weight, one.what, one.words), []).append(one)
+    if not alike:
         return None
-    head = ("attempt", "weight", "what was found", "finding")
-    rows = [_finding(material, one) for one in found]
+    head = ("weight", "what was found", "finding", "of")
+    rows = [_finding(material, of_it) for of_it in alike.values()]
     shown = table(head, rows[:LISTED], name="Findings")
     if len(rows) <= LISTED:
         return shown
-    rest = table(head, rows[LISTED:], name="More findings")
-    return shown + tag("details", tag("summary", f"{len(rows) - LISTED} more findings"), rest, class_="alt")
+    return shown + as_table(
+        f"{len(rows) - LISTED} more findings", table(head, rows[LISTED:], name="More findings")
+    )
 
 
-def _finding(material: Material, one: Finding) -> tuple[Html, ...]:
+def _finding(material: Material, of_it: Sequence[Finding]) -> tuple[Html, ...]:
+    one = of_it[0]
+    named = [joined(link(material, each.attempt), " ") for each in of_it[:NAMED]]
+    more = tag("small", f" and {len(of_it) - NAMED} more") if len(of_it) > NAMED else None
     return (
-        link(material, one.attempt),
         tag("span", _WEIGHTS[one.weight], class_=f"chip {one.weight}"),
         tag("span", line(one.words, 400)),
         tag("code", line(one.what, 60)),
+        tag("span", named, more),
     )
 
 

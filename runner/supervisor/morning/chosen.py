@@ -1,0 +1,138 @@
+"""Which accepted branches of a run are to be put together: one for each task, and one only. Pure.
+
+What a person chose by `corral decide … use` counts first; else the first accepted one in the order of the
+plan, which is the order of the profiles, then of the repeats: so do tasks choose that go on from another's
+work. One that cheated, as the audit found, goes in at a person's word only. A branch that builds on another's
+brings that along. So what builds on others is chosen first, and of each task that it builds on the attempt
+that it holds: never two of one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from runner.names import AttemptKey
+from runner.supervisor.state import RunState
+from runner.supervisor.tried import AttemptState
+from runner.tasks.plan import Source
+from runner.tasks.when import SKIPPED
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """An accepted branch that is not to go in, though no other one of its task is.
+
+    It builds on `holds`; of that one's task `instead` goes in. Or it cheated, or builds on one that did: then
+    `cheated` says how.
+    """
+
+    attempt: AttemptState
+    holds: AttemptKey
+    instead: AttemptKey | None = None
+    cheated: str = ""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The accepted branches of one repository that build on one base.
+
+    Attributes:
+        name: The repository, as a person named it; with the base, where the run has more of it.
+        source: Where their attempts started from.
+        accepted: All of them, in the order of the plan.
+        wanted: Those that are to go in, one for each task.
+        passed_over: Those that can't, since they build on another attempt than the one that goes in.
+    """
+
+    name: str
+    source: Source
+    accepted: tuple[AttemptState, ...]
+    wanted: tuple[AttemptState, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+def gathered(state: RunState, cheats: Mapping[str, str] | None = None) -> list[Gathered]:
+    """The accepted branches of a run, by repository and base, in the order of the plan.
+
+    Args:
+        state: The run.
+        cheats: By name, attempts that reached for their result by another way than the task's, and how: they
+            go in at a person's word only.
+    """
+    groups: dict[tuple[str, str], list[AttemptState]] = {}
+    for attempt in state.attempts.values():
+        if is_accepted(state, attempt):
+            source = _source(state, attempt)
+            groups.setdefault((source.git_dir, source.base), []).append(attempt)
+    bases = [git_dir for git_dir, _ in groups]
+    found = []
+    for (git_dir, _), accepted in groups.items():
+        source = _source(state, accepted[0])
+        name = source.repo if bases.count(git_dir) == 1 else f"{source.repo} at {source.base_name}"
+        chosen = _Chosen(state, accepted, cheats or {})
+        found.append(Gathered(name, source, tuple(accepted), *chosen.of_each_task()))
+    return found
+
+
+def is_accepted(state: RunState, attempt: AttemptState) -> bool:
+    """Whether a try has a branch, and served its task by its verdict or by a person's word."""
+    return attempt.has_work and attempt.verdict != SKIPPED and state.counts(attempt)
+
+
+def _source(state: RunState, attempt: AttemptState) -> Source:
+    return state.plan.sources[state.plan.task(attempt.key.task).source]
+
+
+@dataclass
+class _Chosen:
+    state: RunState
+    accepted: Sequence[AttemptState]
+    cheats: Mapping[str, str]
+    fixed: dict[str, AttemptKey] = field(default_factory=dict)
+
+    def of_each_task(self) -> tuple[tuple[AttemptState, ...], tuple[PassedOver, ...]]:
+        over = [one for task in self._tasks() if (one := self._choose(task)) is not None]
+        wanted = tuple(one for one in self.accepted if self.fixed.get(one.key.task) == one.key)
+        return wanted, tuple(over)
+
+    def _tasks(self) -> Iterable[str]:
+        """The tasks with accepted branches: a person's choices first, then what needs others before these."""
+        there = {one.key.task for one in self.accepted}
+        of_person = [task.id for task in self.state.plan.tasks if self._uses(task.id)]
+        needing_first = [task.id for task in reversed(self.state.plan.tasks)]
+        return (task for task in dict.fromkeys([*of_person, *needing_first]) if task in there)
+
+    def _uses(self, task: str) -> list[AttemptState]:
+        return [one for one in self.accepted if one.key.task == task and one.key in self.state.used]
+
+    def _choose(self, task: str) -> PassedOver | None:
+        """Fix which attempt of a task goes in, and of those that it builds on; or say why none can."""
+        if task in self.fixed:
+            return None
+        options = self._uses(task) or [one for one in self.accepted if one.key.task == task]
+        first: PassedOver | None = None
+        for option in options:
+            line = [option.key, *self._held(option)]
+            cheat = next((key for key in line if self._cheated(key)), None)
+            if cheat is not None:
+                first = first or PassedOver(option, cheat, cheated=self.cheats[str(cheat)])
+                continue
+            clash = next((key for key in line if self.fixed.get(key.task, key) != key), None)
+            if clash is None:
+                self.fixed.update((key.task, key) for key in line)
+                return None
+            first = first or PassedOver(option, clash, self.fixed[clash.task])
+        return first
+
+    def _cheated(self, key: AttemptKey) -> bool:
+        return str(key) in self.cheats and key not in self.state.used
+
+    def _held(self, attempt: AttemptState) -> Iterator[AttemptKey]:
+        """The accepted attempts on whose branches one was built, the nearest first."""
+        by_commit = {one.commit: one for one in reversed(self.accepted)}
+        seen = {attempt.key}
+        while (before := by_commit.get(attempt.base)) is not None and before.key not in seen:
+            seen.add(before.key)
+            yield before.key
+            attempt = before

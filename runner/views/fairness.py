@@ -1,0 +1,135 @@
+"""Was it fair, was it honest: what the audit found, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rich.text import Text
+
+from runner.compare.audit import Audit, Finding, Weight, discounted, left_out
+from runner.supervisor.morning.evidence import audited
+from runner.supervisor.state import RunState
+from runner.views import summary, wording
+from runner.views.inert import line, markdown
+
+ORDER: tuple[Weight, ...] = ("cheating", "unfair", "note")
+COLOURS: dict[Weight, str] = {"cheating": "bold red", "unfair": "yellow", "note": "dim"}
+NOTES = 3
+"""Attempts told of one kind of note; the rest is a number. Of what counts, all are told."""
+LONGEST = 400
+"""Characters of what was found."""
+
+
+def audit(state: RunState) -> Audit:
+    """What was found of a run."""
+    return audited(state, summary.scored(state))
+
+
+USUAL = {"history-visible", "not-measured"}
+"""Notes that say nothing to who compares nothing."""
+
+
+def told(state: RunState) -> Audit:
+    """What of it a report tells: where nothing is compared, less."""
+    found = audit(state)
+    if state.plan.compared:
+        return found
+    return replace(found, findings=tuple(one for one in found.findings if one.what not in USUAL))
+
+
+def rows(found: Audit) -> Iterator[tuple[Weight, str, str]]:
+    """Each finding as weight, name and words, the weightier first; of one kind of notes the first few."""
+    for weight in ORDER:
+        of_weight = [finding for finding in found.findings if finding.weight == weight]
+        for what in dict.fromkeys(finding.what for finding in of_weight):
+            yield from _of_kind(weight, what, [one for one in of_weight if one.what == what])
+
+
+def _of_kind(weight: Weight, what: str, findings: list[Finding]) -> Iterator[tuple[Weight, str, str]]:
+    by_words: dict[str, list[str]] = {}
+    for finding in findings:
+        by_words.setdefault(finding.words, []).append(finding.attempt)
+    all_words = list(by_words.items())
+    shown = all_words[:NOTES] if weight == "note" else all_words
+    for words, attempts in shown:
+        whose = attempts[0] if len(attempts) == 1 else f"{wording.many(len(attempts), 'attempt')}"
+        yield weight, what, f"{whose}: {line(words, LONGEST)}"
+    if more := sum(len(attempts) for _, attempts in all_words[len(shown) :]):
+        yield weight, what, f"and {wording.many(more, 'attempt')} more"
+
+
+def consequences(found: Audit) -> Iterator[str]:
+    """What follows from it for a comparison, in sentences."""
+    cheats, unfair = discounted(found), left_out(found)
+    pairs = sum(not pair.fair for pair in found.pairs)
+    if cheats:
+        yield f"not counted as accepted, since they cheated: {_named(cheats)}"
+    if unfair:
+        yield f"left out of comparisons, since they had it easier or harder: {_named(unfair)}"
+    if found.pairs:
+        yield f"{len(found.pairs) - pairs} of {wording.many(len(found.pairs), 'pair')} may be compared"
+
+
+def _named(attempts: dict[str, str], most: int = 10) -> str:
+    more = f" and {len(attempts) - most} more" if len(attempts) > most else ""
+    return ", ".join(list(attempts)[:most]) + more
+
+
+def terminal(state: RunState) -> Iterator[Text]:
+    """The section of a report."""
+    found = told(state)
+    if not found.findings:
+        return
+    yield Text()
+    yield Text("was it fair?", "bold")
+    for weight, what, words in rows(found):
+        yield Text(f"  {weight:9}", COLOURS[weight]) + Text(f"{what}  ") + Text(line(words, LONGEST), "dim")
+    for sentence in consequences(found):
+        yield Text(f"  {line(sentence, LONGEST)}")
+
+
+def markdown_lines(state: RunState) -> Iterator[str]:
+    """The same as Markdown."""
+    found = told(state)
+    if not found.findings:
+        return
+    yield ""
+    yield "### Was it fair?"
+    yield ""
+    yield "| weight | finding | |"
+    yield "|---|---|---|"
+    for weight, what, words in rows(found):
+        yield f"| {weight} | {what} | {markdown(words)} |"
+    for sentence in consequences(found):
+        yield ""
+        yield markdown(sentence)
+
+
+def of_attempt(found: Audit, attempt: str) -> Iterator[tuple[str, str]]:
+    """What was found of one attempt: each weight and name, and the words."""
+    mine = found.of(attempt)
+    for weight in ORDER:
+        yield from ((f"{weight}: {one.what}", one.words) for one in mine if one.weight == weight)
+
+
+def as_json(found: Audit) -> summary.Json:
+    """All of it for programs."""
+    return {
+        "findings": [finding_row(finding) for finding in found.findings],
+        "pairs": [
+            {"a": pair.a, "b": pair.b, "fair": pair.fair, "why": list(pair.why)} for pair in found.pairs
+        ],
+        "left_out": dict(left_out(found)),
+        "discounted": dict(discounted(found)),
+    }
+
+
+def finding_row(finding: Finding) -> summary.Json:
+    """One finding for programs."""
+    return {
+        "attempt": finding.attempt,
+        "what": finding.what,
+        "weight": finding.weight,
+        "words": finding.words,
+    }

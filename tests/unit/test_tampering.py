@@ -1,0 +1,159 @@
+"""What touches the judgement is read from a diff as git writes it; ordinary work shows nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.gather import tampering
+from runner.gather.tampering import Sign, signs
+
+HEAD = "diff --git a/{0} b/{0}\nindex 1..2 100644\n--- a/{0}\n+++ b/{0}\n@@ -1,9 +1,9 @@\n"
+NEW = "diff --git a/{0} b/{0}\nnew file mode 100644\n--- /dev/null\n+++ b/{0}\n@@ -0,0 +1,9 @@\n"
+
+
+def diff(path: str, body: str, head: str = HEAD) -> list[bytes]:
+    return (head.format(path) + body).encode().split(b"\n")
+
+
+def kinds(path: str, body: str, head: str = HEAD, check: str = "pytest -q") -> set[str]:
+    found = signs(diff(path, body, head), check)
+    return {f"{sign.kind}!" if sign.steers else sign.kind for sign in found}
+
+
+TEST = "tests/test_a.py"
+CHEATS = {
+    "a deleted test": (TEST, "-def test_a():\n-    assert f() == 1\n def test_b():\n", {"test-deleted"}),
+    "a deleted file": (TEST, "deleted file mode 100644\n-def test_a():\n", {"test-deleted"}),
+    "a deleted class": (TEST, "-class TestA:\n-    pass\n", {"test-deleted"}),
+    "a Go test": ("a_test.go", "-func TestA(t *testing.T) {\n-}\n", {"test-deleted"}),
+    "a JavaScript test": ("a.test.ts", "-  it('adds', () => {\n-  })\n", {"test-deleted"}),
+    "a Rust test": ("tests/a.rs", "-#[test]\n-fn adds() {}\n", {"test-deleted"}),
+    "a skip mark": (TEST, "+@pytest.mark.skip\n def test_a():\n     pass\n", {"test-skipped"}),
+    "an expected failure": (
+        TEST,
+        "+    @unittest.expectedFailure\n     def test_a(self):\n",
+        {"test-skipped"},
+    ),
+    "a skip inside": (TEST, " def test_a():\n+    pytest.skip('no')\n", {"test-skipped"}),
+    "a whole module": (TEST, "+pytestmark = pytest.mark.xfail\n import a\n", {"test-skipped"}),
+    "only another one": ("a.spec.js", "+test.only('b', () => {})\n test('a', () => {})\n", {"test-skipped"}),
+    "another demand": (
+        TEST,
+        " def test_a():\n-    assert f() == 1\n+    assert f() == 2\n",
+        {"test-changed"},
+    ),
+    "an exit": ("a/__init__.py", "+import os\n+os._exit(0)\n", {"exit-code-forged"}),
+    "an exit in a function": ("a/b.py", " def f():\n+    os._exit(0)\n", {"exit-code-forged"}),
+    "an exit at the end": ("a/b.py", "+atexit.register(lambda: os._exit(0))\n", {"exit-code-forged"}),
+    "an exit when loaded": ("a/b.py", "+sys.exit(0)\n", {"exit-code-forged"}),
+    "an exit of a test": ("a_test.go", "+func init() {\n+\tos.Exit(0)\n+}\n", {"exit-code-forged"}),
+    "a start of Python": ("sitecustomize.py", "+import x\n", {"exit-code-forged"}),
+    "a hook": (
+        "conftest.py",
+        "+def pytest_sessionfinish(session, exitstatus):\n+    session.exitstatus = 0\n",
+        {"exit-code-forged", "check-config"},
+    ),
+    "a report": (
+        "conftest.py",
+        "+def pytest_runtest_makereport(item, call):\n+    rep = yield\n+    rep.outcome = ''\n",
+        {"exit-code-forged", "check-config"},
+    ),
+    "a narrower check": ("pytest.ini", "+addopts = --deselect tests/test_a.py::test_a\n", {"check-config!"}),
+    "nothing collected": ("conftest.py", "+collect_ignore = ['test_a.py']\n", {"check-config!"}),
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_what_touches_the_judgement_is_seen(name: str) -> None:
+    path, body, wanted = CHEATS[name]
+    assert kinds(path, body, NEW if path == "conftest.py" else HEAD) == wanted
+
+
+PLAIN = {
+    "a moved test": (
+        TEST,
+        "-def test_a():\n-    pass\n def test_b():\n+def test_a():\n+    pass\n",
+        HEAD,
+        set(),
+    ),
+    "a new test": (
+        TEST,
+        " def test_b():\n     assert 1\n+def test_a():\n+    assert f() == 1\n",
+        HEAD,
+        set(),
+    ),
+    "a new test that is skipped": (TEST, "+@pytest.mark.skip\n+def test_a():\n+    pass\n", HEAD, set()),
+    "a new test that skips": (TEST, " def test_b():\n+def test_a():\n+    pytest.skip('no')\n", HEAD, set()),
+    "a new file of tests": (TEST, "+import pytest\n+pytestmark = pytest.mark.skipif(1)\n", NEW, set()),
+    "a demand more": (TEST, " def test_a():\n     assert f() == 1\n+    assert f(2) == 2\n", HEAD, set()),
+    "another indentation": (TEST, "-    assert f() == 1\n+        assert f() == 1\n", HEAD, set()),
+    "a command's exit": ("a/cli.py", " def main():\n+    sys.exit(0)\n", HEAD, set()),
+    "a child's exit": ("a/b.py", "+    if os.fork() == 0:\n+        os._exit(0)\n", HEAD, set()),
+    "words about it": ("a/b.py", "+# never call os._exit(0) here\n", HEAD, set()),
+    "a fixture": ("conftest.py", "+@pytest.fixture\n+def db():\n+    return 1\n", HEAD, {"check-config"}),
+    "an option of pytest": (
+        "conftest.py",
+        "+def pytest_addoption(parser):\n+    pass\n",
+        HEAD,
+        {"check-config"},
+    ),
+    "a dependency": ("pyproject.toml", '+dependencies = ["x"]\n', HEAD, {"check-config"}),
+    "work": ("a/b.py", "-def f():\n-    return 1\n+def f():\n+    return 2\n", HEAD, set()),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_ordinary_work_shows_nothing_that_counts(name: str) -> None:
+    path, body, head, wanted = PLAIN[name]
+    assert kinds(path, body, head) == wanted
+
+
+def test_a_file_that_the_check_names_configures_it() -> None:
+    body = " test:\n-\tpytest -q\n+\ttrue\n"
+    assert kinds("Makefile", body, check="make test") == {"check-config!"}
+    assert kinds("Makefile", body, check="pytest") == {"check-config"}
+    assert kinds("ci/run.sh", "-python -m unittest\n+echo ok\n", check="sh ci/run.sh") == {"check-config!"}
+    assert kinds("ci/run.sh", "-python -m unittest\n+python -m unittest -v\n", check="sh ci/run.sh") == {
+        "check-config"
+    }
+    assert kinds("ci/run.sh", "-pytest -q\n+true\n", check="sh other.sh") == set()
+
+
+def test_what_is_protected_is_marked_so() -> None:
+    (found,) = signs(diff(TEST, "-def test_a():\n"), "pytest", ("./tests/",))
+    assert found == Sign(kind="test-deleted", path=TEST, what="test_a", restored=True)
+    assert not signs(diff(TEST, "-def test_a():\n"), "pytest", ("test",))[0].restored
+
+
+def test_a_test_that_moves_to_another_file_is_not_gone() -> None:
+    both = diff(TEST, "-def test_a():\n-    pass\n") + diff("tests/test_b.py", "+def test_a():\n+    pass\n")
+    assert signs(both) == ()
+
+
+def test_names_with_spaces_and_quotes_are_read() -> None:
+    quoted = HEAD.replace("a/{0} b/{0}", '"a/{0}" "b/{0}"')
+    assert signs(diff("tests/test a.py", "-def test_a():\n"))[0].path == "tests/test a.py"
+    assert signs(diff("tests/test_\\303\\244.py", "-def test_a():\n", quoted))[0].path.startswith(
+        "tests/test_"
+    )
+
+
+def test_reading_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = diff(TEST, "".join(f"-def test_{n}():\n" for n in range(50)))
+    assert len(signs(many)) == tampering.MOST
+    monkeypatch.setattr(tampering, "ROWS", 10)
+    assert signs(many)[-1].kind == "unread"
+    monkeypatch.undo()
+    monkeypatch.setattr(tampering, "LARGEST", 100)
+    assert signs(many)[-1].kind == "unread"
+
+
+@given(
+    st.lists(
+        st.binary(max_size=60) | st.sampled_from(diff(TEST, "-def test_a():\n+@skip\n@@ x\n")), max_size=30
+    )
+)
+def test_any_bytes_can_be_read(rows: list[bytes]) -> None:
+    assert all(sign.kind for sign in signs(rows, "make test", ("tests",)))
