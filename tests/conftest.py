@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Those of the engine wait more than they work: begun first, and many side by side, they leave the
     quick ones to fill up the end.
     """
-    order = ("unit", "contract", "engine", "attacks", "e2e")
+    order = ("unit", "contract", "browser", "engine", "attacks", "e2e")
     order = order[::-1] if hasattr(config, "workerinput") else order
     for item in items:
         kind = item.path.relative_to(Path(__file__).parent).parts[0]

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from runner import settings as configuration
 from runner.agents import catalog
+from runner.commands import paging
 from runner.commands.host import grants_of
 from runner.commands.words import (
     JsonOption,
@@ -220,17 +221,33 @@ def take(
 
 def show_report(
     name: RunArgument = "latest",
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="With --html: the file to write.", show_default="beside the run's logs"),
+    ] = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, an attempt's try a row.")] = False,
     as_junit: Annotated[bool, typer.Option("--junit", help="As JUnit XML, an attempt a test case.")] = False,
+    as_html: Annotated[
+        bool, typer.Option("--html", help="As one HTML file that needs nothing else; its path is printed.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Report on a run: every attempt, and profiles side by side."""
-    forms = {"--json": as_json, "--markdown": as_markdown, "--csv": as_csv, "--junit": as_junit}
+    forms = {
+        "--json": as_json,
+        "--markdown": as_markdown,
+        "--csv": as_csv,
+        "--junit": as_junit,
+        "--html": as_html,
+    }
     wanted = [form for form, is_wanted in forms.items() if is_wanted]
     if len(wanted) > 1:
         raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
     settings = configuration.load()
+    if as_html or file is not None:
+        _write_page(settings, name, file, as_html=as_html)
+        return
     state = find_run(settings, name)
     if as_json:
         print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
@@ -242,6 +259,16 @@ def show_report(
         sys.stdout.write(junit.text_xml(state))
     else:
         out.print(report.terminal(state, foresee(settings.home, state)))
+
+
+def _write_page(settings: Settings, name: str, file: Path | None, *, as_html: bool) -> None:
+    """Write the page of a run, and print where it is."""
+    if not as_html:
+        raise UsageError(f"{file} would be written with --html", cure=f"corral report {name} --html {file}")
+    if "/" in name or name.endswith((".html", ".htm")):
+        cure = f"the run comes first: corral report latest --html {name}"
+        raise UsageError(f"{name!r} is a file's name, not a run's", cure=cure)
+    out.print(str(paging.write(settings, name, file)), soft_wrap=True)
 
 
 def readable(settings: AgentSettings | None, line: bytes) -> str | None:

@@ -44,6 +44,8 @@ came to nothing and was asked again: it counts nowhere)."""
 _REASONING = "ALTER TABLE requests ADD COLUMN reasoning INTEGER DEFAULT 0"
 """A part of `output`, and 0 where the service does not tell it."""
 
+MIGRATIONS = (_SCHEMA, _REASONING)
+
 _RESERVE = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0, 0, ?, 0)"
 _SETTLE = (
     "UPDATE requests SET state = ?, model = ?, input = ?, output = ?, cache_read = ?, cache_write = ?,"
@@ -158,7 +160,7 @@ class Ledger:
     books: Books = field(default_factory=Books)
 
     def __post_init__(self) -> None:
-        self._database = Database(self.file, (_SCHEMA, _REASONING), "ledger")
+        self._database = Database(self.file, MIGRATIONS, "ledger")
         self._database.write("UPDATE requests SET state = 'doubt' WHERE state = 'open'")
         ((last,),) = self._database.rows("SELECT coalesce(max(id), 0) FROM requests")
         self._last = int(last or 0)

@@ -1,0 +1,300 @@
+"""Each attempt at length: what was asked, what happened, what it used and changed, what its checks said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from runner.supervisor.verified import CheckResult
+from runner.tasks.plan import Task
+from runner.views import checks, measured, summary, wording
+from runner.views.inert import line
+from runner.views.page import clock, curves, diffs, sharing
+from runner.views.page.markup import Html, joined, tag
+from runner.views.page.material import Material, Read, Shown, Step
+from runner.views.page.words import grade, mark, note, section, table, took
+
+FIXED = 5500
+"""Bytes that an attempt takes besides its diff and its outputs, about."""
+INFLATION = 1.9
+"""How many bytes of a page a byte of a coloured diff becomes, about."""
+LONGEST_PROMPT = 6000
+SHORT_PROMPT = 700
+"""Characters of a prompt that is shown open."""
+NAMES = 6
+"""Names of tests that are listed at once."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What an attempt may take of the page: bytes for its texts, and characters of code in colours."""
+
+    bytes: int
+    coloured: int
+
+
+def attempts(material: Material) -> Html | None:
+    """All attempts, task by task, within the bytes that a page may have."""
+    if not material.attempts:
+        return None
+    shown = material.attempts[: sharing.MOST_ATTEMPTS]
+    room = sharing.LARGEST - sharing.ALWAYS - len(material.attempts) * 900
+    base = min(FIXED, room // len(shown))
+    given = sharing.shares([_need(one) for one in shown], room - base * len(shown))
+    colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
+    rooms = {one.name: Room(*each) for one, *each in zip(shown, given, colours, strict=True)}
+    parts = [
+        _task(material, task, list(of_it), rooms)
+        for task, of_it in groupby(shown, key=lambda one: one.key.task)
+    ]
+    left = len(material.attempts) - len(shown)
+    rest = note(f"{left} attempts are not told of here: `corral show ATTEMPT` does.") if left else None
+    title = wording.many(len(material.attempts), "attempt")
+    return section("attempts", "One by one", f"{title}, task by task.", parts, rest)
+
+
+def _need(one: Shown) -> int:
+    """Bytes that its diff and its outputs would take."""
+    return round(INFLATION * len(one.diff.text)) + len(one.check.text) + len(one.output.text) + 600
+
+
+def _task(material: Material, name: str, of_it: Sequence[Shown], rooms: dict[str, Room]) -> Html:
+    task = material.state.plan.task(name)
+    facts = [tag("p", "for ", tag("code", line(task.item, 200)))] if task.item else []
+    if task.checks:
+        named = [joined(tag("code", line(checks.command(one), 300)), " ") for one in task.checks]
+        facts.append(tag("p", "checked by ", named))
+    return tag(
+        "div",
+        tag("h3", name),
+        _prompt(task),
+        facts,
+        [_attempt(material, one, rooms[one.name]) for one in of_it],
+        class_="task",
+    )
+
+
+def _prompt(task: Task) -> Html | None:
+    words = task.prompt.strip()
+    if not words:
+        return None
+    cut = words if len(words) <= LONGEST_PROMPT else words[:LONGEST_PROMPT] + "…"
+    text = tag("blockquote", cut)
+    if len(words) <= SHORT_PROMPT:
+        return text
+    return tag("details", tag("summary", f"What was asked: {line(words, 90)}"), text, class_="alt")
+
+
+def _attempt(material: Material, one: Shown, room: Room) -> Html:
+    state = one.state
+    found = grade(material.state, state)
+    head = tag(
+        "summary",
+        mark(found),
+        tag("span", tag("b", state.key.profile), f" /{_number(one)}", class_="who"),
+        tag("span", state.verdict or state.phase, class_=f"chip {found}"),
+        tag("span", took(state.seconds) if state.seconds is not None else "", class_="figure"),
+        tag("span", wording.usd(state.usd) if state.tokens is not None else "", class_="figure"),
+        tag("span", wording.diff_stat(state) if state.branch else "", class_="figure change"),
+    )
+    # What a link leads to is inside: a browser opens what it is in.
+    body = tag(
+        "div",
+        tag("div", _story(material, one), _side(material, one), class_="pair"),
+        _checks(one.name, state.checks),
+        _texts(one, room),
+        id=one.name,
+        class_="body",
+    )
+    return tag("details", head, body, class_="attempt")
+
+
+def _number(one: Shown) -> str:
+    return str(one.key).rpartition("/")[2]
+
+
+# -- what happened
+
+
+def _story(material: Material, one: Shown) -> Html:
+    state = one.state
+    told = [
+        tag("li", tag("time", clock.told(moment.at, material.zone)), " ", line(moment.words, 240))
+        for moment in one.moments
+    ]
+    flags = [tag("li", line(flag, 300)) for flag in state.flags]
+    found = () if material.audit is None else material.audit.of(one.name)
+    flags += [
+        tag(
+            "li",
+            tag("span", one_found.weight, class_=f"chip {one_found.weight}"),
+            " ",
+            line(one_found.words, 300),
+        )
+        for one_found in found
+    ]
+    return tag(
+        "div",
+        tag("p", line(state.reason, 500), class_="reason") if state.reason else None,
+        joined(tag("h4", "Noticed"), tag("ul", flags, class_="flags")) if flags else None,
+        joined(tag("h4", "What happened"), tag("ol", told, class_="moments")) if told else None,
+        _activity(one),
+        class_="story",
+    )
+
+
+def _activity(one: Shown) -> Html | None:
+    if not one.steps:
+        return None
+    rows = [_step(one, step) for step in one.steps]
+    return joined(tag("h4", "What its agent did"), tag("ol", rows, class_="steps"))
+
+
+def _step(one: Shown, step: Step | None) -> Html:
+    if step is None:
+        return tag(
+            "li", "… ", tag("code", f"corral logs {one.name}"), " has what comes between", class_="cut"
+        )
+    if step.kind != "did":
+        return tag("li", step.words, class_=step.kind)
+    tool, colon, asked = step.words.partition(": ")
+    return tag("li", tag("b", tool), " ", tag("code", asked) if colon else None, class_="did")
+
+
+def _side(material: Material, one: Shown) -> Html:
+    state = one.state
+    facts = [(name, value) for name, value in _facts(material, one) if value]
+    rows = [tag("div", tag("dt", name), tag("dd", line(value, 300))) for name, value in facts]
+    return tag(
+        "div",
+        curves.resources(one, material.state.limits(state.key)),
+        tag("dl", rows, class_="facts"),
+        class_="side",
+    )
+
+
+def _facts(material: Material, one: Shown) -> Iterator[tuple[str, str]]:
+    state = one.state
+    yield "model", summary.played_words(material.state, state.key.profile)
+    yield "branch", state.branch or ""
+    yield "take it", f"corral take {one.name} my-branch" if state.branch else ""
+    yield "files kept in", state.kept or ""
+    yield "worked", took(state.seconds) if state.seconds is not None else ""
+    yield "held", took(state.held_s) if state.held_s else ""
+    yield "boxes", str(state.boxes) if state.boxes > 1 else ""
+    yield "check took", took(state.check_seconds) if state.check_seconds is not None else ""
+    yield "tokens", wording.tokens(state.tokens) if state.tokens is not None else ""
+    yield "cost", wording.usd(state.usd) if state.tokens is not None else ""
+    yield "overshot by", wording.caps(state.overshot)
+    yield "replay", wording.followed(state)
+    yield "tried again", "" if state.retry is None else wording.retried(state.retry).partition("  ")[2]
+    yield from measured.told(state, material.state.limits(state.key), None)
+
+
+# -- checks
+
+
+def _checks(attempt: str, said: Sequence[CheckResult]) -> Html | None:
+    if not said:
+        return None
+    head = ("check", "before", "after", "tests", "runs", "took")
+    rows = [
+        (
+            tag("span", line(one.name, 80), _flaky(one)),
+            _said(one.before) if one.before is not None else tag("span", "not asked", class_="dim"),
+            joined(_said(one.check), tag("small", f" {line(one.reason, 200)}") if one.reason else None),
+            _tests(one),
+            one.runs,
+            took(one.seconds),
+        )
+        for one in said
+    ]
+    words = f"Checks of {attempt}"
+    return joined(tag("h4", "Checks"), table(head, rows, figures=4, name=words), _named(said))
+
+
+def _flaky(one: CheckResult) -> Html | None:
+    return tag("span", "flaky", class_="chip odd") if one.flaky else None
+
+
+def _said(check: str) -> Html:
+    kind = {"passed": "good", "failed": "bad"}.get(check, "odd")
+    return tag("span", check, class_=f"said {kind}")
+
+
+def _tests(one: CheckResult) -> str:
+    if one.tests is None:
+        return "–"
+    parts = [
+        f"{count} {name}"
+        for count, name in (
+            (one.tests.passed, "passed"),
+            (one.tests.failed, "failed"),
+            (one.tests.skipped, "skipped"),
+        )
+        if count
+    ]
+    return ", ".join(parts) or "none"
+
+
+def _named(said: Sequence[CheckResult]) -> Html | None:
+    parts: list[Html] = []
+    for one in said:
+        for words, names in (
+            ("failing", () if one.tests is None else one.tests.failing),
+            ("passed before, fail now", one.broken),
+        ):
+            if names:
+                more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+                listed = [joined(tag("code", line(name, 120)), " ") for name in names[:NAMES]]
+                parts.append(note(f"{line(one.name, 60)}, {words}: ", listed, more))
+    return joined(parts) if parts else None
+
+
+# -- what is long
+
+
+def _texts(one: Shown, room: Room) -> Html:
+    """Its diff and its outputs, each within its share of the attempt's bytes."""
+    diff, check, output = sharing.shares(
+        [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], room.bytes
+    )
+    parts: list[Html | None] = []
+    if one.diff.text:
+        command = f"corral diff {one.name}"
+        most = max(diff, sharing.SMALLEST)
+        drawn = diffs.drawn(
+            one.diff.text, most, whole=one.diff.whole, command=command, coloured=room.coloured
+        )
+        parts += [tag("h4", "What it changed"), drawn]
+    failed = one.state.check == "failed"
+    parts.append(
+        _output("What its check printed", one.check, check, f"corral logs {one.name} --check", is_open=failed)
+    )
+    parts.append(_output("What it printed", one.output, output, f"corral logs {one.name}", is_open=False))
+    return joined(parts)
+
+
+def _output(words: str, read: Read, most: int, command: str, *, is_open: bool) -> Html | None:
+    """The end of an output: what matters stands there."""
+    if not read.text.strip():
+        return None
+    kept = read.text[-max(most, sharing.SMALLEST) :]
+    cut = None
+    if len(kept) < len(read.text) or not read.whole:
+        cut = tag("p", "Its end; ", tag("code", command), " shows it whole.", class_="cut")
+    text = tag(
+        "pre",
+        "\n".join(row.rstrip()[:500] for row in kept.split("\n")),
+        tabindex="0",
+        role="group",
+        aria_label=words,
+    )
+    return tag("details", tag("summary", words), cut, text, class_="alt", open=is_open and len(kept) < 6000)
+
+
+def jumps(material: Material, sections: Sequence[tuple[str, str]]) -> Html:
+    """The way to each part of the page."""
+    items = [tag("li", tag("a", words, href=f"#{name}")) for name, words in sections]
+    return tag("nav", tag("ul", items), aria_label=f"Parts of the report on {material.state.name}")
