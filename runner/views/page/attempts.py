@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
@@ -54,8 +53,11 @@ def attempts(material: Material, room: int) -> Html | None:
     given = sharing.shares([_need(one) for one in shown], left_over)
     colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
     whole = [replace(one, room=n, coloured=m) for one, n, m in zip(told, given, colours, strict=True)]
+    by_task: dict[str, list[Told]] = {}  # a comparison's tasks take turns in the plan
+    for each in whole:
+        by_task.setdefault(each.one.key.task, []).append(each)
     parts = [
-        _task(material, task, list(of_it)) for task, of_it in groupby(whole, key=lambda one: one.one.key.task)
+        _task(material, task, sorted(of_it, key=lambda one: one.one.key)) for task, of_it in by_task.items()
     ]
     left = len(material.attempts) - len(shown)
     rest = note(f"{left} attempts are not told of here: `corral show ATTEMPT` does.") if left else None
