@@ -2,9 +2,9 @@
 
 What a person chose by `corral decide … use` counts first; else the first accepted one in the order of the
 profiles in the task file, then of the repeats, whatever order lots gave them: so do tasks choose that go on
-from another's work. One that cheated, as the audit found, goes in at a person's word only. A branch that builds
-on another's brings that along. So what builds on others is chosen first, and of each task that it builds on
-the attempt that it holds: never two of one task.
+from another's work. One that cheated, as the audit found, goes in at a person's word only. A branch that
+builds on another's brings that along. So what builds on others is chosen first, and of each task that it
+builds on the attempt that it holds: never two of one task.
 """
 
 from __future__ import annotations
