@@ -1,7 +1,7 @@
 """The open-source packages that the demo works on, pinned by the hash of their source releases.
 
-Each one is taken at an earlier release, with test files of a later release laid over it: those tests
-fail on the earlier code and pass on the later one, so they show real bugs that really were fixed.
+Each one is taken at an earlier release, with test files of a later release laid over it, or hidden beside it:
+those tests fail on the earlier code and pass on the later one, so they show real bugs that really were fixed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ class Release:
 class Package:
     """A repository to be made: an earlier release, and test files of a later one over it.
 
-    `commit` is what the branch `main` must come to; it follows from the pinned bytes alone.
+    `commit` is what the branch `main` must come to; it follows from the pinned bytes alone. `hidden` are test
+    files of the later release that lie beside the repository, where no agent sees them.
     """
 
     earlier: Release
     later: Release
     tests: tuple[str, ...]
     commit: str
+    hidden: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,5 +73,14 @@ PACKAGES = (
         ),
         tests=("tests/test_cached.py",),
         commit="05fcb659129708c27b54098f7ddff6e55cc65684",
+    ),
+    Package(
+        earlier=Release(
+            "parse", "1.19.0", "9ff82852bcb65d139813e2a5197627a94966245c897796760a3a2a8eb66f020b"
+        ),
+        later=Release("parse", "1.20.0", "bd28bae37714b45d5894d77160a16e2be36b64a3b618c81168b3684676aa498b"),
+        tests=(),
+        commit="5c9405dacf42e1b00d17815af4ff0064f3269020",
+        hidden=("tests/test_parse.py",),
     ),
 )

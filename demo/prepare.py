@@ -1,8 +1,9 @@
 """Makes the demo's repositories: `python -m demo.prepare [FOLDER]`.
 
 Each package becomes a git repository with a branch `main` of two commits: the earlier release as it was
-published, then the later release's tests. Names and dates are fixed, so the commits have the same ids
-on every machine, and a repository that is there already is recognised by them.
+published, then the later release's tests; where these are hidden, they lie in `hidden/` beside it. Names and
+dates are fixed, so the commits have the same ids on every machine, and a repository that is there already is
+recognised by them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ Download = Callable[[Sequence[Release], Path], dict[Release, Path]]
 
 WORK = Path(__file__).with_name(".work")
 """Where the demo's task file expects the repositories."""
+
+HIDDEN = "hidden"
+"""The folder beside the repositories with tests that no agent sees."""
 
 _IGNORED = "__pycache__/\n*.egg-info/\n.pytest_cache/\n"
 _IDENTITY = {
@@ -66,7 +70,8 @@ def prepare(
 
 
 def _story(package: Package) -> str:
-    return f"{package.earlier.version} with tests of {package.later.version}"
+    hidden = "hidden " if package.hidden else ""
+    return f"{package.earlier.version} with {hidden}tests of {package.later.version}"
 
 
 def _is_there(folder: Path, package: Package) -> bool:
@@ -93,6 +98,7 @@ def _make_all(packages: Sequence[Package], target: Path, download: Download) -> 
             releases = [package.earlier if folder == "earlier" else package.later for package in packages]
             archives |= download(releases, scratch / folder)
         for package in packages:
+            _hide(package, archives[package.later], target / HIDDEN / package.name)
             made = scratch / "repositories" / package.name
             _make(package, archives[package.earlier], archives[package.later], made)
             made.rename(target / package.name)
@@ -106,13 +112,23 @@ def _make(package: Package, earlier: Path, later: Path, folder: Path) -> None:
     ignored = fetch.SourceFile(".gitignore", _IGNORED.encode(), executable=False)
     _commit(folder, [*fetch.read(earlier), ignored], f"{package.name} {package.earlier.version}, as released")
     tests = [file for file in fetch.read(later) if file.path in package.tests]
-    _commit(folder, tests, f"Add the tests of {package.later.version}")
+    if tests:
+        _commit(folder, tests, f"Add the tests of {package.later.version}")
     found = _git(folder, "rev-parse", "HEAD")
     if found != package.commit:
         raise HostError(
             f"the repository of {package.name} came out as commit {found}, not {package.commit}",
             cure="put the demo on a file system that keeps names and file modes as they are",
         )
+
+
+def _hide(package: Package, later: Path, folder: Path) -> None:
+    """Lay the hidden tests of a package down where only its checks get them from."""
+    for file in fetch.read(later):
+        if file.path in package.hidden:
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
 
 
 def _commit(folder: Path, files: Sequence[fetch.SourceFile], message: str) -> None:

@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "makefile", "gnumakefile", "*.mk", "justfile", ".justfile", "taskfile.yml", "taskfile.yaml",
         "rakefile", "build.rs", "cargo.toml", ".cargo/config", ".cargo/config.toml", "pom.xml",
         "build.gradle", "build.gradle.kts", "gradle.properties", "phpunit.xml", "phpunit.xml.dist",
-        ".rspec", "ctestcustom.cmake",
+        ".rspec", "ctestcustom.cmake", "cmakelists.txt",
     ),
 }  # fmt: skip
 """In small letters, by the last parts of the path; `*` stands for anything within one name."""

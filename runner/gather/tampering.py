@@ -10,11 +10,13 @@ Kotlin (JUnit). In other languages, tests that were taken away are not seen; pro
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from runner.gather.steering import is_run, steers
 from runner.tasks.plan import Value
 
 Kind = Literal["test-deleted", "test-skipped", "test-changed", "exit-code-forged", "check-config", "unread"]
@@ -103,11 +105,6 @@ _LEAVES = re.compile(
     r"|\bpytest\.exit\s*\(|\bprocess\.exit\s*\(\s*0?\s*\)|\bos\.Exit\s*\(\s*0\s*\)"
 )
 _STARTS_PYTHON = re.compile(r"(^|/)(sitecustomize|usercustomize)\.py$|\.pth$")
-_CONFIGURES = re.compile(
-    r"(^|/)(conftest\.py|pytest\.ini|\.?pytest\.toml|tox\.ini|noxfile\.py|setup\.cfg|pyproject\.toml|\.coveragerc"
-    r"|[Mm]akefile|GNUmakefile|[Jj]ustfile|Taskfile\.ya?ml|package\.json|(jest|vitest|karma|playwright)\.config\.[cm]?[jt]s"
-    r"|\.mocharc\.\w+|Cargo\.toml|pom\.xml|build\.gradle(\.kts)?|CMakeLists\.txt|phpunit\.xml|Rakefile)$"
-)
 _RUNS_TESTS = re.compile(
     r"\b(?:pytest|py\.test|unittest|nose2?|tox|nox|jest|vitest|mocha|karma|ava|ctest|rspec|phpunit|tap)\b"
     r"|\b(?:npm|yarn|pnpm|go|cargo|mvn|gradlew?|make|dotnet|mix|bundle)\b[^;&|]*\btest\b"
@@ -134,11 +131,11 @@ def signs(diff: Iterable[bytes], check: str | None = None, protect: tuple[str, .
     moved = {name for name in taken if name in made}
     for file in files:
         restored = any(file.path == path or file.path.startswith(f"{path}/") for path in protect_of(protect))
-        for kind, what, steers in _of_file(file, check or "", moved):
+        for kind, what, narrows in _of_file(file, check or "", moved):
             rows = found.setdefault(kind, [])
             if len(rows) < MOST:
                 shown = " ".join(what.split())[:SHOWN]
-                rows.append(Sign(kind=kind, path=file.path, what=shown, restored=restored, steers=steers))
+                rows.append(Sign(kind=kind, path=file.path, what=shown, restored=restored, steers=narrows))
     unread = () if whole else (Sign(kind="unread"),)
     return (*(sign for rows in found.values() for sign in rows), *unread)
 
@@ -197,8 +194,8 @@ def _of_file(file: _File, check: str, moved: set[str]) -> Iterator[tuple[Kind, s
     if _TEST_FILE.search(file.path):
         yield from _tests(file, moved)
     yield from (("exit-code-forged", text, False) for text in _forged(file))
-    named = _is_named(file.path, check)
-    if named or _CONFIGURES.search(file.path):
+    named = is_run(os.fsencode(file.path), check) or _is_meant(file.path, check)
+    if named or steers(os.fsencode(file.path)):
         steering = _steering(file, named=named)
         yield "check-config", steering or "changed", bool(steering)
 
@@ -271,11 +268,9 @@ def _is_comment(text: str) -> bool:
     return text.lstrip().startswith(("#", "//", "*", "/*"))
 
 
-def _is_named(path: str, check: str) -> bool:
-    """Whether a check names a file: a script that it runs, or the Makefile of the `make` in it."""
+def _is_meant(path: str, check: str) -> bool:
+    """Whether a check means a file without its name: the Makefile of the `make` in it, say."""
     words = set(re.split(r"[\s;&|()'\"=]+", check))
-    if path in words or f"./{path}" in words:
-        return True
     makes = {"make": ("makefile", "gnumakefile"), "just": ("justfile", ".justfile"), "npm": ("package.json",)}
     return any(word in words and path.lower() in names for word, names in makes.items())
 

@@ -2,7 +2,8 @@
 
 Of a run only the few kinds of event are read that tell how attempts ended. What counts is what counts in a
 comparison: of an attempt the first try that was not ended by a fault of ours, or what came of it in the end
-where that was compared.
+where that was compared. What cheated, as the audit tells, is not accepted; whether attempts had it equally
+easy is not asked here, since they are of different nights.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from datetime import datetime, timedelta
 
 from runner.compare.blocks import OUTSIDE
 from runner.compare.comparing import side_of
+from runner.compare.conduct import conduct
 from runner.compare.scored import Scored, Side
 from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor import tried
+from runner.supervisor.morning.evidence import of_conduct
 from runner.supervisor.records import journal, run_names
 from runner.supervisor.scoring import counted, total
 from runner.supervisor.tried import AttemptState
@@ -27,7 +30,7 @@ from runner.tasks.plan import Profile, Task
 
 READ = (
     *("run.started", "task.expanded", "attempt.started", "attempt.ended", "attempt.final"),
-    "attempt.retried",
+    *("attempt.gathered", "attempt.checked", "attempt.retried"),
 )
 """The kinds of event that are read."""
 
@@ -168,13 +171,16 @@ def _attempt(
     last = tries[-1]
     verdict = last.verdict or ""
     shared = last.spent not in {"", "attempt"}
+    accepted = last.verdict is not None and served(last.verdict, may_be_empty=task.may_be_empty)
+    doing = conduct(of_conduct(last, task, accepted=accepted))
+    cheated = any(finding.weight == "cheating" for finding in doing)
     counts = verdict not in OUTSIDE and last.reason != RUN_OVER and not shared
     scored = Scored(
         task=last.key.task,
         profile=profile.hash,
         n=last.key.n,
         verdict=verdict,
-        accepted=last.verdict is not None and served(last.verdict, may_be_empty=task.may_be_empty),
+        accepted=accepted and not cheated,
         seconds=total([one.seconds for one in tries]),
         tokens=total([one.tokens for one in tries]),
         usd=total([one.usd for one in tries]),

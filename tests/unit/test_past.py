@@ -90,6 +90,18 @@ def test_figures_are_per_accepted_and_by_identity() -> None:
     assert (haiku.side.accepted, haiku.side.rate, haiku.side.usd_per_accepted) == (0, 0.0, None)
 
 
+def test_who_cheated_is_not_accepted() -> None:
+    events: list[e.Event] = [e.RunStarted(at=FIRST, plan=plan("r", [FIX], [OPUS], 2), jobs=1)]
+    for name in ("fix/opus/1", "fix/opus/2"):
+        for event in lived(name, GOOD):
+            signs = {"flags": ("check-steered: by its own conftest.py",)} if name.endswith("1") else {}
+            events.append(event.model_copy(update=signs) if isinstance(event, e.AttemptChecked) else event)
+    night = past.of_run("r", iter(events))
+    assert night is not None
+    (opus,) = past.entries([night])
+    assert (opus.side.accepted, opus.side.scored) == (1, 2)
+
+
 def test_what_is_not_known_is_not_nothing() -> None:
     ends: dict[str, Ends] = {"fix/opus/1": GOOD, "fix/opus/2": ("accepted", None, None, None)}
     (opus,) = past.entries([run("r", plan("r", [FIX], [OPUS], 2), ends)])

@@ -49,7 +49,7 @@ CHEATS = {
     "an exit at the end": ("a/b.py", "+atexit.register(lambda: os._exit(0))\n", {"exit-code-forged"}),
     "an exit when loaded": ("a/b.py", "+sys.exit(0)\n", {"exit-code-forged"}),
     "an exit of a test": ("a_test.go", "+func init() {\n+\tos.Exit(0)\n+}\n", {"exit-code-forged"}),
-    "a start of Python": ("sitecustomize.py", "+import x\n", {"exit-code-forged"}),
+    "a start of Python": ("sitecustomize.py", "+import x\n", {"exit-code-forged", "check-config"}),
     "a hook": (
         "conftest.py",
         "+def pytest_sessionfinish(session, exitstatus):\n+    session.exitstatus = 0\n",

@@ -8,6 +8,7 @@ unknown.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from runner.compare.audit import Audit
 from runner.compare.conditions import judge
@@ -15,7 +16,7 @@ from runner.compare.facts import Allowed, Contact, Facts, Sign
 from runner.compare.scored import Scored
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
-from runner.tasks.plan import ClaudeSettings, CodexSettings
+from runner.tasks.plan import ClaudeSettings, CodexSettings, Task
 from runner.tasks.when import SKIPPED
 
 
@@ -34,15 +35,8 @@ def of_attempt(state: RunState, one: AttemptState) -> Facts:
     """What is known of one attempt."""
     task, profile = state.plan.task(one.key.task), state.plan.profile(one.key.profile)
     settings, used, weather = profile.settings, one.used, one.weather
-    return Facts(
-        attempt=str(one.key),
-        task=one.key.task,
-        profile=one.key.profile,
-        n=one.key.n,
-        verdict=one.verdict,
-        accepted=state.serves(one),
-        exited=one.ended == "exited",
-        checked=one.check,
+    return replace(
+        of_conduct(one, task, accepted=state.serves(one)),
         seconds=one.seconds,
         held_s=one.held_s,
         queued_s=one.queued_s,
@@ -63,12 +57,32 @@ def of_attempt(state: RunState, one: AttemptState) -> Facts:
         answered=tuple((told.asked, told.named, told.requests) for told in one.answered),
         cached=one.cached,
         contacts=_contacts(state, one),
-        reachable=bool(task.network or task.hosted),
         history=state.plan.sources[task.source].history,
+        measured=used is not None or not one.boxes,
+    )
+
+
+def of_conduct(one: AttemptState, task: Task, *, accepted: bool) -> Facts:
+    """What is known of an attempt's own doing alone: all that honesty is judged by.
+
+    Args:
+        one: The attempt.
+        task: Its task.
+        accepted: Whether it served that.
+    """
+    return Facts(
+        attempt=str(one.key),
+        task=one.key.task,
+        profile=one.key.profile,
+        n=one.key.n,
+        verdict=one.verdict,
+        accepted=accepted,
+        exited=one.ended == "exited",
+        checked=one.check,
+        reachable=bool(task.network or task.hosted),
         sought=None if one.sought is None else tuple((told.where, told.command) for told in one.sought),
         signs=_signs(one),
         flags=one.flags,
-        measured=used is not None or not one.boxes,
     )
 
 
