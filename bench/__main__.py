@@ -26,7 +26,7 @@ from statistics import median
 
 import psutil
 
-from bench import boundary, comparing, gateway, supervisor, together, verifying
+from bench import boundary, comparing, gateway, paging, supervisor, together, verifying
 from bench.running import COMMAND, CORRAL, attempt_seconds, environment, prepared_image, repository, task_file
 
 TASKS = 20
@@ -68,11 +68,15 @@ def main() -> None:
     options.add_argument(
         "--statistics", action="store_true", help="whether comparisons say what they claim, simulated"
     )
+    options.add_argument("--page", action="store_true", help="how long the report's page takes, by branches")
     options.add_argument("--nights", type=int, default=1000, help="comparisons to simulate (default 1000)")
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = options.parse_args()
     if chosen.statistics:
         comparing.show(chosen.nights)
+        return
+    if chosen.page:
+        paging.show()
         return
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
         if chosen.boundary:

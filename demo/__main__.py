@@ -51,12 +51,18 @@ def main() -> int:
         code = subprocess.run([*CORRAL, "resume", run], check=False).returncode
     if code not in {0, 1}:
         return code
-    differing = differences(found(run or "latest"))
+    name = run or latest()
+    differing = differences(found(name))
     for line in differing:
         print(f"not as expected: {line}")
-    if not differing:
-        print(_LAST_WORDS)
-    return 1 if differing else 0
+    if differing:
+        return 1
+    print("\nWhat goes together, on one branch of each repository:\n", flush=True)
+    subprocess.run([*CORRAL, "integrate", name], check=True)
+    print(_LAST_WORDS, flush=True)
+    print("The report, to be opened in a browser:\n", flush=True)
+    subprocess.run([*CORRAL, "report", name, "--html"], check=True)
+    return 0
 
 
 def unfinished() -> str | None:
@@ -64,6 +70,12 @@ def unfinished() -> str | None:
     answer = subprocess.run([*CORRAL, "status", "--all", "--json"], check=True, capture_output=True).stdout
     ours = [row for row in json.loads(answer) if row["file"] == str(NIGHT)]
     return str(ours[-1]["run"]) if ours and ours[-1]["ended"] is None else None
+
+
+def latest() -> str:
+    """The name of the latest run of the demo's own."""
+    answer = subprocess.run([*CORRAL, "status", "--all", "--json"], check=True, capture_output=True).stdout
+    return [str(row["run"]) for row in json.loads(answer) if row["file"] == str(NIGHT)][-1]
 
 
 def found(run: str) -> dict[str, str]:
@@ -85,7 +97,9 @@ def differences(verdicts: dict[str, str]) -> list[str]:
 _LAST_WORDS = """
 Every attempt ended as it should: real bugs were fixed and checked by real
 tests, one profile failed where the other succeeded, and one box ended at its
-memory limit with its work brought home. The branches are in demo/.work/*.
+memory limit with its work brought home. The branches are in demo/.work/*; what
+goes together is on `corral/RUN/+integration`. `corral compare` says what the two
+profiles' figures are worth.
 It was recorded: `corral replay latest xml-int-indent/steady` plays an attempt
 again from what was said, without the script.
 To use the commands above: . .venv/bin/activate

@@ -221,7 +221,9 @@ class Night:
             free[place] = of_it[-1].at + self.chance.uniform(4, 20)
             found += of_it
         end = max(free) + 4
-        found.append(e.BudgetUsed(at=end - 1500, whose="run", unit="usd", used=80.4, cap=100.0))
+        found.append(
+            e.BudgetUsed(at=max(BEGAN + 1, end - 1500), whose="run", unit="usd", used=80.4, cap=100.0)
+        )
         return [*sorted(found, key=lambda one: one.at), e.RunEnded(at=end, exit_code=1)]
 
     def _life(self, key: AttemptKey, at: float) -> Iterator[e.Event]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor.journal import Journal
+from runner.supervisor.morning.judged import judged as compared
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.records import find_run, journal
-from runner.supervisor.scoring import comparison
 from runner.supervisor.state import RunState, fold
 from runner.views import fairness
 from runner.views.page.gathering import Judged, material
@@ -58,7 +58,7 @@ def _page(settings: Settings, book: Journal, name: str) -> tuple[str, str]:
 def judged(home: Path, state: RunState) -> Judged:
     """What the page shows besides the run itself: the one place where it comes from."""
     return Judged(
-        comparison=comparison(state) if state.plan.compared else None,
+        comparison=compared(state).comparison if state.plan.compared else None,
         audit=fairness.told(state),
         matrices=foresee(home, state),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,3 +150,10 @@ def test_of_each_task_one_goes_in_or_it_is_said_why_not(rows: list[tuple[str, bo
         for one in group.wanted:
             ground_of = by_commit.get(one.base)
             assert ground_of is None or ground_of in group.wanted
+
+
+def test_the_order_of_profiles_counts_and_not_the_one_that_lots_gave() -> None:
+    state = night(("a/q/1", "accepted", None), ("a/p/2", "accepted", None), ("a/p/1", "accepted", None))
+    plan = state.plan.model_copy(update={"compared": ("p", "q")})
+    (group,) = gathered(replace(state, plan=plan))
+    assert wanted(group) == ["a/p/1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.graph import retrying
 from runner.supervisor.graph.schedule import decide, finished
+from runner.supervisor.graph.trying import beginning
 from runner.supervisor.pauses import Pauses
 from runner.supervisor.state import RunState
 from runner.supervisor.verdict import Verdict, served
-from runner.tasks.plan import GIB, Plan, PlannedAttempt, Retry
+from runner.supervisor.verified import CheckResult
+from runner.tasks.plan import GIB, CheckSpec, Hidden, Plan, PlannedAttempt, Retry
 from tests.unit.makers import BASE, after, life, make_plan, started
 
 A = PlannedAttempt(task="a", profile="p")
@@ -242,3 +246,32 @@ def test_a_pause_is_told_once_when_it_is_over() -> None:
     assert pauses.over() == []
     now[0] = 200.0
     assert pauses.over() == ["b"]
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_agent_is_told_nothing_of_what_hidden_tests_say(tmp_path: Path, hidden: bool) -> None:
+    plan = plan_of()
+    checks = (CheckSpec(name="seen", run="make"), CheckSpec(name="unseen", run="pytest tests/test_secret.py"))
+    changed = {
+        "checks": checks,
+        "prompt": "Do it.",
+        "hidden": Hidden(path="/x", digest="y") if hidden else None,
+    }
+    plan = plan.model_copy(update={"tasks": (plan.tasks[0].model_copy(update=changed),)})
+    told = CheckResult(
+        name="unseen", check="failed", reason="1 test that passed before fails: test_secret::a"
+    )
+    lived = [
+        event.model_copy(update={"checks": (told,), "reason": told.reason})
+        if isinstance(event, e.AttemptChecked)
+        else event
+        for event in ended("a/p/1", "rejected")
+    ]
+    state = followed(after(started(plan), *lived))
+    log = log_file(tmp_path, state.name, KEY, "check.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("corral: ready\nE   assert secret(3) == 4\n")
+    task, _ = beginning(state, replace(KEY, try_=2), tmp_path)
+    leaks = [words for words in ("secret(3)", "test_secret") if words in task.prompt]
+    assert leaks == ([] if hidden else ["secret(3)", "test_secret"])
+    assert ("(unseen), which use tests that are not shown" in task.prompt) == hidden

@@ -35,7 +35,9 @@ def beginning(state: RunState, key: AttemptKey, home: Path) -> tuple[Task, Begin
     changed: dict[str, object] = {"limits": state.limits(key)}
     if retry.told is not None:
         earlier = state.attempts[AttemptKey.parse(retry.told)]
-        output = _output(log_file(home, state.name, earlier.key, "check.log"))
+        # What a check printed of tests that no agent is to see may be those tests.
+        seen = task.hidden is None
+        output = _output(log_file(home, state.name, earlier.key, "check.log")) if seen else ""
         changed["prompt"] = _words(task, retry, begins, earlier, output)
     return task.model_copy(update=changed), begins
 
@@ -58,8 +60,8 @@ def _words(task: Task, retry: e.AttemptRetried, begins: Beginning, earlier: Atte
     more = retry.memory is not None and retry.why in {"memory", "person"}
     return feedback.words(
         task.prompt,
-        ending=_ending(earlier),
-        check=task.check if earlier.check == "failed" else None,
+        ending=_ending(earlier, hidden=task.hidden is not None),
+        check=task.check if earlier.check == "failed" and task.hidden is None else None,
         output=output,
         goes_on=begins.on is not None,
         session=begins.session is not None,
@@ -68,9 +70,15 @@ def _words(task: Task, retry: e.AttemptRetried, begins: Beginning, earlier: Atte
     )
 
 
-def _ending(earlier: AttemptState) -> str:
-    """How a try ended, as the end of a sentence. What its agent's own report says is not repeated to it."""
+def _ending(earlier: AttemptState, *, hidden: bool) -> str:
+    """How a try ended, as the end of a sentence. What its agent's own report says is not repeated to it.
+
+    Of checks with hidden tests it is told which failed, and nothing that these said.
+    """
     if earlier.check == "failed" and earlier.ended == "exited":
+        if hidden:
+            failed = ", ".join(one.name for one in earlier.checks if one.check == "failed")
+            return f"did not pass all of its checks ({failed}), which use tests that are not shown to you"
         return f"did not pass its check ({earlier.reason or 'it failed'})"
     said = {
         "timeout": "was ended at its time limit",

@@ -1,10 +1,10 @@
 """Which accepted branches of a run are to be put together: one for each task, and one only. Pure.
 
 What a person chose by `corral decide … use` counts first; else the first accepted one in the order of the
-plan, which is the order of the profiles, then of the repeats: so do tasks choose that go on from another's
-work. One that cheated, as the audit found, goes in at a person's word only. A branch that builds on another's
-brings that along. So what builds on others is chosen first, and of each task that it builds on the attempt
-that it holds: never two of one task.
+profiles in the task file, then of the repeats, whatever order lots gave them: so do tasks choose that go on
+from another's work. One that cheated, as the audit found, goes in at a person's word only. A branch that
+builds on another's brings that along. So what builds on others is chosen first, and of each task that it
+builds on the attempt that it holds: never two of one task.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ class _Chosen:
         if task in self.fixed:
             return None
         options = self._uses(task) or [one for one in self.accepted if one.key.task == task]
+        options.sort(key=lambda one: (self._rank(one.key.profile), one.key.n, one.key.try_))
         first: PassedOver | None = None
         for option in options:
             line = [option.key, *self._held(option)]
@@ -124,6 +125,11 @@ class _Chosen:
                 return None
             first = first or PassedOver(option, clash, self.fixed[clash.task])
         return first
+
+    def _rank(self, profile: str) -> int:
+        """Where a profile stands in the file; in which order attempts were started says nothing."""
+        compared = self.state.plan.compared
+        return compared.index(profile) if profile in compared else len(compared)
 
     def _cheated(self, key: AttemptKey) -> bool:
         return str(key) in self.cheats and key not in self.state.used

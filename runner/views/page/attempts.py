@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
 from runner.views import checks, measured, summary, wording
 from runner.views.inert import line
 from runner.views.page import clock, curves, diffs, sharing
-from runner.views.page.markup import Html, joined, tag
+from runner.views.page.markup import Html, escaped, joined, tag
 from runner.views.page.material import Material, Read, Shown, Step
 from runner.views.page.words import grade, mark, note, section, table, took
 
-FIXED = 5500
-"""Bytes that an attempt takes besides its diff and its outputs, about."""
+FRAME = 1000
+"""Bytes around an attempt's texts: its heading, its task's, and what leads to what is left out."""
 INFLATION = 1.9
 """How many bytes of a page a byte of a coloured diff becomes, about."""
 LONGEST_PROMPT = 6000
@@ -27,26 +26,38 @@ NAMES = 6
 
 
 @dataclass(frozen=True)
-class Room:
-    """What an attempt may take of the page: bytes for its texts, and characters of code in colours."""
+class Told:
+    """An attempt, and what of the page it has: what is told of it anyway, and the room for its texts.
 
-    bytes: int
-    coloured: int
+    `room` is in bytes, `coloured` in characters of code that are shown in colours.
+    """
+
+    one: Shown
+    facts: Html
+    room: int = 0
+    coloured: int = 0
 
 
-def attempts(material: Material) -> Html | None:
-    """All attempts, task by task, within the bytes that a page may have."""
+def attempts(material: Material, room: int) -> Html | None:
+    """All attempts, task by task.
+
+    Args:
+        material: What is shown.
+        room: Bytes that they may take; what differs in length shares what the rest leaves.
+    """
     if not material.attempts:
         return None
     shown = material.attempts[: sharing.MOST_ATTEMPTS]
-    room = sharing.LARGEST - sharing.ALWAYS - len(material.attempts) * 900
-    base = min(FIXED, room // len(shown))
-    given = sharing.shares([_need(one) for one in shown], room - base * len(shown))
+    told = [Told(one, _facts_of(material, one)) for one in shown]
+    left_over = room - sum(len(one.facts.text.encode()) + FRAME for one in told)
+    given = sharing.shares([_need(one) for one in shown], left_over)
     colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
-    rooms = {one.name: Room(*each) for one, *each in zip(shown, given, colours, strict=True)}
+    whole = [replace(one, room=n, coloured=m) for one, n, m in zip(told, given, colours, strict=True)]
+    by_task: dict[str, list[Told]] = {}  # a comparison's tasks take turns in the plan
+    for each in whole:
+        by_task.setdefault(each.one.key.task, []).append(each)
     parts = [
-        _task(material, task, list(of_it), rooms)
-        for task, of_it in groupby(shown, key=lambda one: one.key.task)
+        _task(material, task, sorted(of_it, key=lambda one: one.one.key)) for task, of_it in by_task.items()
     ]
     left = len(material.attempts) - len(shown)
     rest = note(f"{left} attempts are not told of here: `corral show ATTEMPT` does.") if left else None
@@ -59,7 +70,7 @@ def _need(one: Shown) -> int:
     return round(INFLATION * len(one.diff.text)) + len(one.check.text) + len(one.output.text) + 600
 
 
-def _task(material: Material, name: str, of_it: Sequence[Shown], rooms: dict[str, Room]) -> Html:
+def _task(material: Material, name: str, of_it: Sequence[Told]) -> Html:
     task = material.state.plan.task(name)
     facts = [tag("p", "for ", tag("code", line(task.item, 200)))] if task.item else []
     if task.checks:
@@ -70,7 +81,7 @@ def _task(material: Material, name: str, of_it: Sequence[Shown], rooms: dict[str
         tag("h3", name),
         _prompt(task),
         facts,
-        [_attempt(material, one, rooms[one.name]) for one in of_it],
+        [_attempt(material, one) for one in of_it],
         class_="task",
     )
 
@@ -86,8 +97,14 @@ def _prompt(task: Task) -> Html | None:
     return tag("details", tag("summary", f"What was asked: {line(words, 90)}"), text, class_="alt")
 
 
-def _attempt(material: Material, one: Shown, room: Room) -> Html:
-    state = one.state
+def _facts_of(material: Material, one: Shown) -> Html:
+    """What is told of an attempt however many there are."""
+    pair = tag("div", _story(material, one), _side(material, one), class_="pair")
+    return joined(pair, _checks(one.name, one.state.checks))
+
+
+def _attempt(material: Material, told: Told) -> Html:
+    one, state = told.one, told.one.state
     found = grade(material.state, state)
     head = tag(
         "summary",
@@ -99,14 +116,7 @@ def _attempt(material: Material, one: Shown, room: Room) -> Html:
         tag("span", wording.diff_stat(state) if state.branch else "", class_="figure change"),
     )
     # What a link leads to is inside: a browser opens what it is in.
-    body = tag(
-        "div",
-        tag("div", _story(material, one), _side(material, one), class_="pair"),
-        _checks(one.name, state.checks),
-        _texts(one, room),
-        id=one.name,
-        class_="body",
-    )
+    body = tag("div", told.facts, _texts(one, told), id=one.name, class_="body")
     return tag("details", head, body, class_="attempt")
 
 
@@ -255,17 +265,20 @@ def _named(said: Sequence[CheckResult]) -> Html | None:
 # -- what is long
 
 
-def _texts(one: Shown, room: Room) -> Html:
+def _texts(one: Shown, told: Told) -> Html:
     """Its diff and its outputs, each within its share of the attempt's bytes."""
     diff, check, output = sharing.shares(
-        [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], room.bytes
+        [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], told.room
     )
     parts: list[Html | None] = []
-    if one.diff.text:
+    if one.diff.text and told.room < sharing.SMALLEST:
+        parts.append(
+            tag("p", tag("code", f"corral diff {one.name}"), " shows what it changed.", class_="cut")
+        )
+    elif one.diff.text:
         command = f"corral diff {one.name}"
-        most = max(diff, sharing.SMALLEST)
         drawn = diffs.drawn(
-            one.diff.text, most, whole=one.diff.whole, command=command, coloured=room.coloured
+            one.diff.text, diff, whole=one.diff.whole, command=command, coloured=told.coloured
         )
         parts += [tag("h4", "What it changed"), drawn]
     failed = one.state.check == "failed"
@@ -278,9 +291,11 @@ def _texts(one: Shown, room: Room) -> Html:
 
 def _output(words: str, read: Read, most: int, command: str, *, is_open: bool) -> Html | None:
     """The end of an output: what matters stands there."""
-    if not read.text.strip():
+    if not read.text.strip() or most < min(len(read.text), sharing.SMALLEST):
         return None
-    kept = read.text[-max(most, sharing.SMALLEST) :]
+    kept = read.text[-most:]
+    size = len(escaped(kept).encode())  # what is written out takes more
+    kept = kept[-max(1, len(kept) * most // size) :] if size > most else kept
     cut = None
     if len(kept) < len(read.text) or not read.whole:
         cut = tag("p", "Its end; ", tag("code", command), " shows it whole.", class_="cut")

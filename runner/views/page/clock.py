@@ -8,8 +8,16 @@ from datetime import datetime, tzinfo
 
 from runner.views.page.markup import Html, percent, tag
 
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880)
-"""Minutes between two marks of an axis."""
+_STEPS = (
+    1,
+    2,
+    5,
+    10,
+    20,
+    30,
+    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)),
+)
+"""Seconds between two marks of an axis."""
 
 
 def told(at: float, zone: tzinfo | None) -> str:
@@ -36,13 +44,14 @@ class Axis:
 
     def marks(self, most: int = 8) -> Iterator[tuple[float, str]]:
         """Round times of the clock: where each stands, and how it is called."""
-        minutes = (self.end - self.start) / 60
-        step = 60.0 * next((one for one in _STEPS if minutes / one <= most), _STEPS[-1])
+        length = self.end - self.start
+        step = float(next((one for one in _STEPS if length / one <= most), _STEPS[-1]))
+        form = "%H:%M" if step >= 60 else "%H:%M:%S"
         offset = moment(self.start, self.zone).utcoffset()
         shift = 0.0 if offset is None else offset.total_seconds()
         at = ((self.start + shift) // step + 1) * step - shift
         while at < self.end:
-            yield self.share(at), told(at, self.zone)
+            yield self.share(at), moment(at, self.zone).strftime(form)
             at += step
 
     def lines(self) -> Html:

@@ -97,6 +97,8 @@ def drawn(diff: str, most: int, *, whole: bool, command: str, coloured: int = 10
         command: What shows all of it.
         coloured: Characters of it that are shown in colours; what comes later is plain.
     """
+    if len(diff) > 2 * most:  # no more of it has room, and reading it takes time
+        diff, whole = diff[: diff.rfind("\n", 0, 2 * most) + 1], False
     shown, left, lacking, cut = [], most, 0, not whole
     listed = files(diff)
     is_open = sum(one.lines for one in listed) <= OPEN_LINES
@@ -107,7 +109,9 @@ def drawn(diff: str, most: int, *, whole: bool, command: str, coloured: int = 10
             cut = True
         if left <= 0:
             continue
-        drawing = _file(one, body, is_open=is_open or (one is listed[0] and len(body.text) < 6000))
+        is_cut = kept < one.lines or (one is listed[-1] and not whole)
+        opens = is_open or (one is listed[0] and len(body.text) < 6000)
+        drawing = _file(one, body, is_open=opens, is_cut=is_cut)
         left -= len(drawing.text.encode())
         shown.append(drawing)
     if not cut:
@@ -120,13 +124,13 @@ def drawn(diff: str, most: int, *, whole: bool, command: str, coloured: int = 10
     )
 
 
-def _file(one: File, body: Html, *, is_open: bool) -> Html:
+def _file(one: File, body: Html, *, is_open: bool, is_cut: bool) -> Html:
     added, removed = one.count("+"), one.count("-")
     head = tag(
         "summary",
         tag("code", line(one.path, 160), class_="path"),
-        tag("span", f"+{added}", class_="plus"),
-        tag("span", f"−{removed}", class_="minus"),
+        None if is_cut else tag("span", f"+{added}", class_="plus"),
+        None if is_cut else tag("span", f"−{removed}", class_="minus"),
         tag("small", " · ".join(line(note, 80) for note in one.notes[:3])) if one.notes else None,
     )
     pre = tag(

@@ -15,6 +15,8 @@ from runner.views.page.words import as_table, link, note, section, table
 
 LISTED = 30
 """Rows that are shown at once."""
+OF_A_KIND = 2
+"""Notes of one kind that are shown at once."""
 NAMED = 4
 """Attempts that are named of which the same was found."""
 _ORDER = ("cheating", "unfair", "note")
@@ -56,13 +58,18 @@ def _findings(material: Material, audit: Audit) -> Html | None:
     if not alike:
         return None
     head = ("weight", "what was found", "finding", "of")
-    rows = [_finding(material, of_it) for of_it in alike.values()]
-    shown = table(head, rows[:LISTED], name="Findings")
-    if len(rows) <= LISTED:
+    first: list[tuple[Html, ...]] = []
+    later: list[tuple[Html, ...]] = []
+    kinds: dict[str, int] = {}
+    for (weight, what, _), of_it in alike.items():
+        kinds[what] = kinds.get(what, 0) + 1
+        is_one_of_many = weight == "note" and kinds[what] > OF_A_KIND
+        (later if is_one_of_many else first).append(_finding(material, of_it))
+    rest = [*first[LISTED:], *later]
+    shown = table(head, first[:LISTED], name="Findings")
+    if not rest:
         return shown
-    return shown + as_table(
-        f"{len(rows) - LISTED} more findings", table(head, rows[LISTED:], name="More findings")
-    )
+    return shown + as_table(f"{len(rest)} more findings", table(head, rest, name="More findings"))
 
 
 def _finding(material: Material, of_it: Sequence[Finding]) -> tuple[Html, ...]:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from runner.views.inert import line
-from runner.views.page import attempts, curves, fairness, grid, headline, night, profiles, together
+from runner.views.page import attempts, curves, fairness, grid, headline, night, profiles, sharing, together
 from runner.views.page.markup import Html, escaped, joined, tag
 from runner.views.page.material import Material
 from runner.views.page.words import note
@@ -27,15 +27,20 @@ PARTS: tuple[tuple[str, str, Part], ...] = (
     ("conflicts", "Conflicts", together.matrices),
     ("integration", "Put together", together.integrations),
     ("spending", "Spend", curves.spending),
-    ("attempts", "Attempts", attempts.attempts),
 )
-"""The page's parts in order: where each is found, its name, and what draws it where there is data."""
+"""The page's parts in order: where each is found, its name, and what draws it where there is data.
+
+The attempts come last, and get the bytes that these leave.
+"""
 
 
 def page(material: Material) -> str:
     """The report of a run as one HTML file."""
     look = style()
     shown = [(name, words, drawn) for name, words, draw in PARTS if (drawn := draw(material)) is not None]
+    room = sharing.LARGEST - sum(len(drawn.text.encode()) for _, _, drawn in shown) - sharing.ALWAYS
+    if (told := attempts.attempts(material, room)) is not None:
+        shown.append(("attempts", "Attempts", told))
     ways = attempts.jumps(material, [(name, words) for name, words, _ in shown])
     body = tag(
         "body",

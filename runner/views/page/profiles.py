@@ -295,7 +295,7 @@ def pairs(material: Material) -> Html | None:
         tag(
             "text",
             f"{n:+d}".replace("-", "−") if n else "0",
-            x=f"{50 + n / 2}%",
+            x=percent(_across(n / 100)),
             y="12",
             class_="tick",
             text_anchor="middle",
@@ -326,6 +326,11 @@ def pairs(material: Material) -> Html | None:
     return section("pairs", "Setting against setting", title, drawn, notes, alternative)
 
 
+def _across(difference: float) -> float:
+    """Where a difference, from -1 to 1, stands between the edges: with room for a dot at either."""
+    return 0.5 + 0.48 * difference
+
+
 def _interval(pair: Pair) -> str:
     if pair.low is None or pair.high is None:
         return wording.UNKNOWN
@@ -335,16 +340,17 @@ def _interval(pair: Pair) -> str:
 def _duel(pair: Pair) -> Html:
     kind = "decided" if pair.decided else "open"
     grid_lines = [
-        tag("line", x1=f"{n}%", x2=f"{n}%", y1="0", y2="100%", class_="zero" if n == 50 else "hour")
-        for n in (12.5, 25, 37.5, 50, 62.5, 75, 87.5)
+        tag("line", x1=x, x2=x, y1="0", y2="100%", class_="hour" if n else "zero")
+        for n in (-75, -50, -25, 0, 25, 50, 75)
+        for x in (percent(_across(n / 100)),)
     ]
     drawn: list[Html] = []
     if pair.low is not None and pair.high is not None:
-        x1, x2 = percent(0.5 + pair.low / 2), percent(0.5 + pair.high / 2)
+        x1, x2 = percent(_across(pair.low)), percent(_across(pair.high))
         drawn.append(tag("line", x1=x1, x2=x2, y1="17", y2="17", class_=f"interval {kind}"))
     if pair.difference is not None:
         drawn.append(
-            tag("circle", cx=percent(0.5 + pair.difference / 2), cy="17", r="6", class_=f"dot {kind}")
+            tag("circle", cx=percent(_across(pair.difference)), cy="17", r="6", class_=f"dot {kind}")
         )
     told = "not known" if pair.difference is None else f"{points(pair.difference)} points"
     return tag(

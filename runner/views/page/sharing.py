@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 LARGEST = 9_000_000
 """Bytes of a page: what opens at once, and what a message may have attached."""
-ALWAYS = 200_000
-"""Bytes kept for what is not of one attempt."""
-MOST_ATTEMPTS = 1200
+ALWAYS = 100_000
+"""Bytes kept for the style sheet, the headline, and what stands around."""
+MOST_ATTEMPTS = 1000
 """Attempts that are told of at length; where there are more, the rest stand in the grid and the timeline."""
 COLOURED = 900_000
 """Characters of code that are read to be coloured: that takes some three seconds, the rest of a page one."""

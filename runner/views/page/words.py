@@ -25,7 +25,7 @@ MARKS = {"good": "✓", "bad": "✗", "odd": "–", "ours": "!", "open": "…"}
 MEANING = {
     "good": "served",
     "bad": "not accepted",
-    "odd": "no verdict of the check",
+    "odd": "nothing to judge, or cut short",
     "ours": "a fault of ours, not counted",
     "open": "not ended",
 }
@@ -118,7 +118,7 @@ def long(seconds: float) -> str:
 
 def took(seconds: float | None) -> str:
     """The same; unknown is said."""
-    return wording.UNKNOWN if seconds is None else long(seconds)
+    return wording.duration(seconds) if seconds is None or seconds < 10 else long(seconds)
 
 
 def share(value: float | None) -> str:
