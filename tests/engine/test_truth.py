@@ -6,7 +6,6 @@ where no agent sees them. How it is known what is right, `tests.truth` says, and
 
 from __future__ import annotations
 
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,17 +15,17 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.contract.gateway_service import playing
 from tests.conftest import FULL
+from tests.contract.gateway_service import playing
 from tests.engine.conftest import left_behind
-from tests.support import Corral, Done, picture
+from tests.support import Corral, Done, git, picture
 from tests.truth import agents, making
 from tests.truth.agents import SHARES, VERDICTS, Model
 from tests.truth.bugs import BUGS
 from tests.truth.night import night
 
 SEED = 7
-SMALL = ("parse-sign", "sql-div")
+SMALL = ("parse-slice", "parse-last-newline", "parse-numbered", "xml-int-indent")
 CHOSEN = tuple(bug for bug in BUGS if FULL or bug.id in SMALL)
 MODELS = ("perfect", "coin-70", "coin-40", "idle", "breaker") if FULL else ("perfect", "coin-40", "breaker")
 REPEATS = 3 if FULL else 1
@@ -40,9 +39,10 @@ class Night:
     done: Done
     model: Model
 
-    def told(self, command: str) -> Any:
-        """What a command says of the run, as JSON."""
-        return self.corral(command, "--json").json
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What `corral compare` says of it, whatever else this machine had to do meanwhile."""
+        return dict(self.corral("compare", "--include-unfair", "--json").json)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +93,9 @@ def test_what_is_told_of_the_base_and_of_each_check(run: Night) -> None:
             continue
         assert (checks["fixed"]["before"], checks["kept"]["before"]) == ("failed", "passed"), row
         if row["profile"] == "perfect":
-            assert {check["result"] for check in checks.values()} == {"passed"}
+            assert {check["check"] for check in checks.values()} == {"passed"}
         if row["profile"] == "breaker":
-            assert checks["kept"]["result"] == "failed"
+            assert checks["kept"]["check"] == "failed"
         assert not any(check["flaky"] for check in checks.values())
 
 
@@ -103,14 +103,42 @@ def test_a_branch_holds_the_fix_and_no_hidden_test(run: Night) -> None:
     for row in rows(run):
         if row["profile"] == "perfect":
             (bug,) = (bug for bug in CHOSEN if bug.id == row["task"])
+            repo, branch = Path(row["repo"]), row["branch"]
             for path, content in making.fixed(bug, run.model.found).items():
-                shown = making.git_bytes(Path(row["repo"]), "show", f"{row['branch']}:{path}")
-                assert shown == content
-            listed = making.git_bytes(Path(row["repo"]), "ls-tree", "-r", "--name-only", row["branch"])
-            assert f"{making.HIDDEN_AT}/".encode() not in listed
+                assert git(repo, "show", f"{branch}:{path}") == content.decode().strip()
+            assert f"{making.HIDDEN_AT}/" not in git(repo, "ls-tree", "-r", "--name-only", branch)
 
 
 def test_tokens_and_money_are_what_the_models_were_asked_for(run: Night) -> None:
     used = sum(agents.USAGE.values())
     usd = (agents.USAGE["input_tokens"] * agents.PRICE["input"] + agents.USAGE["output_tokens"] * 5) / 1e6
     assert {(row["requests"], row["tokens"], round(row["usd"], 9)) for row in rows(run)} == {(1, used, usd)}
+
+
+def test_the_comparison_finds_the_truth(run: Night) -> None:
+    """How good each is, is known; so is which of two is better. Where four tasks say nothing, it says so."""
+    found = run.compared
+    right = {
+        model: [work == "fix" for bug in CHOSEN for work in agents.works(model, bug.id, REPEATS, SEED)]
+        for model in MODELS
+    }
+    for side in found["profiles"]:
+        known = right[side["profile"]]
+        assert (side["scored"], side["accepted"]) == (len(known), sum(known))
+        assert side["low"] <= SHARES[side["profile"]] / 100 <= side["high"]
+        assert side["tokens"] == len(known) * sum(agents.USAGE.values())
+    for pair in found["pairs"]:
+        each = (sum(right[pair[side]]) / len(CHOSEN) / REPEATS for side in ("a", "b"))
+        assert pair["difference"] == pytest.approx(next(each) - next(each))
+        if pair["decided"]:
+            assert (SHARES[pair["a"]] - SHARES[pair["b"]]) * pair["difference"] > 0, pair
+        else:
+            assert not FULL or abs(SHARES[pair["a"]] - SHARES[pair["b"]]) <= 30, pair
+    if not FULL:
+        assert found["better"] == []
+        assert all("too little data" in pair["words"] for pair in found["pairs"])
+
+
+def test_nobody_who_only_works_is_called_a_cheat(run: Night) -> None:
+    counted = run.corral("compare", "--json").json
+    assert counted["discounted"] == {}

@@ -2,6 +2,7 @@
 
     python -m tests.truth             # every bug; or those that are named
     python -m tests.truth --fix ID    # which pieces of the later release a bug's tests need, none too many
+    python -m tests.truth --comparisons 1000    # how often comparing all the agents finds the truth
 
 For each bug, the tests that it hides must fail on the base, pass with the real fix, and fail with everything
 else that the later release changed; the base's own tests must pass before and after, and fail once something
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from demo.packages import Release
 from demo.prepare import as_released, lay_down
-from tests.truth import agents, fixes, making, night
+from tests.truth import agents, fixes, making, night, worlds
 from tests.truth.bugs import BUGS, Bug
 
 EXPECTED: dict[agents.Work, dict[str, bool | None]] = {
@@ -36,7 +37,11 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.truth", description="Try the table of bugs.")
     options.add_argument("ids", nargs="*", help="bugs to try (default: all)")
     options.add_argument("--fix", action="store_true", help="find out which pieces their tests need")
+    options.add_argument("--comparisons", type=int, metavar="N", help="compare the agents so often")
     given = options.parse_args()
+    if given.comparisons:
+        show_comparisons(given.comparisons)
+        return 0
     chosen = [bug for bug in BUGS if bug.id in given.ids or not given.ids]
     found = making.archives({bug.step for bug in chosen})
     wrong = 0
@@ -49,6 +54,16 @@ def main() -> int:
         wrong += len(differing)
         print(f"{bug.id} ({bug.step.name}): {'; '.join(differing) or 'as it should be'}", flush=True)
     return 1 if wrong else 0
+
+
+def show_comparisons(times: int) -> None:
+    """Print how often what is known of each two models is found, in percent."""
+    for repeats in (1, 3):
+        print(f"{len(BUGS)} bugs × {repeats}: {times} comparisons of {len(worlds.SHARES)} models")
+        print("| of two models | truth | seen | wrong | interval holds it |\n|---|---|---|---|---|")
+        for (a, b), told in worlds.found(tuple(worlds.SHARES), repeats, range(times)).items():
+            figures = " | ".join(f"{100 * figure:.1f}" for figure in (told.seen, told.wrong, told.held))
+            print(f"| {a}, {b} | {worlds.SHARES[a] - worlds.SHARES[b]:+} | {figures} |", flush=True)
 
 
 def differences(bug: Bug, found: Mapping[Release, Path], scratch: Path) -> list[str]:
