@@ -21,7 +21,7 @@ from demo.packages import Release
 from runner.errors import HostError
 
 LARGEST_ARCHIVE = 16 * 1024 * 1024
-"""Bytes that an archive may unpack to; the largest of the demo's has under one million."""
+"""Bytes that an archive may unpack to; the largest of those used here has two million."""
 
 _BACKENDS = ("setuptools/build_meta.py", "flit_core/buildapi.py")
 """The modules, as their `pyproject.toml` names them, by which the demo's packages are built."""
@@ -110,6 +110,6 @@ def _pip_download(wanted: Path, folder: Path, backends: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HostError(
-            f"the demo's packages could not be downloaded:\n{done.stderr.strip()[-2000:]}",
+            f"the packages could not be downloaded:\n{done.stderr.strip()[-2000:]}",
             cure="check that `python -m pip download xmltodict` works here (network, proxy, index)",
         )

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from demo import fetch
@@ -91,12 +91,8 @@ def _make_all(packages: Sequence[Package], target: Path, download: Download) -> 
     """Make repositories beside their place and move them there whole, so that none is ever half made."""
     with tempfile.TemporaryDirectory(prefix=".making-", dir=target) as name:
         scratch = Path(name)
-        archives: dict[Release, Path] = {}
-        # pip downloads no two releases of one package at once.
-        for folder in ("earlier", "later"):
-            (scratch / folder).mkdir()
-            releases = [package.earlier if folder == "earlier" else package.later for package in packages]
-            archives |= download(releases, scratch / folder)
+        releases = [release for package in packages for release in (package.earlier, package.later)]
+        archives = download_all(releases, scratch, download)
         for package in packages:
             _hide(package, archives[package.later], target / HIDDEN / package.name)
             made = scratch / "repositories" / package.name
@@ -104,39 +100,71 @@ def _make_all(packages: Sequence[Package], target: Path, download: Download) -> 
             made.rename(target / package.name)
 
 
+def download_all(
+    releases: Sequence[Release], folder: Path, download: Download = fetch.fetch
+) -> dict[Release, Path]:
+    """Download any releases into folders below `folder`: pip takes no two of one package at once."""
+    archives: dict[Release, Path] = {}
+    left = list(dict.fromkeys(releases))
+    while left:
+        batch = list({release.name: release for release in reversed(left)}.values())
+        into = folder / f"batch-{len(left)}"
+        into.mkdir()
+        archives |= download(batch, into)
+        left = [release for release in left if release not in archives]
+    return archives
+
+
 def _make(package: Package, earlier: Path, later: Path, folder: Path) -> None:
-    """Make one repository in `folder`, which must not be there yet."""
+    commits = [(as_released(earlier), f"{package.name} {package.earlier.version}, as released")]
+    if package.tests:
+        tests = [file for file in fetch.read(later) if file.path in package.tests]
+        commits.append((tests, f"Add the tests of {package.later.version}"))
+    make_repository(folder, commits, package.commit)
+
+
+def as_released(archive: Path) -> list[fetch.SourceFile]:
+    """The files of a source archive, and a `.gitignore` for what running them leaves."""
+    return [*fetch.read(archive), fetch.SourceFile(".gitignore", _IGNORED.encode(), executable=False)]
+
+
+def make_repository(
+    folder: Path, commits: Sequence[tuple[Sequence[fetch.SourceFile], str]], expected: str
+) -> None:
+    """Make one repository in `folder`, which must not be there yet, of these commits, each with its message.
+
+    Raises:
+        HostError: git is missing, or what came out is not the commit that was expected.
+    """
     folder.mkdir(parents=True)
     _git(folder, "init", "--quiet", "--template=", "--object-format=sha1")
     _git(folder, "symbolic-ref", "HEAD", "refs/heads/main")
-    ignored = fetch.SourceFile(".gitignore", _IGNORED.encode(), executable=False)
-    _commit(folder, [*fetch.read(earlier), ignored], f"{package.name} {package.earlier.version}, as released")
-    tests = [file for file in fetch.read(later) if file.path in package.tests]
-    if tests:
-        _commit(folder, tests, f"Add the tests of {package.later.version}")
+    for files, message in commits:
+        _commit(folder, files, message)
     found = _git(folder, "rev-parse", "HEAD")
-    if found != package.commit:
+    if found != expected:
         raise HostError(
-            f"the repository of {package.name} came out as commit {found}, not {package.commit}",
-            cure="put the demo on a file system that keeps names and file modes as they are",
+            f"the repository {folder.name} came out as commit {found}, not {expected}",
+            cure="put it on a file system that keeps names and file modes as they are",
         )
 
 
 def _hide(package: Package, later: Path, folder: Path) -> None:
     """Lay the hidden tests of a package down where only its checks get them from."""
-    for file in fetch.read(later):
-        if file.path in package.hidden:
-            path = folder / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.content)
+    lay_down(folder, [file for file in fetch.read(later) if file.path in package.hidden])
 
 
-def _commit(folder: Path, files: Sequence[fetch.SourceFile], message: str) -> None:
+def lay_down(folder: Path, files: Iterable[fetch.SourceFile]) -> None:
+    """Write files into a folder."""
     for file in files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
         path.chmod(0o755 if file.executable else 0o644)
+
+
+def _commit(folder: Path, files: Sequence[fetch.SourceFile], message: str) -> None:
+    lay_down(folder, files)
     _git(folder, "add", "--all", "--force")
     _git(folder, "commit", "--quiet", "--no-gpg-sign", "--message", message)
 

@@ -71,9 +71,9 @@ def chunk(asked: BaseHTTPRequestHandler, data: bytes) -> None:
 
 
 @contextmanager
-def playing() -> Iterator[Upstream]:
-    """A service that answers with `USAGE` until told otherwise."""
-    made = Upstream()
+def playing(service: Upstream | None = None) -> Iterator[Upstream]:
+    """A service that answers with `USAGE` until told otherwise, or the one that is given."""
+    made = service or Upstream()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
