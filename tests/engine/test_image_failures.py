@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.sandbox.engine import Engine
-from runner.sandbox.layers import LABEL_LAYER
+from runner.sandbox.layers import LABEL_DESCRIPTION, LABEL_LAYER
 from tests.support import Corral, Done, git, host_git_hashes, make_repo, write_tasks
 
 SETUP = ["echo first step", "echo looking for the license; cat license", "echo never reached"]
@@ -16,13 +16,12 @@ SETUP = ["echo first step", "echo looking for the license; cat license", "echo n
 
 @pytest.fixture(autouse=True)
 def no_new_images() -> Iterator[None]:
-    """The images that the tests make, tagged or not, are removed."""
+    """The images that the tests make are removed; those that others make meanwhile are not touched."""
+    yield
     with Engine({}) as engine:
-        before = {facts.id for facts in engine.images(LABEL_LAYER)}
-        yield
         for facts in engine.images(LABEL_LAYER):
-            for tag in facts.tags if facts.id not in before else ():
-                if tag.startswith("corral-setup:"):
+            if facts.labels[LABEL_LAYER] == "setup" and "cat license" in facts.labels[LABEL_DESCRIPTION]:
+                for tag in facts.tags:
                     engine.remove_image(tag)
 
 
