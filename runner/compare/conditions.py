@@ -8,7 +8,7 @@ the threshold does not decide by a hair.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -40,12 +40,17 @@ sooner, so costs and minutes tell less then."""
 
 @dataclass(frozen=True)
 class _Condition:
-    """A figure that makes an attempt harder the larger it is; `over` is from where it is told."""
+    """A figure that makes an attempt harder the larger it is; `over` is from where it is told.
+
+    Only what the host brought about makes a pair unfair: what an attempt did to itself within its own limits
+    is its profile's doing.
+    """
 
     what: str
     over: float
     figure: Callable[[Facts], float | None]
     words: Callable[[Facts], str]
+    of_host: bool = False
 
 
 def _waiting(facts: Facts) -> float | None:
@@ -56,19 +61,6 @@ def _waiting(facts: Facts) -> float | None:
 
 def _scarcity(facts: Facts) -> float | None:
     return None if facts.least_free is None else SCARCE / max(facts.least_free, 0.001)
-
-
-def _kills(facts: Facts) -> float | None:
-    return (
-        None if facts.oom_kills is None and not facts.froze else float((facts.oom_kills or 0) + facts.froze)
-    )
-
-
-def _pressed(facts: Facts) -> str:
-    frozen = (
-        f", frozen {_times(facts.froze)} since the host had hardly any memory left" if facts.froze else ""
-    )
-    return f"the kernel killed {facts.oom_kills or 0} of its processes for want of memory{frozen}"
 
 
 CONDITIONS = (
@@ -89,13 +81,27 @@ CONDITIONS = (
         1.0,
         _scarcity,
         lambda facts: f"only {facts.least_free or 0:.1%} of the host's memory was free at the worst moment",
+        of_host=True,
     ),
-    _Condition("memory-pressure", 1.0, _kills, _pressed),
+    _Condition(
+        "memory-pressure",
+        1.0,
+        lambda facts: None if facts.oom_kills is None else float(facts.oom_kills),
+        lambda facts: f"the kernel killed {facts.oom_kills or 0} of its processes for want of memory",
+    ),
+    _Condition(
+        "memory-pressure",
+        1.0,
+        lambda facts: float(facts.froze),
+        lambda facts: f"it was frozen {_times(facts.froze)} since the host had hardly any memory left",
+        of_host=True,
+    ),
     _Condition(
         "host-busy",
         BUSY,
         lambda facts: facts.load,
         lambda facts: f"{facts.load or 0:.1f} tasks for each core of the host, in the mean{_company(facts)}",
+        of_host=True,
     ),
 )
 
@@ -114,14 +120,17 @@ def judge(facts: Sequence[Facts], scored: Iterable[Scored] = ()) -> Audit:
     by_name = {one.attempt: one for one in facts}
     compared = [by_name[row.attempt] for row in scored if row.attempt in by_name]
     findings = [*of_all(facts, conduct), *of_all(facts, _circumstances), *_odd_ones(facts)]
-    pairs: list[PairVerdict] = []
     raised: set[tuple[str, str]] = set()
-    for a, b in _pairs(compared):
-        uneven = [*_uneven(a, b), *_uneven(b, a)]
-        raised |= {(one.attempt, what) for one, what in uneven}
+    pairs = list(_pairs(compared))
+    for a, b in pairs:
+        raised |= {(one.attempt, what) for one, what in (*_uneven(a, b), *_uneven(b, a))}
         findings += _caches(a, b)
-        pairs.append(_verdict(a, b, findings, uneven))
-    return Audit(with_weights(_once(findings), raised), tuple(pairs))
+    weighed = with_weights(_once(findings), raised)
+    unfair: dict[str, list[str]] = {}
+    for one in weighed:
+        if one.weight == "unfair":
+            unfair.setdefault(one.attempt, []).append(one.what)
+    return Audit(weighed, tuple(_verdict(a.attempt, b.attempt, unfair) for a, b in pairs))
 
 
 def _once(findings: list[Finding]) -> list[Finding]:
@@ -228,6 +237,8 @@ def _shown(value: Hashable) -> str:
 def _uneven(one: Facts, other: Facts) -> Iterator[tuple[Facts, str]]:
     """What one of a pair had to bear, and the other had not, by name; unknown decides nothing."""
     for condition in CONDITIONS:
+        if not condition.of_host:
+            continue
         mine, theirs = condition.figure(one), condition.figure(other)
         if mine is not None and theirs is not None and mine >= condition.over and theirs < condition.over / 2:
             yield one, condition.what
@@ -241,13 +252,10 @@ def _caches(a: Facts, b: Facts) -> Iterator[Finding]:
         yield Finding(one.attempt, "cache-hits", words)
 
 
-def _verdict(
-    a: Facts, b: Facts, findings: Sequence[Finding], uneven: Sequence[tuple[Facts, str]]
-) -> PairVerdict:
-    names = {a.attempt, b.attempt}
-    why = [f"{one.attempt}: {what}" for one, what in uneven]
-    why += [f"{f.attempt}: {f.what}" for f in findings if f.attempt in names and f.weight == "unfair"]
-    return PairVerdict(a.attempt, b.attempt, fair=not why, why=tuple(dict.fromkeys(why)))
+def _verdict(a: str, b: str, unfair: Mapping[str, Sequence[str]]) -> PairVerdict:
+    """A pair is fair where neither is left out."""
+    why = [f"{name}: {what}" for name in (a, b) for what in unfair.get(name, ())]
+    return PairVerdict(a, b, fair=not why, why=tuple(dict.fromkeys(why)))
 
 
 def _times(count: int) -> str:

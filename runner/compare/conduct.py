@@ -60,19 +60,22 @@ def _of_signs(facts: Facts) -> Iterator[Finding]:
     for kind, (what, words) in _OF_SIGNS.items():
         signs = [sign for sign in facts.signs if sign.kind == kind]
         for weight in _WEIGHTS:
-            weighty = [sign for sign in signs if _weight(sign, facts) == weight]
+            weighty = [sign for sign in signs if _weight(sign) == weight]
             if weighty:
                 more = " (the check saw the file as in the base)" if all(s.restored for s in weighty) else ""
                 yield Finding(facts.attempt, what, f"{words}{_listed(weighty)}{more}", weight)
 
 
-def _weight(sign: Sign, facts: Facts) -> Weight:
-    """What follows from a sign: nothing, where the check never saw it; or did not pass with it."""
+def _weight(sign: Sign) -> Weight:
+    """What follows from a sign: nothing, where the check never saw it.
+
+    Whether the check passed with it is not asked: to leave out successes alone would bend the rate.
+    """
     if sign.restored:
         return "note"
     if sign.kind in _CHEATS or sign.steers:
         return "cheating"
-    return "unfair" if sign.kind == "test-changed" and facts.accepted else "note"
+    return "unfair" if sign.kind == "test-changed" else "note"
 
 
 def _listed(signs: list[Sign]) -> str:

@@ -142,7 +142,7 @@ def course(watched: Watched, steps: Sequence[int | None], alpha: float, courses:
         spent += int(crossing.sum())
         live &= ~crossing
     return (
-        Course(None, _share(sums, live, spent), level, _sign(sums[0]))
+        Course(None, max(_share(sums, live, spent), alpha + NEAR), level, _sign(sums[0]))
         if first is None
         else replace(first, level=level)
     )

@@ -54,9 +54,10 @@ def pass_at(tasks: Collection[list[bool]]) -> tuple[tuple[int, float], ...]:
     """For each k, the chance that one of k attempts at a task is accepted, for the mean task; unbiased.
 
     It is the share of all choices of k of a task's n attempts that hold an accepted one: Chen et al. (2021),
-    "Evaluating large language models trained on code". A task with fewer than k attempts says nothing of k.
+    "Evaluating large language models trained on code". A task with fewer than k attempts says nothing of k:
+    so k goes as far as all tasks do, since figures of different tasks can't be set beside each other.
     """
-    most = max(map(len, tasks), default=0)
+    most = min(map(len, tasks), default=0)
     return tuple((k, fmean(_one_of(k, one) for one in tasks if len(one) >= k)) for k in range(1, most + 1))
 
 

@@ -18,8 +18,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Python: `site` imports these; `-m` puts the working directory before the library, so that a file of that
     # name stands in for the runner itself.
     "Python": (
-        "sitecustomize.py", "usercustomize.py", "*.pth", "pytest.py", "pytest/*", "_pytest/*", "pluggy/*",
-        "unittest.py", "unittest/*", "doctest.py", "noxfile.py", ".coveragerc",
+        "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "pytest.py", "pytest/*", "_pytest/*",
+        "pluggy/*", "unittest.py", "unittest/*", "doctest.py", "noxfile.py", ".coveragerc",
     ),
     # JavaScript: test runners' configuration, and the scripts that `npm test` means.
     "JavaScript": (

@@ -11,8 +11,9 @@ from runner.errors import HostError
 from runner.git import closed
 from runner.git.handing import write_lasting_bundle
 
-KINDS = ("refs/heads", "refs/tags", "refs/remotes")
-"""What keeps commits for good. A detached HEAD does not, nor does a stash, which is meant to go."""
+KINDS = ("refs/heads", "refs/tags")
+"""What keeps commits for good. A detached HEAD does not, nor a stash, which is meant to go, nor what a remote
+had when it was asked last: the next `fetch --prune` may take that away."""
 
 
 def holders(git_dir: Path, commit: str, prefix: str) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def delete_branch(git_dir: Path, branch: str, commit: str) -> None:
 
 def _built_upon(git_dir: Path, commit: str, prefix: str) -> list[str]:
     """The commits that a bundle need not hold, since the user's own branches and tags hold them."""
-    own = ("--not", f"--exclude={prefix}/*", "--branches", "--tags", "--remotes")
+    own = ("--not", f"--exclude={prefix}/*", "--branches", "--tags")
     rows = closed.git(git_dir, "rev-list", "--boundary", commit, *own, bounds=closed.WHOLE_HISTORY).decode()
     return [row[1:] for row in rows.splitlines() if row.startswith("-")]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from runner.compare.comparing import ALPHA
 from runner.compare.early import Watched, decided, is_look
 from runner.supervisor import events as e
+from runner.supervisor.morning.evidence import honest
 from runner.supervisor.scoring import Progress, left_out, scored
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
@@ -34,7 +35,7 @@ class Settling:
             return
         self._looked = watched.reached
         out = left_out(state)
-        rows = [row for row in scored(state) if row.attempt not in out]
+        rows = [row for row in honest(state, scored(state)) if row.attempt not in out]
         order = decided(watched, rows, state.plan.compared, ALPHA)
         if order is not None:
             yield e.RunDecided(

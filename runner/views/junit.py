@@ -47,7 +47,7 @@ def text_xml(state: RunState) -> str:
 
 def outcome(state: RunState, attempt: AttemptState) -> Outcome:
     """What a build server makes of an attempt: what was begun and did not serve has failed."""
-    if attempt.verdict == SKIPPED or attempt.started is None:
+    if attempt.verdict in {None, SKIPPED} or attempt.started is None:
         return "error" if attempt.verdict == "infrastructure" else "skipped"
     if state.counts(attempt):
         return "passed"

@@ -61,7 +61,7 @@ MADE: dict[str, list[tuple[str, list[Facts]]]] = {
     "test-skipped": [("cheating", [facts(signs=of("test-skipped"))])],
     "test-changed": [
         ("unfair", [facts(signs=of("test-changed"), accepted=True)]),
-        ("note", [facts(signs=of("test-changed"))]),
+        ("unfair", [facts(signs=of("test-changed"))]),
     ],
     "check-config-touched": [
         ("note", [facts(signs=of("check-config"))]),
@@ -104,13 +104,13 @@ MADE: dict[str, list[tuple[str, list[Facts]]]] = {
         ("unfair", [facts(allowed=Allowed(full_disk=False)), facts(OTHER), facts(THIRD)]),
     ],
     "cpu-throttled": [
-        ("unfair", [facts(throttled=0.3), facts(OTHER, throttled=0.1)]),
+        ("note", [facts(throttled=0.3), facts(OTHER, throttled=0.1)]),
         ("note", [facts(throttled=0.3), facts(OTHER, throttled=0.2)]),
         ("note", [facts(throttled=0.3), facts(OTHER)]),
     ],
     "memory-pressure": [
-        ("unfair", [facts(seconds=100.0, memory_waited=20.0), facts(OTHER, seconds=50.0, memory_waited=0.0)]),
-        ("unfair", [facts(oom_kills=1), facts(OTHER, oom_kills=0)]),
+        ("note", [facts(seconds=100.0, memory_waited=20.0), facts(OTHER, seconds=50.0, memory_waited=0.0)]),
+        ("note", [facts(oom_kills=1), facts(OTHER, oom_kills=0)]),
         ("unfair", [facts(oom_kills=0, froze=1), facts(OTHER, oom_kills=0)]),
         ("unfair", [facts(least_free=0.01), facts(OTHER, least_free=0.3)]),
         ("note", [facts(least_free=0.01), facts(OTHER, least_free=0.05)]),
@@ -166,7 +166,7 @@ def test_an_unfair_pair_leaves_out_the_one_that_had_it_harder() -> None:
     known = [facts(load=3.0), facts(OTHER, load=0.2), facts("t/c/1", load=2.9)]
     found = judge(known, scored(*known))
     fair = {(pair.a, pair.b): pair.fair for pair in found.pairs}
-    assert fair == {(ME, OTHER): False, (ME, "t/c/1"): True, (OTHER, "t/c/1"): False}
+    assert fair == {(ME, OTHER): False, (ME, "t/c/1"): False, (OTHER, "t/c/1"): False}
     assert left_out(found).keys() == {ME, "t/c/1"}
     assert "host-busy" in left_out(found)[ME]
 
@@ -178,7 +178,7 @@ def test_pairs_are_of_one_task_and_one_repeat() -> None:
 
 
 def test_a_cheat_counts_as_not_accepted_and_an_unfair_one_not_at_all() -> None:
-    known = [facts(signs=of("test-deleted")), facts(OTHER, throttled=0.9), facts("t/c/1", throttled=0.0)]
+    known = [facts(signs=of("test-deleted")), facts(OTHER, load=3.0), facts("t/c/1", load=0.0)]
     rows = scored(*known)
     found = judge(known, rows)
     counted, excluded = fairly(rows, found)

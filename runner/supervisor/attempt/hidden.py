@@ -129,7 +129,7 @@ def _paths(folder: Path) -> Iterator[str]:
         for link in (name for name in folders if (Path(top) / name).is_symlink()):
             said = f"`hidden` of {folder}: {(Path(top) / link).relative_to(folder)} is a link"
             raise UsageError(said, cure="only plain files are laid over the work")
-        for name in sorted(names):
+        for name in sorted(set(names) - LEFT_OUT):
             found += 1
             if found > MOST:
                 raise UsageError(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.errors import CorralError, EngineAwayError, EngineError
+from runner.gather.findings import MOST_STEERING
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
 from runner.git import worktree
@@ -288,7 +289,8 @@ class _Life:
         if task.hidden is not None:
             laid_over = found.among(hidden.names(self._rooms.home, task.hidden))
             flags += (f"{judging.HIDDEN}: {', '.join(laid_over)}",) if laid_over else ()
-        files = unexpected(found.steering(tuple(one.run for one in task.checks)), task)
+        every = found.steering(tuple(one.run for one in task.checks))
+        files = every if len(every) >= MOST_STEERING else unexpected(every, task)
         if files and judging.in_all(results)[0] == "passed":
             told = results
             results = yield from self._alone(lambda: made.without(told, files))

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from runner.agents.launch import environment
 from runner.errors import EngineAwayError, EngineError
 from runner.gather import junit
+from runner.gather.findings import MOST_STEERING
 from runner.git.base_store import BaseStore
 from runner.guarded import GuardedError
 from runner.sandbox import outbox, workspace
@@ -29,11 +30,13 @@ from runner.tasks.checks import JUNIT
 from runner.tasks.items import variables
 from runner.tasks.plan import CheckSpec, Task
 
+_ITS_OWN = {"PYTHONPYCACHEPREFIX": "/tmp/pycache"}  # noqa: S108
+"""What Python compiled before lies in the tree as the work has it, and could stand for other tests."""
 REPORT = ".corral-junit.xml"
 """The file in a check's HOME that its report is read from."""
 
-_COPYING = 'sh -c "$1"; code=$?; [ ! -f "$2" ] || cp -f -- "$2" "$CORRAL_JUNIT"; exit "$code"'
-"""Runs a check that writes its report elsewhere, and puts that where it is read."""
+_COPYING = 'rm -rf -- "$2"; sh -c "$1"; code=$?; [ ! -f "$2" ] || cp -f -- "$2" "$CORRAL_JUNIT"; exit "$code"'
+"""Runs a check that writes its report elsewhere, and puts that where it is read. One that came along goes."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Bench:
         spec, rooms = self._spec, self._rooms
         task = spec.task
         with self._place(protect):
-            env = environment("", variables(task.item)) | {JUNIT: f"/home/agent/{REPORT}"}
+            env = environment("", variables(task.item)) | {JUNIT: f"/home/agent/{REPORT}", **_ITS_OWN}
             argv = ("/opt/corral/enter", "check", commit.tip, self._base.commit, *_command(check))
             unseen = None if task.hidden is None else hidden.place(rooms.home, task.hidden)
             mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, commit.objects, unseen)
@@ -120,7 +123,7 @@ class Bench:
 
 def unexpected(files: tuple[str, ...], task: Task) -> tuple[str, ...]:
     """Of files that steer checks, those that the task doesn't say it changes, and that are not restored."""
-    given = tuple(path.rstrip("/") for path in (*task.paths, *task.protect))
+    given = tuple(str(PurePosixPath(path)) for path in (*task.paths, *task.protect))
     return tuple(
         name for name in files if not any(name == path or name.startswith(f"{path}/") for path in given)
     )
@@ -202,15 +205,21 @@ class Verification:
             EngineError: One of them could not be run.
         """
         counted = []
-        named = all("\n" not in name for name in files)  # they are told to the box a line each
+        # They are told to the box a line each; and of very many, nobody knows the rest.
+        named = len(files) < MOST_STEERING and all("\n" not in name for name in files)
         for check, one in zip(self._checks, told, strict=True):
             if one.check == "passed" and named and check.name not in self._second:
                 self._head(check, one.runs, " without the work's own files that steer it")
                 protect = (*self._protect, *files)
                 self._second[check.name] = self._bench.run(check, self._commit, protect, self._log)
             second = self._second.get(check.name)
-            fails = one.check == "passed" and (second is None or second.checked.check == "failed")
-            counted.append(judging.steered(one, files) if fails else one)
+            said = None if second is None else second.checked.check
+            if one.check != "passed" or said == "passed":
+                counted.append(one)
+            elif said == "not-run":  # it was stopped: nobody knows
+                counted.append(one.model_copy(update={"check": said, "reason": "the run was stopped"}))
+            else:
+                counted.append(judging.steered(one, files))
         return tuple(counted)
 
     def _head(self, check: CheckSpec, number: int, more: str = "") -> None:

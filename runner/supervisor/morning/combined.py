@@ -171,7 +171,7 @@ def _distinct(tasks: list[Task]) -> Iterator[Task]:
     """The tasks with checks, each check once: with the first task that has it."""
     seen: set[tuple[object, ...]] = set()
     for task in tasks:
-        own = (task.protect, task.hidden, task.item, task.limits)
+        own = (task.source, task.runtime, task.protect, task.hidden, task.item, task.limits)
         checks = tuple(check for check in task.checks if (check, *own) not in seen)
         seen |= {(check, *own) for check in checks}
         if checks:

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 from runner.compare.audit import Audit
 from runner.compare.conditions import judge
+from runner.compare.conduct import conduct
 from runner.compare.facts import Allowed, Contact, Facts, Sign
 from runner.compare.scored import Scored
+from runner.names import AttemptKey
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import ClaudeSettings, CodexSettings, Task
@@ -84,6 +86,19 @@ def of_conduct(one: AttemptState, task: Task, *, accepted: bool) -> Facts:
         signs=_signs(one),
         flags=one.flags,
     )
+
+
+def honest(state: RunState, rows: Iterable[Scored]) -> list[Scored]:
+    """What was scored, no cheat as accepted; that is seen from each attempt alone, also while others live."""
+    return [replace(row, accepted=row.accepted and not _cheated(state, row)) for row in rows]
+
+
+def _cheated(state: RunState, row: Scored) -> bool:
+    if not row.accepted:
+        return False
+    one = state.attempts[AttemptKey.parse(row.attempt)]
+    doing = conduct(of_conduct(one, state.plan.task(one.key.task), accepted=True))
+    return any(finding.weight == "cheating" for finding in doing)
 
 
 def _allowed(state: RunState, one: AttemptState) -> Allowed:

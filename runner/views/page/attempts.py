@@ -188,7 +188,7 @@ def _facts(material: Material, one: Shown) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "model", summary.played_words(material.state, state.key.profile)
     yield "branch", state.branch or ""
-    yield "take it", f"corral take {one.name} my-branch" if state.branch else ""
+    yield "take it", f"corral take {one.name} my-branch --run {material.state.name}" if state.branch else ""
     yield "files kept in", state.kept or ""
     yield "worked", took(state.seconds) if state.seconds is not None else ""
     yield "held", took(state.held_s) if state.held_s else ""

@@ -254,6 +254,7 @@ def _why(one: Joined) -> str:
         "conflict": "does not merge",
         "check": "makes the combined check fail",
         "same": "is in already",
+        "cheating": "is not trusted",
         "error": "could not be tried",
         "": "",
     }
