@@ -6,6 +6,7 @@
     └── HostError               3  engine, host or network, or a promise that does not hold
         ├── EngineError         3  the container engine did not do what was asked
         │   ├── EngineAwayError 3  … since it did not answer
+        │   ├── ImageGoneError  3  … since it does not have the image any more
         │   └── NotYetError    75  … and the supervisor of a detached run could not begin
         └── ImageError          3  an image could not be prepared
 
@@ -85,6 +86,14 @@ class NotYetError(EngineError):
 
 class EngineAwayError(EngineError):
     """The container engine did not answer, or broke off: whether it did what was asked is not known."""
+
+
+class ImageGoneError(EngineError):
+    """A container could not be made: the engine does not have its image; `image` is the one asked for."""
+
+    def __init__(self, message: str, image: str) -> None:
+        super().__init__(message, cure="`corral resume` prepares images anew")
+        self.image = image
 
 
 class ImageError(HostError):

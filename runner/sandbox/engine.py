@@ -19,7 +19,7 @@ import docker.utils.socket
 import requests.exceptions
 import urllib3.exceptions
 
-from runner.errors import EngineAwayError, EngineError, ImageError
+from runner.errors import EngineAwayError, EngineError, ImageError, ImageGoneError
 from runner.sandbox import absent
 from runner.sandbox.box import BoxSpec, create_arguments
 from runner.sandbox.facts import BoxState as BoxState  # noqa: PLC0414 - callers find the values here too
@@ -86,8 +86,8 @@ class Engine:
     # -- containers
 
     def create(self, spec: BoxSpec) -> str:
-        """Create a container, not yet started, and return its id."""
-        with _asking(f"create the container {spec.name}"):
+        """Create a container, not yet started, and return its id; `ImageGoneError`: no such image."""
+        with _asking(f"create the container {spec.name}", image=spec.image):
             answer = self._api.create_container_from_config(create_arguments(spec), spec.name)
         return str(answer["Id"])
 
@@ -132,12 +132,7 @@ class Engine:
         with _asking("follow a container's output"):
             response = self._client.api._get(  # noqa: SLF001 - `logs()` offers no split of the two streams
                 self._api._url("/containers/{0}/logs", container),  # noqa: SLF001 - as above
-                params={
-                    "stdout": 1,
-                    "stderr": 1,
-                    "follow": 1,
-                    "timestamps": 0,
-                },
+                params={"stdout": 1, "stderr": 1, "follow": 1, "timestamps": 0},
                 stream=True,
                 timeout=None,
             )
@@ -402,7 +397,7 @@ def context_filter(ignore: str) -> Callable[[str], bool]:
 
 
 @contextlib.contextmanager
-def _asking(what: str) -> Iterator[None]:
+def _asking(what: str, image: str = "") -> Iterator[None]:
     try:
         yield
     except (
@@ -411,9 +406,11 @@ def _asking(what: str) -> Iterator[None]:
         urllib3.exceptions.HTTPError,
         ConnectionError,
     ) as error:
+        words = f"the engine could not {what}: {_reason(error)}"
+        if image and isinstance(error, docker.errors.ImageNotFound):
+            raise ImageGoneError(words, image) from error
         said = isinstance(error, docker.errors.DockerException)  # else nobody said anything
-        kind = EngineError if said else EngineAwayError
-        raise kind(f"the engine could not {what}: {_reason(error)}", cure="`corral doctor`") from error
+        raise (EngineError if said else EngineAwayError)(words, cure="`corral doctor`") from error
 
 
 def _while_asking(what: str, items: Iterator[T]) -> Iterator[T]:

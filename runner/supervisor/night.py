@@ -19,7 +19,7 @@ from functools import cached_property
 from runner import names
 from runner.errors import UsageError
 from runner.names import AttemptKey
-from runner.supervisor import briefing, capacity, imaging
+from runner.supervisor import briefing, capacity
 from runner.supervisor import events as e
 from runner.supervisor.attempt import outage
 from runner.supervisor.attempt.expansion import PROFILE as ITEMS
@@ -30,6 +30,7 @@ from runner.supervisor.complaints import report_bug
 from runner.supervisor.ending import exit_code, never_started, still_ahead
 from runner.supervisor.graph import expanding, retrying, trying
 from runner.supervisor.graph.schedule import Agenda, Decision
+from runner.supervisor.imaging import Imaging
 from runner.supervisor.journal import Journal, LeaseLostError, Row, by_attempt
 from runner.supervisor.lookout import Lookout
 from runner.supervisor.outfit import Means
@@ -65,6 +66,7 @@ class Night:
         self._signal_code = 0
         self._bug: str | None = None
         self._board: Signboard | None = None
+        self._imaging = Imaging(means.images, self._tell, self._bug_in)
         self._state: RunState
         self._clock: Clockwork
         self._settling: Settling
@@ -164,8 +166,6 @@ class Night:
     def _live(self) -> RunState:
         self._clock = Clockwork(self._state)
         self._settling = Settling()
-        images = (self._state.plan, self._means.images, self._tell, self._bug_in)
-        threading.Thread(target=imaging.prepare, args=images, name="images", daemon=True).start()
         self._board = Signboard(self._means.rooms.home, self._state.name)
         try:
             asked = self._asking or self._state.plan.budget.caps()
@@ -182,6 +182,7 @@ class Night:
         self._note(e.RunEnded(at=time.time(), exit_code=self._code))
         if not self._wanted():
             self._board.clear()
+            self._deaf.set()  # an image may be in the making that nobody needs any more
             return self._state
         self._take_up(None, kept=True)  # that was ordered in the last instant of a run that lived
         return self._live()
@@ -212,6 +213,7 @@ class Night:
             self._heed_orders()
             self._heed_the_clock()
             self._heed_windows(lookout)
+            self._imaging.tend(self._state)
             self._heed_items()
             self._note_all(self._settling.news(self._state))
             for key in self._pauses.over():

@@ -243,13 +243,8 @@ def apply(state: RunState, event: e.Event) -> RunState:
                 images={},
                 earlier_images={**state.earlier_images, **state.images},
             )
-        case e.ImageReady():
-            told = {} if event.version is None else {event.image: event.version}
-            images = {**state.images, (event.source, event.cli): event.image}
-            return replace(state, images=images, versions={**state.versions, **told})
-        case e.ImageFailed():
-            broken = {**state.broken_images, (event.source, event.cli): event.reason}
-            return replace(state, broken_images=broken)
+        case e.ImageReady() | e.ImageFailed() | e.ImageGone():
+            return _image_event(state, event)
         case e.Draining() | e.Stopping():
             stopping = state.stopping or isinstance(event, e.Stopping)
             return replace(state, draining=True, stopping=stopping)
@@ -264,6 +259,21 @@ def apply(state: RunState, event: e.Event) -> RunState:
             return _ordered(state, event)
         case _:
             return _clock_or_people(state, event)
+
+
+def _image_event(state: RunState, event: e.ImageReady | e.ImageFailed | e.ImageGone) -> RunState:
+    """The state after an image was prepared, could not be, or was removed."""
+    match event:
+        case e.ImageReady():
+            told = {} if event.version is None else {event.image: event.version}
+            images = {**state.images, (event.source, event.cli): event.image}
+            return replace(state, images=images, versions={**state.versions, **told})
+        case e.ImageFailed():
+            broken = {**state.broken_images, (event.source, event.cli): event.reason}
+            return replace(state, broken_images=broken)
+        case e.ImageGone():
+            images = {need: image for need, image in state.images.items() if image != event.image}
+            return replace(state, images=images, earlier_images={**state.earlier_images, **state.images})
 
 
 def _clock_or_people(state: RunState, event: e.Event) -> RunState:

@@ -80,6 +80,16 @@ class PlainLines:
             self._console.print(cell(text, "dim"), soft_wrap=True)
 
 
+def _of_image(event: e.ImageReady | e.ImageFailed | e.ImageGone, state: RunState) -> Text:
+    match event:
+        case e.ImageReady():
+            return Text(f"image ready for {_source(state, event.source)}")
+        case e.ImageFailed():
+            return Text(f"image failed for {_source(state, event.source)}: {line(event.reason, 600)}", "red")
+        case e.ImageGone():
+            return Text("an image that the run needs was removed: it is prepared anew", "yellow")
+
+
 def sentence(event: e.Event, state: RunState) -> Text | None:
     """An event in words, or None if it isn't worth a line."""
     match event:
@@ -92,10 +102,8 @@ def sentence(event: e.Event, state: RunState) -> Text | None:
             return Text(words + ends) + Text(f"; {played}" if played else "", "yellow")
         case e.ImageLine() if event.line.startswith("building "):
             return Text(line(event.line), "dim")
-        case e.ImageReady():
-            return Text(f"image ready for {_source(state, event.source)}")
-        case e.ImageFailed():
-            return Text(f"image failed for {_source(state, event.source)}: {line(event.reason, 600)}", "red")
+        case e.ImageReady() | e.ImageFailed() | e.ImageGone():
+            return _of_image(event, state)
         case e.Draining():
             return Text(
                 "starting nothing new; what runs comes to its end (interrupt again to stop it)", "yellow"

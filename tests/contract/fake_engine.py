@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from runner import names
-from runner.errors import EngineAwayError, EngineError
+from runner.errors import EngineAwayError, EngineError, ImageGoneError
 from runner.sandbox.box import BoxSpec
 from runner.sandbox.engine import Engine
 from runner.sandbox.facts import BoxState, EngineFacts, ImageFacts
@@ -76,7 +76,7 @@ class FakeEngine(Engine):
             if any(box.spec.name == spec.name for box in host.boxes.values()):
                 raise EngineError(f"the fake engine has a container called {spec.name}")
             if host.images is not None and spec.image not in host.images:
-                raise EngineError(f"the fake engine has no image {spec.image}")
+                raise ImageGoneError(f"the fake engine has no image {spec.image}", spec.image)
             host.made += 1
             name = hashlib.sha256(f"{host.made}".encode()).hexdigest()
             is_gather = spec.argv[0] == "/opt/corral/gather.sh"

@@ -42,10 +42,15 @@ class Killed(BaseException):
 
 
 class FakeImages:
-    """Prepares images: they are there."""
+    """Prepares images: they are there, or are so from then on."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
 
     def prepare(self, source: Source, cli: str | None, on_line: Callable[[str], None]) -> str:  # noqa: ARG002
         """See `imaging.ImageMaker`."""
+        if self._host.images is not None:
+            self._host.images.add(IMAGE)
         return IMAGE
 
 
@@ -185,7 +190,7 @@ class Place:
                         rooms=rooms,
                         journal=journal,
                         lease=lease,
-                        images=FakeImages(),
+                        images=FakeImages(self.host),
                         accesses=lambda profile, key: (),  # noqa: ARG005
                         jobs=jobs,
                         herald=herald or Herald(),

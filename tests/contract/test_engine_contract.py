@@ -10,13 +10,13 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from runner import names
-from runner.errors import EngineAwayError, EngineError
+from runner.errors import EngineAwayError, EngineError, ImageGoneError
 from runner.names import AttemptKey
 from runner.sandbox.box import MIB, BoxSpec, Role
 from runner.sandbox.engine import Engine
@@ -100,6 +100,12 @@ def out(pieces: Iterator[tuple[bytes | None, bytes | None]]) -> tuple[bytes, byt
     """Both streams, to their end."""
     both = list(pieces)
     return b"".join(o or b"" for o, _ in both), b"".join(e or b"" for _, e in both)
+
+
+def test_a_box_of_an_image_that_is_not_there_is_refused_and_says_which(host: Host) -> None:
+    with pytest.raises(ImageGoneError) as told:
+        host.engine.create(replace(host.spec("true"), image="sha256:" + 64 * "0"))
+    assert told.value.image == "sha256:" + 64 * "0"
 
 
 def test_a_box_is_created_runs_and_ends(host: Host) -> None:

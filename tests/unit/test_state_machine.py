@@ -275,6 +275,13 @@ class Supervisor(RuleBasedStateMachine):
         self.record.images.add(need)
         self.note(e.ImageReady(at=self.now, source=need[0], cli=need[1], image="sha256:1"))
 
+    @precondition(lambda self: self.record.images)
+    @rule()
+    def image_goes(self) -> None:
+        """Somebody removes the image, and an attempt finds that it is not there any more."""
+        self.record.images = set()
+        self.note(e.ImageGone(at=self.now, image="sha256:1"))
+
     def missing(self) -> list[tuple[int, str | None]]:
         """Images that are needed and of which nothing is known yet."""
         known = {*self.record.images, *self.state.broken_images}

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from runner.errors import CorralError, EngineAwayError, EngineError
+from runner.errors import CorralError, EngineAwayError, EngineError, ImageGoneError
 from runner.gather.findings import MOST_STEERING
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
@@ -100,6 +100,7 @@ class _Life:
         try:
             yield from living.events()
         except FAULTS as fault:
+            yield from self._gone_image(fault)
             self._ended = self._end_event("infrastructure", living.seen, _words(fault))
         else:
             ended = self._judge_end(in_all(living.seen, living.known.held))
@@ -262,6 +263,7 @@ class _Life:
                 results, flags = yield from self._verify(found)
                 check = judging.in_all(results)
             except FAULTS as fault:
+                yield from self._gone_image(fault)
                 yield self._fault(fault)
         self._check, reason, code = check
         yield e.AttemptChecked(
@@ -387,6 +389,11 @@ class _Life:
 
     def _signs(self, stage: str, seen: Watched | None = None) -> e.Signs:
         return signs(self._spec, time.time(), stage, seen or Watched())
+
+    def _gone_image(self, fault: Exception) -> Iterator[e.ImageGone]:
+        """That the attempt's image was removed, where a fault comes of that: its next try needs one."""
+        if isinstance(fault, ImageGoneError) and fault.image == self._spec.image:
+            yield e.ImageGone(at=time.time(), image=fault.image)
 
     def _fault(self, fault: Exception, more: str = "") -> e.AttemptEnded:
         """The end, told again: a fault of ours came after it."""

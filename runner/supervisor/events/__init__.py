@@ -38,6 +38,7 @@ from runner.supervisor.events.of_run import (
     Draining,
     HostShort,
     ImageFailed,
+    ImageGone,
     ImageLine,
     ImageReady,
     Integrated,
@@ -90,6 +91,7 @@ __all__ = [
     "Happened",
     "HostShort",
     "ImageFailed",
+    "ImageGone",
     "ImageLine",
     "ImageReady",
     "Integrated",
@@ -126,6 +128,7 @@ Event = Annotated[
     | RunResumed
     | ImageReady
     | ImageFailed
+    | ImageGone
     | Draining
     | Stopping
     | OrderHeeded

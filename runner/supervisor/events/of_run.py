@@ -78,6 +78,13 @@ class ImageFailed(Happened):
     reason: Words
 
 
+class ImageGone(Happened):
+    """An image was removed while the run needs it: it is prepared once more."""
+
+    kind: Literal["image.gone"] = "image.gone"
+    image: str
+
+
 class Draining(Happened):
     """A person asked that nothing new be started."""
 

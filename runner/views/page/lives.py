@@ -147,6 +147,8 @@ def _of_means(event: e.Event) -> Iterator[str]:
             yield from (f"{one.profile} waits: {one.window}" for one in event.shut)
         case e.HostShort(why=str(why)) if why:
             yield f"the host was short: {why}"
+        case e.ImageGone():
+            yield "an image was removed, to be prepared anew"
         case e.ImageFailed():
             yield f"an image could not be prepared: {event.reason}"
         case e.TaskDecided():
