@@ -1,7 +1,7 @@
 """What comparing needs of attempts, and what comes of it: plain values.
 
 Only what profiles can be compared by is here. What of an attempt counts is decided by who makes these values
-(`views.summary.scored`); whether it is fair to count it, by the audit (`compare.audit`).
+(`supervisor.scoring`); whether it is fair to count it, by the audit (`compare.audit`).
 """
 
 from __future__ import annotations

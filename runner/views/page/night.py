@@ -68,7 +68,15 @@ def night(material: Material) -> Html:
 def _title(begun: Sequence[Shown]) -> str:
     spent = _spent(begun)
     held = f", {long(spent['held'])} held by limits" if spent["held"] >= UNTOLD else ""
-    return f"{long(spent['working'])} of work by {wording.many(len(begun), 'agent')}{held}."
+    worked = sum(_worked(one) for one in begun)
+    return f"{long(worked)} of work by {wording.many(len(begun), 'agent')}{held}."
+
+
+def _worked(one: Shown) -> float:
+    """Its working time in seconds, by the clock of its limits; of one that works still, as it looks."""
+    if one.state.seconds is not None:
+        return one.state.seconds
+    return sum(span.seconds for span in one.spans if span.stage == "working")
 
 
 def _spent(begun: Sequence[Shown]) -> dict[str, float]:
