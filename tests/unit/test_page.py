@@ -221,6 +221,14 @@ def test_what_a_script_played_is_said_wherever_its_figures_stand() -> None:
     assert "In this run a script plays the model" in text
 
 
+def test_the_headline_and_the_timeline_tell_the_same_times() -> None:
+    text = page(pages.night())
+    for name, title in (("working time", "{} of work by"), ("held", ", {} held by limits")):
+        told = re.search(rf"<dt>{name}</dt><dd>([^<]+)", text)
+        assert told is not None
+        assert title.format(told[1]) in text
+
+
 def test_what_is_unknown_is_said_to_be() -> None:
     whole = pages.night(SMALL)
     shown = tuple(

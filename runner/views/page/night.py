@@ -68,22 +68,18 @@ def night(material: Material) -> Html:
 def _title(begun: Sequence[Shown]) -> str:
     spent = _spent(begun)
     held = f", {long(spent['held'])} held by limits" if spent["held"] >= UNTOLD else ""
-    worked = sum(_worked(one) for one in begun)
-    return f"{long(worked)} of work by {wording.many(len(begun), 'agent')}{held}."
-
-
-def _worked(one: Shown) -> float:
-    """Its working time in seconds, by the clock of its limits; of one that works still, as it looks."""
-    if one.state.seconds is not None:
-        return one.state.seconds
-    return sum(span.seconds for span in one.spans if span.stage == "working")
+    return f"{long(spent['working'])} of work by {wording.many(len(begun), 'agent')}{held}."
 
 
 def _spent(begun: Sequence[Shown]) -> dict[str, float]:
-    return {
-        stage: sum(span.seconds for one in begun for span in one.spans if span.stage == stage)
-        for stage in STAGES
-    }
+    """Seconds at each stage, of all together."""
+    return {stage: sum(_at_stage(one, stage) for one in begun) for stage in STAGES}
+
+
+def _at_stage(one: Shown, stage: str) -> float:
+    """Seconds: by the clock that its limits go by, as far as that was told; else as they looked."""
+    told = {"working": one.state.seconds, "held": one.state.held_s}.get(stage)
+    return sum(span.seconds for span in one.spans if span.stage == stage) if told is None else told
 
 
 def _legend(begun: Sequence[Shown]) -> Html:
