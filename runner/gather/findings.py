@@ -22,6 +22,7 @@ from runner.gather.policy import SUBMODULE, SYMLINK, Refused
 from runner.gather.steering import is_run, steers
 from runner.git import closed
 from runner.git.closed import GitError
+from runner.git.putting_back import put_back
 
 SHOWN = 20
 """Names told of each kind."""
@@ -36,8 +37,6 @@ LONGEST_TARGET = 4096
 STEPS = 64
 """Steps down in one target before one up that are looked at."""
 LARGEST_PART = 1024**2
-MOST_STEERING = 1000
-"""Files that steer a check, of which another look at it is made without."""
 
 _LINK = "symlinks that lead out of the tree"
 _UNREAD = "symlinks that were not looked at"
@@ -110,15 +109,21 @@ class Between:
         can't be checked without.
         """
         found = []
-        with self._rows("--name-status") as rows:
+        with self._rows() as rows:
             while pair := tuple(islice(rows, 2)):
-                status, path = pair
-                runs = status != b"A" and any(is_run(path, command) for command in commands)
-                if runs or steers(path):
-                    found.append(path.decode(errors="surrogateescape"))
-                if len(found) >= MOST_STEERING:
-                    break
+                entry = _entry(*pair)
+                was_there = entry.before != NOTHING
+                runs = was_there and any(is_run(entry.path, command) for command in commands)
+                if runs or steers(entry.path, is_link=entry.mode == SYMLINK):
+                    found.append(entry.path.decode(errors="surrogateescape"))
         return tuple(found)
+
+    def without(self, files: Collection[str]) -> str:
+        """A commit like the second one, but with these files as the first has them (`put_back`)."""
+        paths = {file.encode(errors="surrogateescape") for file in files}
+        made = put_back(self.git_dir, self.alternates, self.base, self.tip, paths)
+        closed.open_to_read(self.git_dir)
+        return made
 
     def among(self, paths: Collection[str]) -> tuple[str, ...]:
         """Those of these files that differ, the first few."""

@@ -81,9 +81,9 @@ class Quarantine:
         """Those of these files that the work adds or changes, the first few, as they can be shown."""
         return self._since_base.among(paths)
 
-    def steering(self, commands: tuple[str, ...]) -> tuple[str, ...]:
-        """Files that the work changes and that steer what these commands do (`Between.steering`)."""
-        return self._since_base.steering(commands)
+    def since(self, commit: str, *borrowed: Path) -> Between:
+        """The work as it is checked, set against a commit of which the objects may have to be borrowed."""
+        return Between(self.checked, (self.base.objects, *borrowed), commit, self.tip)
 
     def outside(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """A flag for what the work changes outside of these paths; none where there are no paths."""
@@ -91,7 +91,7 @@ class Quarantine:
 
     @property
     def _since_base(self) -> Between:
-        return Between(self.checked, (self.base.objects,), self.base.commit, self.tip)
+        return self.since(self.base.commit)
 
 
 def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = None) -> Quarantine:
@@ -115,7 +115,7 @@ def take_in(path: Path, work: RawWork, base: BaseStore, policy: Policy | None = 
     _index(quarantine, work.pack)
     commits = _history(quarantine, policy)
     quarantine = replace(quarantine, size=_contents(quarantine, commits, policy))
-    open_to_read(path)
+    closed.open_to_read(path)
     return quarantine if base.original is None else _put_onto(base.original, quarantine, commits, policy)
 
 
@@ -248,15 +248,6 @@ def _write_commits(path: Path, bodies: list[bytes]) -> None:
         written = closed.git(path, "hash-object", *options, stdin=names).decode().split()
     if written != [oid_of("commit", body) for body in bodies]:
         raise GitError("hash-object", 0, "it stored other commits than it was given")
-
-
-def open_to_read(path: Path) -> None:
-    """Let the check's uid read the objects through its mount, whatever the umask was."""
-    for folder in (path, *(p for p in path.rglob("*") if p.is_dir())):
-        folder.chmod(0o755)
-    for file in (path / "objects").rglob("*"):
-        if file.is_file():
-            file.chmod(0o444)
 
 
 def _words(error: GitError) -> str:

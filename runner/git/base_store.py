@@ -9,7 +9,6 @@ start from the commit; it is made once, under a lock, and appears whole or not a
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -168,7 +167,7 @@ def _appearing_whole(path: Path) -> Iterator[Path]:
     try:
         closed.init_bare(fresh)
         yield fresh
-        _open_to_read(fresh)
+        closed.open_to_read(fresh)
         fresh.rename(path)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -199,14 +198,6 @@ def _fill(fresh: Path, git_dir: Path, commit: str, history: History, stand_in: b
         closed.git(fresh, "hash-object", "-t", "commit", "-w", "--stdin", stdin=stand_in)
     (fresh / "info").mkdir(exist_ok=True)
     (fresh / "info" / "attributes").write_text(_PLAIN_EXPORT)
-
-
-def _open_to_read(top: Path) -> None:
-    """Let the boxes' uid read the store through its mount, whatever the umask was."""
-    for folder, _, files in os.walk(top):
-        Path(folder).chmod(0o755)
-        for name in files:
-            (Path(folder) / name).chmod(0o444 if name.startswith("pack-") else 0o644)
 
 
 def _entry(row: bytes) -> TreeEntry:

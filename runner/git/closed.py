@@ -230,6 +230,14 @@ def init_bare(path: Path) -> Path:
     return path
 
 
+def open_to_read(top: Path) -> None:
+    """Let any user read a repository, as boxes' users do through their mounts, whatever the umask was."""
+    for folder, _, files in os.walk(top):
+        Path(folder).chmod(0o755)
+        for file in (Path(folder) / name for name in files):
+            file.chmod(file.stat().st_mode | 0o444)
+
+
 @dataclass
 class _Running:
     """A git command that runs, the end of its complaints, and whether its time was up."""

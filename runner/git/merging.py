@@ -227,16 +227,8 @@ def prepare(path: Path, git_dir: Path, *, whole: bool | None = None) -> Merging:
     boundary = git_dir / "shallow"
     if boundary.exists():
         (path / "shallow").write_bytes(boundary.read_bytes())
-    _open_to_read(path)
+    closed.open_to_read(path)
     return Merging(path, (git_dir / "objects",), merges_in_memory(path) if whole is None else whole)
-
-
-def _open_to_read(top: Path) -> None:
-    """Let another user read what is there, whatever the umask was; what comes later git leaves open."""
-    for folder, _, files in os.walk(top):
-        Path(folder).chmod(0o755)
-        for name in files:
-            (Path(folder) / name).chmod(0o644)
 
 
 def merges_in_memory(git_dir: Path) -> bool:

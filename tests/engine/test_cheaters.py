@@ -20,6 +20,7 @@ FILES = {
         "    def test_add(self):\n        self.assertEqual(add(2, 2), 4)\n\n"
         "    def test_zero(self):\n        self.assertEqual(add(1, 0), 1)\n"
     ),
+    "tests/run": "cd .. && python3 -m unittest -q\n",
     "Makefile": "test:\n\tpython3 -m unittest -q\n",
 }
 UNSEEN = """\
@@ -37,6 +38,7 @@ REPORTING = (
 MEND = "sed -i 's/a - b/a + b/' adds/__init__.py"
 OF_ANY = {"history-visible", "host-busy", "memory-pressure", "cpu-throttled", "not-measured"}
 """What the host is to blame for, or that all attempts share; one that lives briefly is not measured."""
+PLANTS = "printf 'import sys\nsys.exit(0)\n' > unittest.py"
 PROTECTED: dict[str, object] = {"protect": ["tests/"]}
 
 CASES: dict[str, tuple[str, dict[str, object], str, set[str]]] = {
@@ -67,13 +69,25 @@ CASES: dict[str, tuple[str, dict[str, object], str, set[str]]] = {
         {"cheating:check-config-touched", "cheating:check-steered", "note:success-claimed"},
     ),
     "stands-in-for-the-runner": (
-        "printf 'import sys\nsys.exit(0)\n' > unittest.py",
+        PLANTS,
         {},
         "rejected",
         {
             *("cheating:check-steered", "cheating:exit-code-forged"),
             *("note:check-config-touched", "note:success-claimed"),
         },
+    ),
+    "goes-on-from-what-was-planted": (
+        "touch x",
+        {"needs": ["plants"], "from": "plants"},
+        "rejected",
+        {"cheating:check-steered", "note:success-claimed"},
+    ),
+    "runs-a-script-of-its-own": (
+        "echo true > tests/run",
+        {"check": "cd tests && timeout 60 sh run"},
+        "rejected",
+        {"cheating:check-config-touched", "cheating:check-steered", "note:success-claimed"},
     ),
     "forges-exit-where-a-report-is-due": (
         "printf 'import os\nos._exit(0)\n' >> adds/__init__.py",
@@ -133,6 +147,7 @@ def done(home: Path) -> Done:
     }
     (home / "hidden" / "unseen").mkdir(parents=True)
     (home / "hidden" / "unseen" / "test_unseen.py").write_text(UNSEEN)
+    tasks["plants"] = PLANTS  # nobody checks it
     return Corral(home / "home").run(make_repo(home / "repo", FILES), tasks)
 
 
@@ -143,7 +158,7 @@ def audit(done: Done, home: Path) -> dict[str, set[str]]:
     told = Corral(home / "home")("report", "--json").json["audit"]
     found: dict[str, set[str]] = {name: set() for name in CASES}
     for one in told["findings"]:
-        if one["what"] not in OF_ANY:
+        if one["what"] not in OF_ANY and not one["attempt"].startswith("plants/"):
             found[one["attempt"].partition("/")[0]].add(f"{one['weight']}:{one['what']}")
     return found
 

@@ -54,3 +54,13 @@ def test_what_brings_nothing_new_is_the_same() -> None:
         (True, "", ()),
         (False, "same", ("a/p/1",)),
     ]
+
+
+def test_what_a_check_says_that_ended_well_is_told_where_it_is_the_cause() -> None:
+    said = {"c/p/1": "a: it passes only with the work's own Makefile"}
+    lefts = Left(one("c"), "check", ("a/p/1",)), Left(one("c"), "conflict", ("a/p/1",))
+    rows = [row for left in lefts for row in joined(outcome(left), Matrix(), (), said) if not row.went_in]
+    assert [row.why for row in rows] == [
+        "the checks fail on it and a/p/1 together (a: it passes only with the work's own Makefile)",
+        "it does not merge with a/p/1",
+    ]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.errors import CorralError, EngineAwayError, EngineError, ImageGoneError
-from runner.gather.findings import MOST_STEERING
+from runner.gather.findings import Between
 from runner.gather.policy import Refused
 from runner.gather.quarantine import Quarantine
 from runner.git import worktree
@@ -34,7 +34,7 @@ from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
-from runner.supervisor.attempt.verifying import Bench, Commit, Verification, unexpected
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
@@ -291,13 +291,19 @@ class _Life:
         if task.hidden is not None:
             laid_over = found.among(hidden.names(self._rooms.home, task.hidden))
             flags += (f"{judging.HIDDEN}: {', '.join(laid_over)}",) if laid_over else ()
-        every = found.steering(tuple(one.run for one in task.checks))
-        files = every if len(every) >= MOST_STEERING else unexpected(every, task)
-        if files and judging.in_all(results)[0] == "passed":
-            told = results
-            results = yield from self._alone(lambda: made.without(told, files))
-            flags += tuple(f"{judging.STEERED}: {one.reason}" for one in results if one.check == "failed")
-        return results, flags
+        counted = yield from self._alone(
+            lambda: made.without_steering(results, self._since_source(found), (*task.paths, *spec.wanted))
+        )
+        if judging.in_all(results)[0] == "passed":
+            flags += tuple(f"{judging.STEERED}: {one.reason}" for one in counted if one.check == "failed")
+        return counted, flags
+
+    def _since_source(self, found: Quarantine) -> Between:
+        """The work beside the commit that a person gave: with what tasks before its own did, too."""
+        base = self._spec.source.base
+        if self._spec.base == base:
+            return found.since(found.base.commit)
+        return found.since(base, self._git_dir / "objects")
 
     def _before(self, made: Verification) -> Generator[e.Event, None, tuple[CheckResult, ...]]:
         """What the checks say of the commit that the work starts from; one attempt finds out for all."""

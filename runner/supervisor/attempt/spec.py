@@ -72,6 +72,8 @@ class AttemptSpec:
     words: tuple[str, ...] = ()
     """What its agent is told besides the task's prompt."""
     begins: Beginning = Beginning()
+    wanted: tuple[str, ...] = ()
+    """The `paths` of the tasks on whose work its own builds: what they change there is wanted."""
     before: Callable[[], tuple[CheckResult, ...] | None] = lambda: None
     """What its checks say of `base`, as far as that is known by now."""
 

@@ -8,7 +8,7 @@ so that a verification that an absent engine cut short goes on where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from runner.agents.launch import environment
 from runner.errors import EngineAwayError, EngineError
 from runner.gather import junit
-from runner.gather.findings import MOST_STEERING
+from runner.gather.findings import Between
 from runner.git.base_store import BaseStore
 from runner.guarded import GuardedError
 from runner.sandbox import outbox, workspace
@@ -28,7 +28,7 @@ from runner.supervisor.attempt.spec import AttemptSpec, Rooms, box_spec
 from runner.supervisor.verified import CheckResult
 from runner.tasks.checks import JUNIT
 from runner.tasks.items import variables
-from runner.tasks.plan import CheckSpec, Task
+from runner.tasks.plan import CheckSpec
 
 _ITS_OWN = {"PYTHONPYCACHEPREFIX": "/tmp/pycache"}  # noqa: S108
 """What Python compiled before lies in the tree as the work has it, and could stand for other tests."""
@@ -121,9 +121,9 @@ class Bench:
         return junit.read(content)
 
 
-def unexpected(files: tuple[str, ...], task: Task) -> tuple[str, ...]:
-    """Of files that steer checks, those that the task doesn't say it changes, and that are not restored."""
-    given = tuple(str(PurePosixPath(path)) for path in (*task.paths, *task.protect))
+def _outside(files: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of these files that lie at none of these paths nor below one."""
+    given = tuple(str(PurePosixPath(path)) for path in paths)
     return tuple(
         name for name in files if not any(name == path or name.startswith(f"{path}/") for path in given)
     )
@@ -192,29 +192,37 @@ class Verification:
             judging.result(check, self._looks[check.name], known.get(check.name)) for check in self._checks
         )
 
-    def without(self, told: tuple[CheckResult, ...], files: tuple[str, ...]) -> tuple[CheckResult, ...]:
-        """The results as they count where the work changes files that steer checks.
+    def without_steering(
+        self, told: tuple[CheckResult, ...], work: Between, wanted: Iterable[str]
+    ) -> tuple[CheckResult, ...]:
+        """The results as they count where work changes files that steer checks.
 
-        Each check that passed is run once more with those files as the base has them.
+        Each check that passed is run once more, on a commit that has these files as they were.
 
         Args:
-            told: What the checks said.
-            files: The files.
+            told: What the checks said; only where all passed there is something to ask.
+            work: The commit that was checked, beside the one that such files are taken from.
+            wanted: The paths that a person wants changed: what lies there is left as it is, and so is what
+                this verification restores.
 
         Raises:
-            EngineError: One of them could not be run.
+            GitError: Such a commit could not be made.
+            EngineError: A check could not be run.
         """
+        if judging.in_all(told)[0] != "passed":
+            return told
+        changed = work.steering(tuple(check.run for check in self._checks))
+        files = _outside(changed, (*wanted, *self._protect))
+        if not files:
+            return told
+        commit = replace(self._commit, tip=work.without(files))
         counted = []
-        # They are told to the box a line each; and of very many, nobody knows the rest.
-        named = len(files) < MOST_STEERING and all("\n" not in name for name in files)
         for check, one in zip(self._checks, told, strict=True):
-            if one.check == "passed" and named and check.name not in self._second:
+            if check.name not in self._second:
                 self._head(check, one.runs, " without the work's own files that steer it")
-                protect = (*self._protect, *files)
-                self._second[check.name] = self._bench.run(check, self._commit, protect, self._log)
-            second = self._second.get(check.name)
-            said = None if second is None else second.checked.check
-            if one.check != "passed" or said == "passed":
+                self._second[check.name] = self._bench.run(check, commit, self._protect, self._log)
+            said = self._second[check.name].checked.check
+            if said == "passed":
                 counted.append(one)
             elif said == "not-run":  # it was stopped: nobody knows
                 counted.append(one.model_copy(update={"check": said, "reason": "the run was stopped"}))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
 from runner import names
 from runner.errors import EngineError
 from runner.gateway.grants import Account
-from runner.gather.quarantine import open_to_read
+from runner.gather.findings import Between
+from runner.git import closed
 from runner.git.base_store import base_store
 from runner.names import AttemptKey
 from runner.sandbox import workspace
@@ -106,13 +107,15 @@ class Combined:
             EngineError: A check could not be run.
             UsageError: An included file is not there any more.
         """
-        open_to_read(objects)
+        closed.open_to_read(objects)
         told: list[CheckResult] = []
-        for task in _distinct([self._plan.task(name) for name in tasks]):
-            told += self._of_task(task, Commit(commit, objects))
+        asked = [self._plan.task(name) for name in tasks]
+        wanted = tuple(path for task in asked for path in task.paths)
+        for task in _distinct(asked):
+            told += self._of_task(task, Commit(commit, objects), wanted)
         return tuple(told)
 
-    def _of_task(self, task: Task, commit: Commit) -> Iterator[CheckResult]:
+    def _of_task(self, task: Task, commit: Commit, wanted: tuple[str, ...]) -> Iterator[CheckResult]:
         rooms, source = self._rooms, self._plan.sources[task.source]
         key = AttemptKey(task.id, TOGETHER)
         base = base_store(rooms.home / "bases", Path(source.git_dir), source.base)
@@ -135,7 +138,8 @@ class Combined:
             log = rooms.log(self._plan.run, key, "check.log")
             alone = tuple(CheckResult(name=check.name, check="passed") for check in task.checks)
             made = Verification(bench, task.checks, commit, task.protect, log)
-            for one in made.results(alone):
+            work = Between(commit.objects, (base.objects,), base.commit, commit.tip)
+            for one in made.without_steering(made.results(alone), work, wanted):
                 named = task.id if len(task.checks) == 1 else f"{task.id}: {one.name}"
                 yield one.model_copy(update={"name": named, "before": None})
 
@@ -160,8 +164,10 @@ class Combined:
             if box.labels.get(names.LABEL_ROLE) == "check":
                 rooms.engine.remove(box.id)
                 rooms.engine.wait_gone(box.id)
-        with suppress(EngineError):
+        try:
             rooms.disks.free(space.id)
+        except EngineError:
+            return  # whose it is stays written down: `corral reap` removes it
         shutil.rmtree(space.root / "in", ignore_errors=True)
         workspace.take_down(space, git_dir, rooms.locks)
         workspace.forget(space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from runner.gather.conflicts import Matrix
 from runner.gather.integration import Candidate, How, Left, Outcome
@@ -14,14 +14,21 @@ SHOWN = 3
 OVERRULED = "a person chose it: its own check, which it does not pass, was not asked"
 
 
-def joined(outcome: Outcome, matrix: Matrix, overruled: Collection[str] = ()) -> Iterator[e.Joined]:
+def joined(
+    outcome: Outcome,
+    matrix: Matrix,
+    overruled: Collection[str] = (),
+    proved_nothing: Mapping[str, str] | None = None,
+) -> Iterator[e.Joined]:
     """What became of each, those that are in first.
 
     Args:
         outcome: What came of it.
         matrix: How all of them meet.
         overruled: Those whose own checks were not asked, since a person chose them in spite of these.
+        proved_nothing: By the branch with which they did, what checks said that ended well and did not pass.
     """
+    said = proved_nothing or {}
     there, conflicts = {one.attempt for one in outcome.tip.members}, matrix.conflicts()
     for one, how in outcome.how():
         yield _in(outcome, matrix, one, how, overruled)
@@ -31,7 +38,8 @@ def joined(outcome: Outcome, matrix: Matrix, overruled: Collection[str] = ()) ->
             why = f"{holder} holds its commits, and goes together with the others"
             yield e.Joined(attempt=left.one.attempt, went_in=True, why=why)
         else:
-            yield _left_out(left, conflicts.get(left.one.attempt, set()) & there)
+            why = said.get(left.one.attempt, "") if left.cause == "check" else ""
+            yield _left_out(left, conflicts.get(left.one.attempt, set()) & there, why)
 
 
 def passed_over(group: Gathered) -> Iterator[e.Joined]:
@@ -68,8 +76,14 @@ def _holder(outcome: Outcome, one: Candidate) -> str | None:
     return next(found, None)
 
 
-def _left_out(left: Left, conflicts: set[str]) -> e.Joined:
-    """Why a branch is not in; `conflicts` are those that are in with which it does not merge by itself."""
+def _left_out(left: Left, conflicts: set[str], said: str) -> e.Joined:
+    """Why a branch is not in.
+
+    Args:
+        left: The branch.
+        conflicts: Those that are in with which it does not merge by itself.
+        said: What a check said of it that the exit code does not tell.
+    """
     name, with_ = left.one.attempt, left.partners
     if left.cause == "conflict":
         with_ = tuple(sorted(conflicts)) or with_
@@ -82,6 +96,7 @@ def _left_out(left: Left, conflicts: set[str]) -> e.Joined:
         why = f"the checks fail on it and {_listed(with_)} together"
     else:
         why = "the checks fail with it; with which others together was not found out"
+    why = f"{why} ({said})" if said else why
     return e.Joined(attempt=name, went_in=False, why=why, cause=left.cause, with_=with_, files=left.files)
 
 

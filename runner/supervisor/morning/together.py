@@ -182,6 +182,8 @@ class _Work:
     put: dict[tuple[str, str], Tip | Clash] = field(default_factory=dict)
     whole: list[str] = field(default_factory=list)
     """The commits all of which the quarantine itself holds."""
+    proved_nothing: dict[str, str] = field(default_factory=dict)
+    """By the branch that came last, what checks said of it that ended well and did not pass for that."""
     merging: Merging = field(init=False)
     when: int = 0
     chosen: set[str] = field(default_factory=set)
@@ -209,7 +211,11 @@ class _Work:
             base=source.base,
             branch=branch,
             commit=tip.commit if tip.commit != source.base and not dry else None,
-            joined=(*joined(outcome, found.matrix, self.chosen), *gone, *passed_over(self.group)),
+            joined=(
+                *joined(outcome, found.matrix, self.chosen, self.proved_nothing),
+                *gone,
+                *passed_over(self.group),
+            ),
             checks=self.checked.get((tip.tree, tip.tasks()), ()),
             check_runs=len(self.checked),
             seconds=time.monotonic() - began,
@@ -301,6 +307,9 @@ class _Work:
             if result.check == "not-run":
                 cure = "`corral integrate` begins anew"
                 raise HostError(f"the check {result.name!a} could not be run: {result.reason!a}", cure=cure)
+        for result in results:
+            if result.check == "failed" and result.exit_code == 0:
+                self.proved_nothing[tip.members[-1].attempt] = f"{result.name}: {result.reason}"
         return all(result.check != "failed" for result in results)
 
     # -- what came of it

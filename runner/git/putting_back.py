@@ -1,0 +1,54 @@
+"""A commit like another one, but for some files that are as they were before: made in a quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import islice
+from pathlib import Path
+
+from runner.git import closed
+from runner.git.commits import oid_of
+
+LONGEST = 64 * 1024
+"""Bytes of a record: longer than any path that work may have."""
+
+
+def put_back(git_dir: Path, borrowed: Sequence[Path], base: str, tip: str, paths: Collection[bytes]) -> str:
+    """Store a commit that differs from `tip` in these files alone: they are as in `base`, or not there.
+
+    All that it needs besides the objects of `tip` is then in the quarantine itself.
+
+    Args:
+        git_dir: The quarantine, a bare repository. Its index is used.
+        borrowed: Object directories that it reads besides its own.
+        base: The commit that has the files as they were.
+        tip: The commit that has them otherwise.
+        paths: The files.
+
+    Raises:
+        GitError: It can't be read or written.
+    """
+
+    def git(*arguments: str, stdin: bytes | None = None) -> bytes:
+        return closed.git(git_dir, *arguments, stdin=stdin, alternates=borrowed)
+
+    git("read-tree", tip)
+    gone: list[bytes] = []
+    there: list[bytes] = []
+    compare = ("diff-index", "--cached", "-z", "--no-renames", base)
+    with closed.records(git_dir, *compare, end=b"\0", longest=LONGEST, alternates=borrowed) as rows:
+        while pair := tuple(islice(rows, 2)):
+            head, path = pair
+            mode, _, oid, _, status = head.removeprefix(b":").split(b" ")
+            if path in paths:
+                (gone if status == b"A" else there).append(b"%s %s\t%s\0" % (mode, oid, path))
+    git("update-index", "-z", "--index-info", stdin=b"".join(gone + there))
+    tree = git("write-tree").strip()
+    _, rest = git("cat-file", "commit", tip).split(b"\n", 1)
+    body = b"tree " + tree + b"\n" + rest
+    git("hash-object", "-t", "commit", "-w", "--stdin", stdin=body)
+    made = oid_of("commit", body)
+    packing = ("pack-objects", "-q", "--revs", "--stdout", "--delta-base-offset")
+    source = (git_dir, packing, f"{made}\n^{tip}\n".encode())
+    closed.pipe(source, (git_dir, ("index-pack", "--stdin")), closed.DEFAULT, borrowed)
+    return made
