@@ -276,7 +276,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int, file: Path) -> Task:
         needs=task.needs,
         may_be_empty=task.may_be_empty,
         priority=task.priority,
-        compared=_is_compared(taskfile, task),
+        compared=taskfile.compares(task),
         limits=Limits(**limits),
         retry=retries.of_task(taskfile, task),
         health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
@@ -323,22 +323,13 @@ def _compared(taskfile: TaskFile) -> tuple[str, ...]:
     return taskfile.compare.agents if taskfile.compare else ()
 
 
-def _agent(task: TaskPart) -> str | None:
-    """The agent that the task itself names, by its key or at the start of its prompt."""
-    return task.agent or mention(task.prompt or "")[0]
-
-
 def _runs(taskfile: TaskFile, task: TaskPart) -> tuple[str, ...]:
-    return who_runs(_agent(task), _compared(taskfile), taskfile.default_agent, taskfile.agents)
-
-
-def _is_compared(taskfile: TaskFile, task: TaskPart) -> bool:
-    return taskfile.compare is not None and _agent(task) is None
+    return who_runs(task.named_agent, _compared(taskfile), taskfile.default_agent, taskfile.agents)
 
 
 def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
     """A task's attempts, in profile order."""
-    repeats = taskfile.compare.repeats if taskfile.compare and _is_compared(taskfile, task) else 1
+    repeats = taskfile.compare.repeats if taskfile.compare and taskfile.compares(task) else 1
     return [
         AttemptKey(task.id, profile, n) for profile in _runs(taskfile, task) for n in range(1, repeats + 1)
     ]
@@ -346,7 +337,7 @@ def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
 
 def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
     repeats = taskfile.compare.repeats if taskfile.compare else 1
-    compared = sum(_is_compared(taskfile, task) for task in taskfile.tasks)
+    compared = sum(taskfile.compares(task) for task in taskfile.tasks)
     total = compared * len(_compared(taskfile)) * repeats + len(taskfile.tasks) - compared
     if total > MOST_ATTEMPTS:
         line = taskfile.line("compare", "repeats") or taskfile.line("tasks")
@@ -359,7 +350,7 @@ def _left_undone(taskfile: TaskFile) -> Iterator[Problem]:
     """Tasks that need what may never be done, since the comparison ends before."""
     if taskfile.compare is None or taskfile.compare.stop_when is None:
         return
-    compared = {task.id for task in taskfile.tasks if _is_compared(taskfile, task)}
+    compared = {task.id for task in taskfile.tasks if taskfile.compares(task)}
     for index, task in enumerate(taskfile.tasks):
         needs = compared.intersection(task.needs)
         if task.id not in compared and needs:
@@ -393,7 +384,7 @@ def _attempts(taskfile: TaskFile, tasks: tuple[Task, ...], seed: int | None) -> 
     """All attempts, in the order in which they may start."""
     graph = _Graph(
         lanes={task.id: _lanes(taskfile, task) for task in taskfile.tasks},
-        compared={task.id for task in taskfile.tasks if _is_compared(taskfile, task)},
+        compared={task.id for task in taskfile.tasks if taskfile.compares(task)},
         fanned={task.id for task in taskfile.tasks if task.for_each is not None},
         before=_sequence(taskfile) if taskfile.mode == "sequential" else {},
         sequential=taskfile.mode == "sequential",
