@@ -16,6 +16,7 @@ from runner.gateway.booking import prices
 from runner.git import trusted
 from runner.git.base_store import BaseStore
 from runner.sandbox.chain import check
+from runner.settings import Settings
 from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.includes import read_includes
 from runner.tasks.advice import advice
@@ -53,7 +54,14 @@ def read(file: Path) -> TaskFile:
     return load(text, file)
 
 
-def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool = False) -> Plan:
+def plan(
+    file: Path,
+    taken: list[str],
+    name: str | None = None,
+    *,
+    record: bool = False,
+    settings: Settings | None = None,
+) -> Plan:
     """The plan of a task file.
 
     Args:
@@ -61,6 +69,7 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
         taken: Names of runs that exist.
         name: The run's name; by default the file's `name:` or the time, with a number where it is taken.
         record: Whether its model traffic is recorded, whatever the file says.
+        settings: Who answers for models on this host, which is a part of what profiles are; None for nobody.
 
     Raises:
         UsageError: The file, one of its repositories, or a branch in the way.
@@ -74,6 +83,7 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
         run_name(name, tasks.name, taken),
         facts,
         versions=catalog.VERSIONS,
+        places={} if settings is None else {c: settings.services_of(d) for c, d in catalog.DIALECTS.items()},
         seed=secrets.randbelow(LARGEST_SEED + 1),
     )
     if name is None:

@@ -84,6 +84,7 @@ def make_plan(
     facts: Mapping[Wanted, RepoFacts | Unusable],
     *,
     versions: Mapping[str, str] = MappingProxyType({}),
+    places: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     seed: int | None = None,
 ) -> Plan:
     """The plan of a run; tasks with `for_each` stand for their items in it (`fanout.expand`).
@@ -94,6 +95,7 @@ def make_plan(
         run: The run's name.
         facts: What each of `wanted_repos` turned out to be.
         versions: The versions of agent CLIs, by name.
+        places: Host and path of the services that may answer an agent CLI, in order, by its name.
         seed: What the order of compared attempts is drawn from, where the file names none; None for the order
             in which they are written.
 
@@ -116,7 +118,7 @@ def make_plan(
         run=run,
         file=str(file),
         sources=sources,
-        profiles=_profiles(taskfile, file, versions),
+        profiles=_profiles(taskfile, file, versions, places),
         tasks=tasks,
         attempts=_attempts(taskfile, tasks, seed),
         compared=_compared(taskfile),
@@ -212,9 +214,12 @@ def _image(image: ImagePart | None) -> ImageSpec:
 # -- profiles and tasks
 
 
-def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tuple[Profile, ...]:
+def _profiles(
+    taskfile: TaskFile, file: Path, versions: Mapping[str, str], places: Mapping[str, tuple[str, ...]]
+) -> tuple[Profile, ...]:
     used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
     retried = _compared(taskfile) if retries.are_compared(taskfile) else ()
+    answering = None if taskfile.on_limit == "next-account" else 1
     return tuple(
         _profile(
             name,
@@ -223,6 +228,7 @@ def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tu
             file,
             retries.of_file(taskfile) if name in retried else None,
             versions.get(agent.cli),
+            tuple(dict.fromkeys(places.get(agent.cli, ())[:answering])),
         )
         for name, agent in taskfile.agents.items()
         if name in used
@@ -230,16 +236,23 @@ def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tu
 
 
 def _profile(
-    name: str, agent: AgentPart, upstream: str, file: Path, retry: Retry | None, version: str | None
+    name: str,
+    agent: AgentPart,
+    upstream: str,
+    file: Path,
+    retry: Retry | None,
+    version: str | None,
+    places: tuple[str, ...],
 ) -> Profile:
     settings = _settings(agent)
     kind, _, path = upstream.partition(":")
     place = str(file.parent / path) if path else None
+    places = places if kind == "service" else ()
     return Profile(
         name=name,
         settings=settings,
-        upstream=Upstream.model_validate({"kind": kind, "script": place}),
-        hash=settings_hash(settings, upstream, version=version, retry=retry),
+        upstream=Upstream.model_validate({"kind": kind, "script": place, "places": places}),
+        hash=settings_hash(settings, upstream, places=places, version=version, retry=retry),
         version=version,
         at_once=agent.at_once,
     )
