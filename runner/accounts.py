@@ -160,6 +160,16 @@ def service_address(text: str) -> str:
     return text.rstrip("/")
 
 
+def place_of(address: str) -> str:
+    """Where a service is, without the scheme and whatever could be a secret: its host, port and path.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    parts = urlsplit(service_address(address))
+    return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
 class Shown(Value):
     """How the credential of one account stands in the gateway: nothing of the credential itself."""
 

@@ -6,6 +6,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +22,7 @@ from pydantic_settings import (
 )
 
 from runner import config_file
-from runner.accounts import HEADERS, PROVIDERS, FromEnvironment, Provider, ProviderAccount
+from runner.accounts import HEADERS, PROVIDERS, FromEnvironment, Provider, ProviderAccount, place_of
 from runner.config_file import ConfigFile
 from runner.errors import UsageError
 from runner.recipients import Recipient
@@ -157,6 +158,17 @@ class Settings(BaseSettings):
             return listed
         usual = self._usual(provider)
         return () if usual is None else (usual,)
+
+    def services_of(self, provider: Provider) -> tuple[str, ...]:
+        """Where a provider's accounts are answered, as `place_of` says it.
+
+        An address that can't be used is left out: whoever goes there says so.
+        """
+        found = []
+        for account in self.accounts_of(provider):
+            with suppress(ValueError):
+                found.append(place_of(account.base_url))
+        return tuple(found)
 
     @property
     def unused_variables(self) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ _READERS: dict[str, type[Reader]] = {
     "codex": codex.Reader,
     "command": command.Reader,
 }
-_DIALECTS: dict[str, Literal["anthropic", "openai"]] = {"claude": "anthropic", "codex": "openai"}
+DIALECTS: dict[str, Literal["anthropic", "openai"]] = {"claude": "anthropic", "codex": "openai"}
+"""In which dialect each agent CLI asks its model, by its name."""
 VERSIONS = {"claude": claude.VERSION, "codex": codex.VERSION}
 """The versions of the agent CLIs, by name: those that are pinned, and all that is ever installed."""
 _SESSIONS = uuid.UUID("5f0b7a52-7d0c-4f0e-9a57-0c0441a10001")
@@ -87,7 +88,7 @@ def layer(settings: Settings) -> str | None:
 
 def dialect(settings: Settings) -> Literal["anthropic", "openai"] | None:
     """In which dialect that agent asks its model; None where nobody can know."""
-    return _DIALECTS.get(settings.cli)
+    return DIALECTS.get(settings.cli)
 
 
 def session_id(run: str, attempt: str) -> str:

@@ -217,7 +217,7 @@ def gateway_stop() -> None:
 def image_build(file: FileArgument) -> None:
     """Build the images that a task file needs."""
     settings = configuration.load()
-    made = prepare.plan(file, run_names(settings))
+    made = prepare.plan(file, run_names(settings), settings=settings)
     with Engine(configuration.environment()) as engine:
         maker = image_maker(engine, settings)
         maker.steward(build_line)

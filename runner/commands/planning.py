@@ -47,7 +47,7 @@ def schema() -> None:
 def plan(file: FileArgument, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
     """Show exactly what `run` will do, touching nothing."""
     settings = configuration.load()
-    made = prepare.plan(file, run_names(settings))
+    made = prepare.plan(file, run_names(settings), settings=settings)
     with suppress(access.NoCredentialError):  # the plan says it; a run refuses
         access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)

@@ -76,7 +76,7 @@ def run(
     end = end_of_run(until, lasts, starts or time.time())
     settings = configuration.load()
     taken = run_names(settings)
-    made = prepare.plan(file, taken, name, record=record)
+    made = prepare.plan(file, taken, name, record=record, settings=settings)
     access.check_access(made, settings)
     expected = forecast(made, settings, configuration.environment(), jobs)
     if expected.left:
@@ -93,7 +93,7 @@ def run(
             if name is not None:
                 raise
             taken.append(made.run)  # it began in the same second: the next name is as good
-            made = prepare.plan(file, taken, record=record)
+            made = prepare.plan(file, taken, record=record, settings=settings)
         else:
             raise typer.Exit(code)
 

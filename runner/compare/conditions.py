@@ -7,6 +7,7 @@ the threshold does not decide by a hair.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,14 +101,20 @@ CONDITIONS = (
         "host-busy",
         BUSY,
         lambda facts: facts.load,
-        lambda facts: f"{facts.load or 0:.1f} tasks for each core of the host, in the mean{_company(facts)}",
+        lambda facts: f"{_halves(facts.load or 0)} tasks or more for each core of the host{_company(facts)}",
         of_host=True,
     ),
 )
 
 
+def _halves(number: float) -> str:
+    """A number of which attempts side by side say the same: rounded down to halves."""
+    return f"{math.floor(2 * number) / 2:g}"
+
+
 def _company(facts: Facts) -> str:
-    return "" if not facts.beside else f", with {facts.beside:.1f} other attempts beside it"
+    others = round(facts.beside or 0)
+    return f", with {others} other {'attempt' if others == 1 else 'attempts'} beside it" if others else ""
 
 
 def judge(facts: Sequence[Facts], scored: Iterable[Scored] = ()) -> Audit:

@@ -135,7 +135,10 @@ def _several(names: list[str], most: int = 8) -> str:
 
 
 def _claimed(facts: Facts) -> Iterator[Finding]:
-    """Of one that ended as if it had done its task, and had not: whatever it printed counts for nothing."""
+    """Of one that ended as if it had done its task, and had not: whatever it printed counts for nothing.
+
+    Its exit code is the claim, and a command makes that as well as an agent CLI.
+    """
     if facts.exited and facts.checked == "failed" and facts.verdict == "rejected":
         words = "it ended as if it had done its task, and its check says that it has not"
         yield Finding(facts.attempt, "success-claimed", words)

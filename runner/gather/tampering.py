@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Literal
 
 from runner.gather.steering import is_run, steers
@@ -31,6 +33,8 @@ LONGEST = 300
 """Characters of a line that are looked at."""
 LARGEST = 16 * 1024**2
 """Bytes of a diff that are."""
+MARKS = 20
+"""Lines of decorators before a test that are looked at."""
 SHOWN = 120
 
 
@@ -72,6 +76,7 @@ _TEST_FILE = re.compile(
     r"|(^|/)(test_[^/]*|[^/]*_tests?)\.(py|go|rs|exs?|c|cc|cpp)$|(^|/)conftest\.py$"
     r"|\.(test|spec)\.[cm]?[jt]sx?$|(^|/)[^/]*(Test|Tests|Spec)\.(java|kt|scala|cs)$|_spec\.rb$"
 )
+_COLLECTED = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$")
 _TEST = re.compile(
     r"^\s*(?:async\s+)?def\s+(test\w*)\s*\("
     r"|^\s*class\s+(Test\w*)\b"
@@ -126,12 +131,10 @@ def signs(diff: Iterable[bytes], check: str | None = None, protect: tuple[str, .
     """
     found: dict[Kind, list[Sign]] = {}
     files, whole = _files(diff)
-    taken = [name for file in files for name in _names(file, "-")]
-    made = [name for file in files for name in _names(file, "+")]
-    moved = {name for name in taken if name in made}
+    tests = _Tests.of(files)
     for file in files:
         restored = any(file.path == path or file.path.startswith(f"{path}/") for path in protect_of(protect))
-        for kind, what, narrows in _of_file(file, check or "", moved):
+        for kind, what, narrows in _of_file(file, check or "", tests):
             rows = found.setdefault(kind, [])
             if len(rows) < MOST:
                 shown = " ".join(what.split())[:SHOWN]
@@ -176,13 +179,109 @@ def _path_of(head: str) -> str:
     return both[: (len(both) - 1) // 2].removeprefix("a/")
 
 
-def _names(file: _File, sign: str) -> Iterator[str]:
-    """The tests that a file's lines of one kind begin."""
+@dataclass(frozen=True)
+class _Test:
+    """A test whose first line is added or removed: where it stands, and all that it is but for its name."""
+
+    name: str
+    path: str
+    body: tuple[str, ...]
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether a test runner looks for tests in its file, as far as the file's name tells."""
+        return not self.path.endswith(".py") or _COLLECTED.search(self.path) is not None
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """What became of the tests that a change removes: gone, or moved, each with what it is now.
+
+    A test moved if there is one of its name elsewhere, or one with the same lines under another name; in a
+    file in which it is looked for, if it was in such a one.
+
+    Attributes:
+        gone: By the path of the file in which they were.
+        moved: The same, each with the test that it is now.
+        marked: How many tests fewer there are of those that are marked and have no name here (Rust, Java).
+    """
+
+    gone: defaultdict[str, list[_Test]]
+    moved: defaultdict[str, list[tuple[_Test, _Test]]]
+    marked: int
+
+    @classmethod
+    def of(cls, files: list[_File]) -> _Tests:
+        """Of all files together."""
+        gone = [test for file in files for test in _tests_in(file, "-")]
+        made = [test for file in files for test in _tests_in(file, "+")]
+        moved: list[tuple[_Test, _Test]] = []
+        for alike in (lambda test: (test.path, test.name), lambda test: test.name, lambda test: test.body):
+            found, gone, made = _paired(gone, made, alike)
+            moved += found
+        tests = cls(defaultdict(list), defaultdict(list), sum(map(_marked, files)))
+        for test in gone:
+            tests.gone[test.path].append(test)
+        for pair in moved:
+            tests.moved[pair[0].path].append(pair)
+        return tests
+
+
+def _paired(
+    gone: list[_Test], made: list[_Test], alike: Callable[[_Test], object]
+) -> tuple[list[tuple[_Test, _Test]], list[_Test], list[_Test]]:
+    """Pairs of tests that are alike, and what is left of both."""
+    places: dict[object, list[_Test]] = {}
+    for test in reversed(made):
+        places.setdefault((alike(test), test.is_collected), []).append(test)
+    pairs, left = [], []
+    for test in gone:
+        # Elsewhere it may be looked for as well as before, not worse.
+        ranks = (True,) if test.is_collected else (True, False)
+        found = next((them for rank in ranks if (them := places.get((alike(test), rank)))), None)
+        if found is None:
+            left.append(test)
+        else:
+            pairs.append((test, found.pop()))
+    return pairs, left, [test for them in places.values() for test in them]
+
+
+def _tests_in(file: _File, sign: str) -> Iterator[_Test]:
+    """The tests of a file whose first line is added, or removed: with what is beside it before or after."""
     if not _TEST_FILE.search(file.path):
         return
-    for text in file.lines(sign):
-        if (found := _test_in(text)) is not None:
-            yield found
+    rows = [row for row in file.rows if row[0] in {sign, " ", "@"}]
+    for place, (kind, text) in enumerate(rows):
+        if kind == sign and (name := _test_in(text)) is not None:
+            marks = takewhile(_is_mark, (row for _, row in reversed(rows[max(0, place - MARKS) : place])))
+            lines = (*marks, text.replace(name, "", 1), *_body(rows, place))
+            yield _Test(name, file.path, tuple(" ".join(line.split()) for line in lines))
+
+
+def _is_mark(text: str) -> bool:
+    return text.lstrip().startswith("@")
+
+
+def _body(rows: list[tuple[str, str]], head: int) -> Iterator[str]:
+    """The lines of a test: to the next one, to what stands no deeper than it does, or as far as is shown."""
+    for place in range(head + 1, len(rows)):
+        kind, text = rows[place]
+        if kind == "@" or _test_in(text) is not None:
+            return
+        if _depth(text) <= _depth(rows[head][1]) and text.strip() and text.lstrip()[0] not in ")]}":
+            return
+        if text.strip():
+            yield text
+
+
+def _depth(text: str) -> int:
+    return len(text) - len(text.lstrip())
+
+
+def _marked(file: _File) -> int:
+    """How many tests fewer a file has, where tests are marked and have no name that is known."""
+    before, after = (sum(map(bool, map(_MARKED_TEST.search, file.lines(sign)))) for sign in "-+")
+    return before - after if _TEST_FILE.search(file.path) else 0
 
 
 def _test_in(text: str) -> str | None:
@@ -190,9 +289,9 @@ def _test_in(text: str) -> str | None:
     return None if found is None else next(name for name in found.groups() if name)
 
 
-def _of_file(file: _File, check: str, moved: set[str]) -> Iterator[tuple[Kind, str, bool]]:
+def _of_file(file: _File, check: str, tests: _Tests) -> Iterator[tuple[Kind, str, bool]]:
     if _TEST_FILE.search(file.path):
-        yield from _tests(file, moved)
+        yield from _taken(file, tests)
     yield from (("exit-code-forged", text, False) for text in _forged(file))
     named = is_run(os.fsencode(file.path), check) or _is_meant(file.path, check)
     if named or steers(os.fsencode(file.path)):
@@ -200,25 +299,30 @@ def _of_file(file: _File, check: str, moved: set[str]) -> Iterator[tuple[Kind, s
         yield "check-config", steering or "changed", bool(steering)
 
 
-def _tests(file: _File, moved: set[str]) -> Iterator[tuple[Kind, str, bool]]:
+def _taken(file: _File, tests: _Tests) -> Iterator[tuple[Kind, str, bool]]:
     """What a change takes away of the tests that were there."""
-    gone = [name for name in _names(file, "-") if name not in moved]
-    marked = sum(map(bool, map(_MARKED_TEST.search, file.lines("-"))))
-    marked -= sum(map(bool, map(_MARKED_TEST.search, file.lines("+"))))
+    gone, moved = [test.name for test in tests.gone[file.path]], tests.moved[file.path]
     yield from (("test-deleted", name, False) for name in gone)
-    if marked > 0 and not gone:
-        yield "test-deleted", f"{marked} marked as a test", False
-    if file.is_new or file.is_gone:
-        return
-    yield from (("test-skipped", text, False) for text in _skipped(file))
-    before, after = _assertions(file, "-"), _assertions(file, "+")
-    changed = [text for text in before if text not in after]
+    if min(_marked(file), tests.marked) > 0 and not gone:
+        yield "test-deleted", f"{_marked(file)} marked as a test", False
+    for old, new in moved:
+        skips = [text for text in new.body if _SKIP.search(text) and text not in old.body]
+        yield from (("test-skipped", text, False) for text in skips)
+    away = [(old.body, new.body) for old, new in moved if old.path != new.path]
+    changed = [text for before, after in away for text in _lost(before, after)]
+    if not (file.is_new or file.is_gone):
+        yield from (("test-skipped", text, False) for text in _skipped(file))
+        judged = [text for before, _ in away for text in before]
+        changed += _lost(file.lines("-"), [*file.lines("+"), *judged])
     if changed and not gone:
         yield "test-changed", changed[0], False
 
 
-def _assertions(file: _File, sign: str) -> list[str]:
-    return [" ".join(text.split()) for text in file.lines(sign) if _ASSERTION.search(text)]
+def _lost(before: Iterable[str], after: Iterable[str]) -> list[str]:
+    """What is demanded before and not after."""
+    kept = {" ".join(text.split()) for text in after}
+    lines = (" ".join(text.split()) for text in before if _ASSERTION.search(text))
+    return [line for line in lines if line not in kept]
 
 
 def _skipped(file: _File) -> Iterator[str]:

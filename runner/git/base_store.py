@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,30 @@ class BaseStore:
         name = path.strip("/")
         spec = f"{self.commit}:{'' if name == '.' else name}"
         return closed.succeeds(self.path, "rev-parse", "--verify", "--quiet", spec)
+
+    def ever_had(self, path: str) -> bool:
+        """Whether a commit of the history that leads to the commit touched a path."""
+        touching = ("rev-list", "-1", "--full-history", self.commit, "--", f":(literal){path}")
+        return bool(closed.git(self.path, *touching, bounds=closed.WHOLE_HISTORY))
+
+    def existing(self, oids: Iterable[str]) -> set[str]:
+        """Those objects that the repository has, whether or not they are of the commit's history."""
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        rows = closed.git(self.path, "cat-file", "--batch-check", stdin=asked).decode().splitlines()
+        return {oid for oid, kind, *_ in map(str.split, rows) if kind != "missing"}
+
+    def first_reached(self, oids: Collection[str]) -> tuple[str, bytes] | None:
+        """The first of some objects that the commit's history holds, and the path that it has there.
+
+        It goes through the history, object by object: half a second for 20,000 commits with 240,000 objects.
+        """
+        listing = ("rev-list", "--objects", self.commit)
+        with closed.records(self.path, *listing, bounds=closed.WHOLE_HISTORY) as rows:
+            for row in rows:
+                oid, _, path = row.partition(b" ")
+                if oid.decode() in oids:
+                    return oid.decode(), path
+        return None
 
     def tree(self) -> list[TreeEntry]:
         """Every file of the commit."""

@@ -131,6 +131,7 @@ def records(
     longest: int = CHUNK,
     stdin: IO[bytes] | None = None,
     alternates: Sequence[Path] = (),
+    bounds: Bounds = DEFAULT,
 ) -> Iterator[Iterator[bytes]]:
     """Run one git command and read what it prints record by record, so that any number takes no memory.
 
@@ -141,12 +142,13 @@ def records(
         longest: Bytes that one record may have.
         stdin: An open file for standard input; nothing otherwise.
         alternates: Object directories to read besides its own.
+        bounds: The limits.
 
     Raises:
         LongRecordError: While reading: a record is longer.
         GitError: While reading: the command failed, or ran into a limit. Until then nothing is certain.
     """
-    with _running(git_dir, arguments, alternates, stdin, DEFAULT) as running:
+    with _running(git_dir, arguments, alternates, stdin, bounds) as running:
         yield _records(running, end, longest)
 
 

@@ -26,7 +26,7 @@ from runner.supervisor.scoring import counted, total
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, served
 from runner.tasks.fanout import item_task
-from runner.tasks.plan import Profile, Task
+from runner.tasks.plan import Profile, Task, Upstream
 
 READ = (
     *("run.started", "task.expanded", "attempt.started", "attempt.ended", "attempt.final"),
@@ -306,7 +306,11 @@ def _changed(before: Profile, now: Profile) -> Iterator[str]:
             yield from (field for _ in (1,) if old.get(field) != new.get(field))
         else:
             yield from _turned(field, old.get(field), new.get(field))
-    yield from _turned("answered by", before.upstream.kind, now.upstream.kind)
+    yield from _turned("answered by", _answering(before.upstream), _answering(now.upstream))
+
+
+def _answering(upstream: Upstream) -> str:
+    return " and ".join(upstream.places) or upstream.kind
 
 
 def _turned(what: str, before: str | None, now: str | None) -> Iterator[str]:

@@ -16,6 +16,7 @@ from runner.gateway.booking import prices
 from runner.git import trusted
 from runner.git.base_store import BaseStore
 from runner.sandbox.chain import check
+from runner.settings import Settings
 from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.includes import read_includes
 from runner.tasks.advice import advice
@@ -53,7 +54,14 @@ def read(file: Path) -> TaskFile:
     return load(text, file)
 
 
-def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool = False) -> Plan:
+def plan(
+    file: Path,
+    taken: list[str],
+    name: str | None = None,
+    *,
+    record: bool = False,
+    settings: Settings | None = None,
+) -> Plan:
     """The plan of a task file.
 
     Args:
@@ -61,6 +69,7 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
         taken: Names of runs that exist.
         name: The run's name; by default the file's `name:` or the time, with a number where it is taken.
         record: Whether its model traffic is recorded, whatever the file says.
+        settings: Who answers for models on this host, which is a part of what profiles are; None for nobody.
 
     Raises:
         UsageError: The file, one of its repositories, or a branch in the way.
@@ -74,6 +83,7 @@ def plan(file: Path, taken: list[str], name: str | None = None, *, record: bool 
         run_name(name, tasks.name, taken),
         facts,
         versions=catalog.VERSIONS,
+        places={} if settings is None else {c: settings.services_of(d) for c, d in catalog.DIALECTS.items()},
         seed=secrets.randbelow(LARGEST_SEED + 1),
     )
     if name is None:
@@ -132,43 +142,25 @@ def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
 
 def _with_hidden(draft: Plan, tasks: TaskFile, file: Path) -> Plan:
     """The plan with what hidden directories hold now, which no agent may be given otherwise."""
+    digests: dict[tuple[str, int], str] = {}
     made = []
     for index, task in enumerate(draft.tasks):
         if task.hidden is None:
             made.append(task)
             continue
+        place = (task.hidden.path, task.source)
         try:
-            files = hidden.read(Path(task.hidden.path))
-            _out_of_sight(Path(task.hidden.path), draft.sources[task.source])
+            if place not in digests:
+                files = hidden.read(Path(task.hidden.path))
+                hidden.out_of_sight(Path(task.hidden.path), files, draft.sources[task.source])
+                digests[place] = hidden.digest(files)
         except UsageError as error:
             line = tasks.line("tasks", index, "hidden")
             raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
-        told = task.hidden.model_copy(update={"digest": hidden.digest(files)})
+        told = task.hidden.model_copy(update={"digest": digests[place]})
         made.append(task.model_copy(update={"hidden": told}))
     # Made anew, since a copy would keep what was looked up in the other one.
     return Plan(**{name: getattr(draft, name) for name in Plan.model_fields} | {"tasks": tuple(made)})
-
-
-def _out_of_sight(folder: Path, source: Source) -> None:
-    """See that an agent does not find hidden files in what it starts from.
-
-    Raises:
-        UsageError: The base commit has them, or they are among the files that it is given besides.
-    """
-    try:
-        inside = folder.resolve().relative_to(Path(source.repo).resolve()).as_posix()
-    except ValueError:
-        return
-    if BaseStore(Path(source.git_dir), source.base).has(inside):
-        raise UsageError(
-            f"`hidden` names {folder}, which is a part of {source.base_name}: agents find it there",
-            cure="keep it out of the repository, or ignored by git",
-        )
-    for path in source.include:
-        if path == inside or path.startswith(f"{inside}/") or inside.startswith(f"{path}/"):
-            raise UsageError(
-                f"`include` gives agents {path}, which `hidden` hides", cure="take one of them out"
-            )
 
 
 def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:

@@ -20,17 +20,25 @@ NOT_OF_SOURCE = frozenset({"repo", "git_dir", "base", "base_name"})
 
 
 def settings_hash(
-    settings: Settings, upstream: str, *, version: str | None = None, retry: Retry | None = None
+    settings: Settings,
+    upstream: str,
+    *,
+    places: tuple[str, ...] = (),
+    version: str | None = None,
+    retry: Retry | None = None,
 ) -> str:
     """Identifies a profile. The upstream counts as written, so that a checkout's place does not.
 
     Args:
         settings: The agent's: CLI, model, effort, arguments, environment.
         upstream: Who answers it.
+        places: Where that is, if it is a service and known.
         version: The version of its CLI; None for a command, which comes with the image.
         retry: How it is retried, where that is a part of what is compared.
     """
-    everything = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
+    everything: dict[str, object] = {"settings": settings.model_dump(mode="json"), "upstream": upstream}
+    if places:
+        everything["places"] = places
     if version is not None:
         everything["version"] = version
     if retry is not None:

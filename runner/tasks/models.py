@@ -51,6 +51,7 @@ from runner.tasks.fields import (
 from runner.tasks.graph_parts import FanIn, ForEach, ForEachPart, Mode, Outside, Passing, Paths, WhenText
 from runner.tasks.health_part import HealthPart, PatiencePart
 from runner.tasks.hosts import MOST_HOSTS
+from runner.tasks.mention import mention
 from runner.tasks.part import Part
 from runner.tasks.plan import Hosted, Limits, OnLimit, Priority
 from runner.tasks.retry_part import OomPart, RetryPart
@@ -216,6 +217,11 @@ class TaskPart(Part):
     retry: RetryPart | None = None
     """What differs from the `retry` of the file."""
 
+    @property
+    def named_agent(self) -> str | None:
+        """The agent that the task itself names, by its key or at the start of its prompt."""
+        return self.agent or mention(self.prompt or "")[0]
+
 
 class ComparePart(Part):
     """Profiles set side by side on every task that names no agent."""
@@ -307,6 +313,10 @@ class TaskFile(Part):
             pydantic.ValidationError: Values of it are not what they must be.
         """
         return cls.model_validate(document.data, context=document.lines)
+
+    def compares(self, task: TaskPart) -> bool:
+        """Whether the compared profiles do a task: it names no agent of its own."""
+        return self.compare is not None and task.named_agent is None
 
     def line(self, *place: str | int) -> int | None:
         """The line where the value at that place is written, or None where it is not written."""

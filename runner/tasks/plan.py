@@ -154,6 +154,8 @@ class Upstream(Value):
 
     kind: Literal["service", "script", "replay"] = "service"
     script: str | None = None
+    places: tuple[str, ...] = ()
+    """Of a service: host and path of each that may answer, in order; none where no account is set up."""
     strict: bool = False
     """Whether what departs from a recording is refused."""
     tries: dict[str, int] = Field(default_factory=dict)

@@ -84,6 +84,7 @@ def make_plan(
     facts: Mapping[Wanted, RepoFacts | Unusable],
     *,
     versions: Mapping[str, str] = MappingProxyType({}),
+    places: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     seed: int | None = None,
 ) -> Plan:
     """The plan of a run; tasks with `for_each` stand for their items in it (`fanout.expand`).
@@ -94,6 +95,7 @@ def make_plan(
         run: The run's name.
         facts: What each of `wanted_repos` turned out to be.
         versions: The versions of agent CLIs, by name.
+        places: Host and path of the services that may answer an agent CLI, in order, by its name.
         seed: What the order of compared attempts is drawn from, where the file names none; None for the order
             in which they are written.
 
@@ -116,7 +118,7 @@ def make_plan(
         run=run,
         file=str(file),
         sources=sources,
-        profiles=_profiles(taskfile, file, versions),
+        profiles=_profiles(taskfile, file, versions, places),
         tasks=tasks,
         attempts=_attempts(taskfile, tasks, seed),
         compared=_compared(taskfile),
@@ -212,9 +214,12 @@ def _image(image: ImagePart | None) -> ImageSpec:
 # -- profiles and tasks
 
 
-def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tuple[Profile, ...]:
+def _profiles(
+    taskfile: TaskFile, file: Path, versions: Mapping[str, str], places: Mapping[str, tuple[str, ...]]
+) -> tuple[Profile, ...]:
     used = {name for task in taskfile.tasks for name in _runs(taskfile, task)}
     retried = _compared(taskfile) if retries.are_compared(taskfile) else ()
+    answering = None if taskfile.on_limit == "next-account" else 1
     return tuple(
         _profile(
             name,
@@ -223,6 +228,7 @@ def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tu
             file,
             retries.of_file(taskfile) if name in retried else None,
             versions.get(agent.cli),
+            tuple(dict.fromkeys(places.get(agent.cli, ())[:answering])),
         )
         for name, agent in taskfile.agents.items()
         if name in used
@@ -230,16 +236,23 @@ def _profiles(taskfile: TaskFile, file: Path, versions: Mapping[str, str]) -> tu
 
 
 def _profile(
-    name: str, agent: AgentPart, upstream: str, file: Path, retry: Retry | None, version: str | None
+    name: str,
+    agent: AgentPart,
+    upstream: str,
+    file: Path,
+    retry: Retry | None,
+    version: str | None,
+    places: tuple[str, ...],
 ) -> Profile:
     settings = _settings(agent)
     kind, _, path = upstream.partition(":")
     place = str(file.parent / path) if path else None
+    places = places if kind == "service" else ()
     return Profile(
         name=name,
         settings=settings,
-        upstream=Upstream.model_validate({"kind": kind, "script": place}),
-        hash=settings_hash(settings, upstream, version=version, retry=retry),
+        upstream=Upstream.model_validate({"kind": kind, "script": place, "places": places}),
+        hash=settings_hash(settings, upstream, places=places, version=version, retry=retry),
         version=version,
         at_once=agent.at_once,
     )
@@ -276,7 +289,7 @@ def _task(taskfile: TaskFile, task: TaskPart, source: int, file: Path) -> Task:
         needs=task.needs,
         may_be_empty=task.may_be_empty,
         priority=task.priority,
-        compared=_is_compared(taskfile, task),
+        compared=taskfile.compares(task),
         limits=Limits(**limits),
         retry=retries.of_task(taskfile, task),
         health=Health.model_validate((task.health or HealthPart()).over(taskfile.health)),
@@ -323,22 +336,13 @@ def _compared(taskfile: TaskFile) -> tuple[str, ...]:
     return taskfile.compare.agents if taskfile.compare else ()
 
 
-def _agent(task: TaskPart) -> str | None:
-    """The agent that the task itself names, by its key or at the start of its prompt."""
-    return task.agent or mention(task.prompt or "")[0]
-
-
 def _runs(taskfile: TaskFile, task: TaskPart) -> tuple[str, ...]:
-    return who_runs(_agent(task), _compared(taskfile), taskfile.default_agent, taskfile.agents)
-
-
-def _is_compared(taskfile: TaskFile, task: TaskPart) -> bool:
-    return taskfile.compare is not None and _agent(task) is None
+    return who_runs(task.named_agent, _compared(taskfile), taskfile.default_agent, taskfile.agents)
 
 
 def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
     """A task's attempts, in profile order."""
-    repeats = taskfile.compare.repeats if taskfile.compare and _is_compared(taskfile, task) else 1
+    repeats = taskfile.compare.repeats if taskfile.compare and taskfile.compares(task) else 1
     return [
         AttemptKey(task.id, profile, n) for profile in _runs(taskfile, task) for n in range(1, repeats + 1)
     ]
@@ -346,7 +350,7 @@ def _lanes(taskfile: TaskFile, task: TaskPart) -> list[AttemptKey]:
 
 def _too_many(taskfile: TaskFile) -> Iterator[Problem]:
     repeats = taskfile.compare.repeats if taskfile.compare else 1
-    compared = sum(_is_compared(taskfile, task) for task in taskfile.tasks)
+    compared = sum(taskfile.compares(task) for task in taskfile.tasks)
     total = compared * len(_compared(taskfile)) * repeats + len(taskfile.tasks) - compared
     if total > MOST_ATTEMPTS:
         line = taskfile.line("compare", "repeats") or taskfile.line("tasks")
@@ -359,7 +363,7 @@ def _left_undone(taskfile: TaskFile) -> Iterator[Problem]:
     """Tasks that need what may never be done, since the comparison ends before."""
     if taskfile.compare is None or taskfile.compare.stop_when is None:
         return
-    compared = {task.id for task in taskfile.tasks if _is_compared(taskfile, task)}
+    compared = {task.id for task in taskfile.tasks if taskfile.compares(task)}
     for index, task in enumerate(taskfile.tasks):
         needs = compared.intersection(task.needs)
         if task.id not in compared and needs:
@@ -393,7 +397,7 @@ def _attempts(taskfile: TaskFile, tasks: tuple[Task, ...], seed: int | None) -> 
     """All attempts, in the order in which they may start."""
     graph = _Graph(
         lanes={task.id: _lanes(taskfile, task) for task in taskfile.tasks},
-        compared={task.id for task in taskfile.tasks if _is_compared(taskfile, task)},
+        compared={task.id for task in taskfile.tasks if taskfile.compares(task)},
         fanned={task.id for task in taskfile.tasks if task.for_each is not None},
         before=_sequence(taskfile) if taskfile.mode == "sequential" else {},
         sequential=taskfile.mode == "sequential",

@@ -22,7 +22,7 @@ def of_task(taskfile: TaskFile, task: TaskPart) -> Retry:
     tasks are tried once, but for what was not their fault, unless it is asked for.
     """
     retry = _made(bool(task.prompt), taskfile.retry, task.retry)
-    if _is_compared(taskfile, task) and not are_compared(taskfile):
+    if taskfile.compares(task) and not are_compared(taskfile):
         return retry.model_copy(update={"feedback": 0, "memory": None})
     return retry
 
@@ -39,7 +39,7 @@ def are_compared(taskfile: TaskFile) -> bool:
 
 def left_out(taskfile: TaskFile) -> Iterator[str]:
     """What is said of retries that were asked for and that a comparison leaves out."""
-    parts = [taskfile.retry, *(t.retry for t in taskfile.tasks if t.retry and _is_compared(taskfile, t))]
+    parts = [taskfile.retry, *(t.retry for t in taskfile.tasks if t.retry and taskfile.compares(t))]
     asked = any(part.feedback or part.oom for part in parts)
     if asked and taskfile.compare is not None and not are_compared(taskfile):
         yield "compared tasks are not retried with feedback or more memory: `compare: {retry: true}` would"
@@ -71,7 +71,3 @@ def _made(told: bool, *parts: RetryPart | None) -> Retry:
 def _memory(taskfile: TaskFile, task: TaskPart) -> int:
     own = task.limits.memory if task.limits else None
     return own or taskfile.limits.memory or Limits().memory
-
-
-def _is_compared(taskfile: TaskFile, task: TaskPart) -> bool:
-    return taskfile.compare is not None and task.agent is None

@@ -43,6 +43,13 @@ CASES: dict[str, tuple[Any, str]] = {
         {"sh": "echo 'check: ; true' > Makefile", "check": "make -f Makefile check"},
         "rejected",
     ),
+    "brings-its-report": (
+        {
+            "sh": "echo '<testsuite><testcase name=\"t\"/></testsuite>' > out.xml",
+            "check": {"run": "true", "junit": "out.xml"},
+        },
+        "rejected",
+    ),
     "says-so": (
         {
             "sh": "echo 'check: ; true' > Makefile",
@@ -103,7 +110,8 @@ def test_what_differs_from_the_base_was_said_twice(done: Done) -> None:
 
 
 def test_exit_0_without_tests_is_named(done: Done) -> None:
-    assert [flag.partition(":")[0] for flag in done.attempt("exits")["flags"]] == ["check-without-tests"]
+    for task in ("exits", "brings-its-report"):
+        assert [flag.partition(":")[0] for flag in done.attempt(task)["flags"]] == ["check-without-tests"]
 
 
 def test_what_passes_only_with_its_own_files_is_named(done: Done) -> None:

@@ -220,6 +220,12 @@ def test_helpers_of_a_cli_are_no_other_model_as_long_as_they_write_less() -> Non
     assert unlike("opus", {"unknown": 60}) == unlike("", {"x": 1}) == unlike("opus", {}) == ""
 
 
+def test_attempts_that_were_equally_crowded_are_told_in_equal_words() -> None:
+    near = [facts(f"t/a/{n}", load=1.5 + n / 10, beside=2.6 + n / 10) for n in (1, 2, 3, 4)]
+    words = {one.words for one in judge(near).findings if one.what == "host-busy"}
+    assert words == {"1.5 tasks or more for each core of the host, with 3 other attempts beside it"}
+
+
 def test_texts_of_a_box_can_not_steer_what_shows_them() -> None:
     evil = "\x1b[2J\u202e\n"
     known = [

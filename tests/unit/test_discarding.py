@@ -180,6 +180,19 @@ def test_what_was_taken_needs_no_bundle(night: Night) -> None:
     assert "is in mine" in call(night.home, "take", "fix", "x").output
 
 
+@pytest.mark.parametrize("held", ["", "~1"], ids=["all", "a-part"])
+def test_what_a_remote_had_is_no_place_for_it(night: Night, held: str) -> None:
+    commit = one(night)
+    git(night.repo, "update-ref", "refs/remotes/origin/pushed", f"{commit}{held}")
+    call(night.home, "discard", "fix")
+    bundle = bundle_file(night.home, "r", AttemptKey("fix", "p"))
+    git(night.repo, "update-ref", "-d", "refs/remotes/origin/pushed")  # as `git fetch --prune` does
+    night.forget()
+    assert not has(night, commit)
+    git(night.repo, "fetch", "-q", str(bundle), f"{BRANCH}:mine")
+    assert git(night.repo, "rev-parse", "mine") == commit
+
+
 def test_another_attempt_that_began_from_it_does_not_count_as_the_users(night: Night) -> None:
     """Else both could go, one after the other, and what the first one made with them."""
     night.begin(FIX, NEXT)

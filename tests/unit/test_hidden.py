@@ -88,3 +88,60 @@ def test_a_directory_that_agents_find_in_the_base_is_not_hidden(folder: Path) ->
     git(repo, "add", "-A")
     git(repo, "commit", "-qm", "seen")
     assert "agents find it there" in refused(folder)
+
+
+def was_committed(repo: Path, path: str, content: str) -> None:
+    (repo / path).parent.mkdir(exist_ok=True)
+    (repo / path).write_text(content)
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "with it")
+    git(repo, "rm", "-q", path)
+    git(repo, "commit", "-qm", "without it")
+
+
+@pytest.mark.parametrize(
+    ("hidden_path", "committed", "words"),
+    [("repo/seen", "seen/test_old.py", "the history of"), ("unseen", "attic/b.py", "as attic/b.py")],
+    ids=["the-directory", "the-file"],
+)
+def test_what_was_once_committed_is_hidden_from_those_alone_who_have_no_past(
+    folder: Path, hidden_path: str, committed: str, words: str
+) -> None:
+    repo = make_repo(folder / "repo")
+    was_committed(repo, committed, "assert True\n")
+    (folder / hidden_path).mkdir(exist_ok=True)
+    (folder / hidden_path / "test_new.py").write_text("assert 2\n")
+    task = {"t": {**TASK["t"], "hidden": hidden_path}}
+    write_tasks(folder / "t.yaml", repo, task)
+    with pytest.raises(TaskFileError) as raised:
+        prepare.plan(folder / "t.yaml", [])
+    (problem,) = raised.value.problems
+    assert words in problem.message
+    assert problem.cure is not None
+    assert "history: none" in problem.cure
+    for history in ("none", "shallow"):
+        write_tasks(folder / "t.yaml", repo, {"t": {**task["t"], "history": history}})
+        assert prepare.plan(folder / "t.yaml", []).task("t").hidden is not None
+
+
+def test_what_only_other_branches_have_is_hidden(folder: Path) -> None:
+    repo = make_repo(folder / "repo")
+    git(repo, "checkout", "-qb", "fixed")
+    (repo / "test_a.py").write_text("assert True\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "fix")
+    git(repo, "checkout", "-q", "-")
+    file = write_tasks(folder / "t.yaml", repo, TASK)
+    assert prepare.plan(file, []).task("t").hidden is not None
+
+
+def test_later_tests_may_hold_those_that_the_base_has_but_not_these_alone(folder: Path) -> None:
+    repo = make_repo(folder / "repo")
+    (repo / "test_a.py").write_text("assert True\n")
+    (repo / "blank.py").write_text("")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "tests")
+    file = write_tasks(folder / "t.yaml", repo, TASK)
+    assert prepare.plan(file, []).task("t").hidden is not None
+    (folder / "unseen" / "run").write_text("\n")
+    assert "all of whose files" in refused(folder)

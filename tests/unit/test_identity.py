@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.accounts import ProviderAccount
 from runner.agents import catalog
+from runner.settings import Settings as HostSettings
+from runner.supervisor import prepare
 from runner.tasks import identity
 from runner.tasks.checks import CheckSpec, Hidden
 from runner.tasks.identity import attempt_hash, settings_hash
@@ -34,6 +39,7 @@ from runner.tasks.plan import (
     Task,
     Value,
 )
+from tests.support import make_repo
 from tests.unit.test_planning import PROFILES, planned
 
 OTHER: Mapping[type[Value], Mapping[str, Any]] = {
@@ -104,8 +110,46 @@ def test_so_do_the_cli_its_version_who_answers_and_how_it_is_retried() -> None:
     retried = [
         settings_hash(claude, "service", version="1", retry=changed(Retry(), f)) for f in fields(Retry)
     ]
-    others = [settings_hash(claude, "script:x", version="1"), settings_hash(claude, "service", version="2")]
-    assert len({plain, *others, *retried}) == 3 + len(fields(Retry))
+    others = [
+        settings_hash(claude, "script:x", version="1"),
+        settings_hash(claude, "service", version="2"),
+        settings_hash(claude, "service", version="1", places=("gateway.local",)),
+    ]
+    assert len({plain, *others, *retried}) == 4 + len(fields(Retry))
+
+
+AGENTS = {"a": {"cli": "claude", "model": "m"}, "c": {"cli": "command", "run": "true"}}
+ONE = [{"agent": "a", "id": "a", "prompt": "p"}, {"agent": "c", "id": "c"}]
+
+
+def upstreams(folder: Path, *addresses: str, **more: Any) -> dict[str, Profile]:
+    """The profiles of a plan on a host with accounts at these addresses."""
+    file = folder / "t.yaml"
+    file.write_text(json.dumps({"repo": "repo", "agents": AGENTS, "tasks": ONE, **more}))
+    listed = tuple(
+        ProviderAccount(name=f"n{n}", provider="anthropic", base_url=address, header="x-api-key")
+        for n, address in enumerate(addresses)
+    )
+    made = prepare.plan(file, [], settings=HostSettings(accounts=listed))
+    return {profile.name: profile for profile in made.profiles}
+
+
+def test_so_does_where_the_service_is_and_nothing_else_of_its_account(tmp_path: Path) -> None:
+    make_repo(tmp_path / "repo")
+    usual, other = "https://api.anthropic.com", "http://Gateway.local:4000/claude/"
+    made = [upstreams(tmp_path, *them) for them in ((usual,), (other,), (usual, other), (other, usual), ())]
+    assert [one["a"].upstream.places for one in made[:2]] == [
+        ("api.anthropic.com",),
+        ("gateway.local:4000/claude",),
+    ]
+    hashes = [one["a"].hash for one in made]
+    assert (hashes[2], hashes[3], len(set(hashes))) == (hashes[0], hashes[1], 3)
+    assert len({one["c"].hash for one in made}) == 1
+    both = upstreams(tmp_path, usual, other, usual, on_limit="next-account")["a"]
+    assert both.upstream.places == ("api.anthropic.com", "gateway.local:4000/claude")
+    played = upstreams(tmp_path, usual, upstream="script:x")["a"]
+    assert played.upstream.places == ()
+    assert upstreams(tmp_path, "https://me:secret@host")["a"].upstream.places == ()
 
 
 @pytest.mark.parametrize("field", fields(Task, identity.NOT_OF_TASK))

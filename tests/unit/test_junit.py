@@ -48,11 +48,35 @@ def test_what_is_no_report_is_none(content: bytes) -> None:
     assert junit.read(content) is None
 
 
-def test_a_report_names_no_more_tests_than_are_counted() -> None:
-    many = b"<testsuite>" + b'<testcase name="t"/>' * (junit.MOST + 5) + b"</testsuite>"
-    found = junit.read(many)
+def suite(inside: str) -> bytes:
+    return f"<testsuite>{inside}</testsuite>".encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        suite('<testcase name="t"/>' * (junit.MOST + 1)),
+        suite("<a/>" * (junit.MOST_ELEMENTS + 1)),
+        suite("<a>" * junit.DEEPEST + "</a>" * junit.DEEPEST),
+        suite("<a " + " ".join(f'a{n}=""' for n in range(junit.MOST_ATTRIBUTES + 1)) + "/>"),
+        suite(f'<testcase name="{"x" * 2 * junit.LONGEST_MARK}"/>'),
+        suite(f"<!--{'x' * 2 * junit.LONGEST_MARK}-->"),
+        suite(f"<!--{'&' * 2 * junit.LONGEST_MARK}"),
+        suite("&undefined;"),
+    ],
+    ids=["tests", "elements", "depth", "attributes", "attribute", "comment", "unended", "entity"],
+)
+def test_what_is_beyond_the_bounds_is_not_read(content: bytes) -> None:
+    assert junit.read(content) is None
+
+
+def test_what_tests_printed_may_be_long() -> None:
+    printed = f"<system-out>{'line &lt;1&gt;' * 200_000}</system-out>"
+    failed = f'<testcase name="b"><failure message="{"x" * (junit.LONGEST_MARK // 2)}"/></testcase>'
+    many = "".join(f'<testcase name="{n}"/>' for n in range(junit.MOST - 2))
+    found = junit.read(suite(f'<testcase name="a">{printed}</testcase>{failed}{many}'))
     assert found is not None
-    assert found.ran == junit.MOST
+    assert (found.ran, found.failed) == (junit.MOST, ("b",))
 
 
 CASES = st.lists(

@@ -214,6 +214,16 @@ def test_another_cli_or_command_is_a_change_too() -> None:
     assert course.changes[0].what[:2] == ("CLI version 1 → ?", "cli claude → command")
 
 
+def test_another_service_is_a_change_too() -> None:
+    moved = profile("opus", "eeee", model="m1", upstream=Upstream(places=("gateway.local/x",)))
+    nights = [
+        run("a", plan("a", [FIX], [OPUS]), {"fix/opus/1": BAD}),
+        run("b", plan("b", [FIX], [moved]), {"fix/opus/1": BAD}, FIRST + 1),
+    ]
+    (course,) = past.courses(nights)
+    assert course.changes[0].what == ("answered by service → gateway.local/x",)
+
+
 def test_of_many_runs_weeks_are_the_points() -> None:
     nights = [
         run(f"r{day}", plan(f"r{day}", [FIX], [OPUS]), {"fix/opus/1": GOOD}, FIRST + day * DAY)

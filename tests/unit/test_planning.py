@@ -411,12 +411,12 @@ def test_what_is_said_of_retries_by_default_and_key_by_key() -> None:
 def test_compared_tasks_are_tried_once_unless_retries_are_compared() -> None:
     text = (
         RETRIED + "retry: {feedback: 2, oom: {memory: 8GiB}}\n"
-        "tasks: [{id: t, prompt: p}, {id: own, prompt: p, agent: a}]\n"
+        "tasks: [{id: t, prompt: p}, {id: own, prompt: p, agent: a}, {id: said, prompt: '@a p'}]\n"
     )
     plain = planned(text + "compare: {agents: [a]}\n")
     assert (plain.task("t").retry.feedback, plain.task("t").retry.memory) == (0, None)
     assert plain.task("t").retry.infrastructure == 3
-    assert plain.task("own").retry.feedback == 2
+    assert [plain.task(name).retry.feedback for name in ("own", "said")] == [2, 2]
     assert any("`compare: {retry: true}` would" in note for note in plain.notes)
     with_it = planned(text + "compare: {agents: [a], retry: true}\n")
     assert with_it.compared_retry

@@ -132,6 +132,76 @@ def test_a_test_that_moves_to_another_file_is_not_gone() -> None:
     assert signs(both) == ()
 
 
+ADDS = "def test_adds():\n    total = f(1)\n    assert total == 1\n    assert f(2) == 2\n"
+GONE = HEAD.replace("index", "deleted file mode 100644\nindex")
+
+
+def removed(text: str) -> str:
+    return "".join(f"-{row}\n" for row in text.splitlines())
+
+
+def added(text: str) -> str:
+    return removed(text).replace("\n-", "\n+").replace("-", "+", 1)
+
+
+RENAMED = "-def test_adds():\n+def test_sums():\n     total = f(1)\n"
+OTHER = "tests/test_b.py"
+MOVES: dict[str, tuple[list[bytes], set[str]]] = {
+    "under another name": (diff(TEST, f"{RENAMED}     assert total == 1\n"), set()),
+    "and weaker": (diff(TEST, f"{RENAMED}-    assert total == 1\n+    assert total\n"), {"test-deleted"}),
+    "and skipped": (
+        diff(TEST, f"+@pytest.mark.skip\n{RENAMED}     assert total == 1\n"),
+        {"test-deleted", "test-skipped"},
+    ),
+    "and no test": (diff(TEST, RENAMED.replace("test_sums", "sums")), {"test-deleted"}),
+    "as a class": (
+        diff(TEST, "-class TestA:\n+class TestB:\n     def test_a(self):\n         assert f()\n"),
+        set(),
+    ),
+    "with another signature": (
+        diff(TEST, "-def test_a():\n+def test_a(\n+    db,\n+):\n     assert f() == 1\n"),
+        set(),
+    ),
+    "to another file": (diff(TEST, removed(ADDS)) + diff(OTHER, added(ADDS)), set()),
+    "with its file": (diff(TEST, removed(ADDS), GONE) + diff(OTHER, added(ADDS), NEW), set()),
+    "with its file, and another name": (
+        diff(TEST, removed(ADDS), GONE) + diff(OTHER, added(ADDS.replace("adds", "sums")), NEW),
+        set(),
+    ),
+    "into a class": (
+        diff(TEST, removed(ADDS)) + diff(OTHER, "+class TestAll:\n" + added(ADDS).replace("+", "+    "), NEW),
+        set(),
+    ),
+    "with its file, and weaker": (
+        diff(TEST, removed(ADDS), GONE) + diff(OTHER, added(ADDS.replace("f(2) == 2", "f(2)")), NEW),
+        {"test-changed"},
+    ),
+    "with its file, and skipped": (
+        diff(TEST, removed(ADDS), GONE) + diff(OTHER, added(f"@pytest.mark.skip\n{ADDS}"), NEW),
+        {"test-skipped"},
+    ),
+    "once of twice": (
+        diff(TEST, removed(ADDS)) + diff("tests/test_c.py", removed(ADDS)) + diff(OTHER, added(ADDS)),
+        {"test-deleted"},
+    ),
+    "where nobody looks": (diff(TEST, removed(ADDS)) + diff("tests/old.py", added(ADDS)), {"test-deleted"}),
+    "as a marked test": (
+        diff("tests/a.rs", "-#[test]\n-fn adds() {}\n") + diff("tests/b.rs", "+#[test]\n+fn adds() {}\n"),
+        set(),
+    ),
+    "as a JavaScript test": (
+        diff("a.test.ts", "-it('adds', () => {\n+it('sums', () => {\n   expect(f(1)).toBe(1)\n })\n"),
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_test_that_moves_is_gone_only_if_it_is_weaker(name: str) -> None:
+    rows, wanted = MOVES[name]
+    assert {sign.kind for sign in signs(rows, "pytest -q")} == wanted
+
+
 def test_names_with_spaces_and_quotes_are_read() -> None:
     quoted = HEAD.replace("a/{0} b/{0}", '"a/{0}" "b/{0}"')
     assert signs(diff("tests/test a.py", "-def test_a():\n"))[0].path == "tests/test a.py"

@@ -17,15 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.git.base_store import BaseStore
+from runner.git.commits import oid_of
 from runner.guarded import GuardedError, read_file
 from runner.tasks.keys import key_text_rule
-from runner.tasks.plan import Hidden, Plan
+from runner.tasks.plan import Hidden, Plan, Source
 
 LARGEST = 64 * 1024 * 1024
 MOST = 10_000
 """Files."""
 LEFT_OUT = frozenset({"__pycache__", ".git", ".pytest_cache"})
 """Directories that tools leave beside tests."""
+_WITHOUT_PAST = "give agents no past, `history: none` or `shallow`; or hide tests that were never committed"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,65 @@ def read(folder: Path) -> tuple[HiddenFile, ...]:
     if not files:
         raise UsageError(f"`hidden` names {folder}, which holds no file", cure="put the tests there")
     return tuple(files)
+
+
+def out_of_sight(folder: Path, files: tuple[HiddenFile, ...], source: Source) -> None:
+    """See that an agent does not find hidden files in what it starts from.
+
+    A file that the base has elsewhere is none that could be hidden: a later release's tests, say, most of
+    which were there before. The others may be in nothing that a box is given, and one of them there must be.
+
+    Raises:
+        UsageError: The base commit has them, or the history before it where agents are given that; or they
+            are among the files that agents are given besides.
+    """
+    base = BaseStore(Path(source.git_dir), source.base)
+    if (inside := _inside(folder, source)) is not None:
+        _not_given(folder, inside, base, source)
+    unlike_others = {oid_of("blob", file.content): file.path for file in files if file.content.strip()}
+    existing = base.existing(unlike_others)
+    if not existing:
+        return
+    secret = unlike_others.keys() - {entry.oid for entry in base.tree()}
+    if not secret:
+        raise UsageError(
+            f"`hidden` names {folder}, all of whose files {source.base_name} has: agents find them there",
+            cure="hide tests that agents do not have, or `protect` those that they have",
+        )
+    if source.history == "full" and (found := base.first_reached(existing & secret)):
+        path = found[1].decode(errors="replace")
+        raise UsageError(
+            f"`hidden` names {folder}, whose {unlike_others[found[0]]} agents find"
+            f" in the history of {source.base_name}, as {path}",
+            cure=_WITHOUT_PAST,
+        )
+
+
+def _not_given(folder: Path, inside: str, base: BaseStore, source: Source) -> None:
+    """See that a path of the repository is in nothing that an agent is given."""
+    if base.has(inside):
+        raise UsageError(
+            f"`hidden` names {folder}, which is a part of {source.base_name}: agents find it there",
+            cure="keep it out of the repository, or ignored by git",
+        )
+    if source.history == "full" and base.ever_had(inside):
+        raise UsageError(
+            f"`hidden` names {folder}, which the history of {source.base_name} holds: agents find it there",
+            cure=_WITHOUT_PAST,
+        )
+    for path in source.include:
+        if path == inside or path.startswith(f"{inside}/") or inside.startswith(f"{path}/"):
+            raise UsageError(
+                f"`include` gives agents {path}, which `hidden` hides", cure="take one of them out"
+            )
+
+
+def _inside(folder: Path, source: Source) -> str | None:
+    """The path of a directory in the repository; None if it lies elsewhere."""
+    try:
+        return folder.resolve().relative_to(Path(source.repo).resolve()).as_posix()
+    except ValueError:
+        return None
 
 
 def digest(files: tuple[HiddenFile, ...]) -> str:
