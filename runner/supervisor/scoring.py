@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import TypeVar
 
 from runner.compare.blocks import Block
 from runner.compare.comparing import ALPHA, compare
 from runner.compare.early import Watched
-from runner.compare.scored import Comparison, Scored
+from runner.compare.scored import Comparison, Scored, Unbegun
 from runner.names import AttemptKey
+from runner.supervisor.graph.schedule import decide
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER
@@ -28,10 +29,7 @@ def scored(state: RunState) -> list[Scored]:
     try that a person ordered never counts.
     """
     rows = []
-    for planned in state.plan.attempts:
-        if not state.plan.task(planned.task).compared:
-            continue
-        them = counted(state.plan, state.tries(planned.key))
+    for them in _compared(state):
         attempt = them[-1]
         if attempt.verdict not in {None, SKIPPED}:
             rows.append(
@@ -49,6 +47,23 @@ def scored(state: RunState) -> list[Scored]:
                 )
             )
     return rows
+
+
+def unbegun(state: RunState) -> list[Unbegun]:
+    """The attempts of compared profiles that were planned and, as things stand, never begin; and why.
+
+    What is held may still begin later: where the run is taken up again, or a person decides.
+    """
+    held = {one.key: one.why for one in decide(state, 0) if one.standing == "held"}
+    keys = (them[-1].key for them in _compared(state))
+    return [Unbegun(str(key), key.task, key.profile, key.n, held[key]) for key in keys if key in held]
+
+
+def _compared(state: RunState) -> Iterator[list[AttemptState]]:
+    """Of each compared attempt the tries that count, in plan order."""
+    for planned in state.plan.attempts:
+        if state.plan.task(planned.task).compared:
+            yield counted(state.plan, state.tries(planned.key))
 
 
 def counted(plan: Plan, tries: Sequence[AttemptState]) -> list[AttemptState]:
@@ -100,7 +115,8 @@ def comparison(
     if state.plan.stops_when_decided:
         progress = Progress(state.plan)
         watched = Watched(progress.blocks, progress.follow(state))
-    return compare(profiles, scored(state) if rows is None else rows, excluded, alpha, watched=watched)
+    known = scored(state) if rows is None else rows
+    return compare(profiles, known, excluded, alpha, watched=watched, unbegun=unbegun(state))
 
 
 class Progress:
