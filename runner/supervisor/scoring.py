@@ -60,8 +60,8 @@ def unbegun(state: RunState) -> list[Unbegun]:
 
 
 def _compared(state: RunState) -> Iterator[list[AttemptState]]:
-    """Of each compared attempt the tries that count, in plan order."""
-    for planned in state.plan.attempts:
+    """Of each compared attempt the tries that count, as the task file is written."""
+    for planned in sorted(state.plan.attempts, key=lambda one: state.plan.place(one.key)):
         if state.plan.task(planned.task).compared:
             yield counted(state.plan, state.tries(planned.key))
 

@@ -42,7 +42,7 @@ def terminal(state: RunState, matrices: together.Matrices | None = None) -> Rend
     if state.plan.compared:
         parts += [Text(), *comparison.terminal(state)]
     parts += fairness.terminal(state)
-    branches = [attempt for attempt in state.attempts.values() if attempt.branch]
+    branches = [attempt for attempt in state.as_written if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
@@ -143,15 +143,15 @@ def diff(raw: bytes) -> Text:
 def next_steps(state: RunState) -> RenderableType:
     """What a person may want to do after a run, a command a line."""
     waiting = sum(_can_go_on(why) for _, why in _standings(state).values())
-    best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
+    best = next((one for one in state.as_written if one.branch and state.serves(one)), None)
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
     steps += inbox.steps(state)
     if best is not None and state.serves(best):
         steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
         steps += [f"corral take {best.key} my-branch"]
-    if sum(bool(one.branch) and state.serves(one) for one in state.attempts.values()) > 1:
+    if sum(bool(one.branch) and state.serves(one) for one in state.as_written) > 1:
         steps += ["corral integrate   # all that goes together, on one branch"]
-    unserved = [a for a in state.attempts.values() if a.verdict and not state.task_served(a.key.task)]
+    unserved = [a for a in state.as_written if a.verdict and not state.task_served(a.key.task)]
     for one in unserved[:1]:
         if one.check == "failed":
             steps += [f"corral logs {one.key} --check   # what its check said"]
@@ -209,7 +209,7 @@ def _attempts(state: RunState) -> Fitting:
             Text("" if attempt.tokens is None else wording.usd(attempt.usd)),
             Text(wording.diff_stat(attempt) if attempt.verdict else ""),
         )
-        for attempt in state.attempts.values()
+        for attempt in state.as_written
     ]
     return Fitting(HEAD, rows)
 
@@ -217,7 +217,7 @@ def _attempts(state: RunState) -> Fitting:
 def _remarks(state: RunState) -> Iterator[Text]:
     """What the table has no room for: why, what was noticed, where files are kept."""
     standings = _standings(state)
-    for one in state.attempts.values():
+    for one in state.as_written:
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
         said = (one.reason, _held(standings, one), wording.followed(one), wording.discarded(one))
         for words in (*said, *one.flags, *kept):
@@ -275,7 +275,7 @@ def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[st
                 ),
                 f"`{a.branch}`" if a.branch else "",
             )
-            for a in state.attempts.values()
+            for a in state.as_written
         ],
     )
     for undecided in deciding.undecided(state):

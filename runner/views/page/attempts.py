@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
@@ -53,12 +54,8 @@ def attempts(material: Material, room: int) -> Html | None:
     given = sharing.shares([_need(one) for one in shown], left_over)
     colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
     whole = [replace(one, room=n, coloured=m) for one, n, m in zip(told, given, colours, strict=True)]
-    by_task: dict[str, list[Told]] = {}  # a comparison's tasks take turns in the plan
-    for each in whole:
-        by_task.setdefault(each.one.key.task, []).append(each)
-    parts = [
-        _task(material, task, sorted(of_it, key=lambda one: one.one.key)) for task, of_it in by_task.items()
-    ]
+    by_task = groupby(whole, lambda told: told.one.key.task)
+    parts = [_task(material, task, list(of_it)) for task, of_it in by_task]
     left = len(material.attempts) - len(shown)
     rest = note(f"{left} attempts are not told of here: `corral show ATTEMPT` does.") if left else None
     title = wording.many(len(material.attempts), "attempt")
