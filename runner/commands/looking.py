@@ -33,7 +33,7 @@ from runner.settings import Settings
 from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
-from runner.supervisor.finding import find_attempt
+from runner.supervisor.finding import command, find_attempt
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
@@ -104,7 +104,7 @@ def show_logs(
         time.sleep(LOOK)
     if not file.exists():
         what = "check output" if check else "output"
-        raise UsageError(f"{found.key} has no {what}", cure=f"`corral show {found.key}` says why")
+        raise UsageError(f"{found.key} has no {what}", cure=f"`{command(state, 'show', found.key)}` says why")
     settings_of = None if check else state.plan.profile(found.key.profile).settings
     with suppress(KeyboardInterrupt):
         for line in lines(file, goes_on):
@@ -186,7 +186,7 @@ def diff(
     if (gone := discarding.gone(state, found)) is not None:
         raise gone
     if found.commit is None or found.base is None:
-        raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
+        raise UsageError(f"{found.key} has no branch", cure=f"`{command(state, 'show', found.key)}` says why")
     source = state.plan.sources[state.plan.task(found.key.task).source]
     text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
     if as_json:
@@ -211,7 +211,9 @@ def take(
     if (gone := discarding.gone(state, found)) is not None:
         raise gone
     if found.commit is None:
-        raise UsageError(f"{found.key} has no branch to take", cure=f"`corral show {found.key}` says why")
+        raise UsageError(
+            f"{found.key} has no branch to take", cure=f"`{command(state, 'show', found.key)}` says why"
+        )
     source = state.plan.sources[state.plan.task(found.key.task).source]
     branch = branch.removeprefix("refs/heads/")
     worktree.take(Path(source.git_dir), branch, found.commit)

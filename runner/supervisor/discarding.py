@@ -18,7 +18,7 @@ from runner.git import closed, discarding, worktree
 from runner.names import AttemptKey
 from runner.names import branch as branch_of
 from runner.supervisor import events as e
-from runner.supervisor.finding import find_attempt
+from runner.supervisor.finding import command, find_attempt
 from runner.supervisor.graph import routing
 from runner.supervisor.graph.schedule import Decision, decide
 from runner.supervisor.journal import Journal
@@ -131,7 +131,7 @@ def _branch(state: RunState, attempt: AttemptState) -> tuple[str, str]:
         raise refusal
     if attempt.branch is None or attempt.commit is None:
         kept = f"its files are in {attempt.kept}, and stay there" if attempt.kept else ""
-        cure = kept or f"`corral show {attempt.key}` says why"
+        cure = kept or f"`{command(state, 'show', attempt.key)}` says why"
         raise UsageError(f"{attempt.key} has no branch to discard", cure=cure)
     return attempt.branch, attempt.commit
 

@@ -66,7 +66,7 @@ def terminal(state: RunState, found: Comparison | None = None) -> Iterator[Rende
     for pair in found.pairs:
         yield cell(pair.words, "bold" if pair.decided else "")
     yield from (cell(words) for words in (*_ranking(found), *found.notes, *_decided(state)))
-    for words in _excluded(found):
+    for words in _excluded(state, found):
         yield Text("left out: ", "dim") + cell(words)
 
 
@@ -83,7 +83,8 @@ def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[
     yield from markdown_table(head, [_side(side)[: len(head)] for side in found.profiles])
     said = [pair.words for pair in found.pairs]
     said += [*_ranking(found), *found.notes, *_decided(state)]
-    said += [f"left out: {markdown(words)}" for words in _excluded(found)]  # the rest are figures and names
+    # The rest are figures and names.
+    said += [f"left out: {markdown(words)}" for words in _excluded(state, found)]
     if said:
         yield ""
         yield from (f"- {words}" for words in said)
@@ -127,12 +128,12 @@ def _head(found: Comparison) -> tuple[Column, ...]:
     return HEAD if any(side.never_began for side in found.profiles) else HEAD[:-1]
 
 
-def _excluded(found: Comparison) -> Iterator[str]:
+def _excluded(state: RunState, found: Comparison) -> Iterator[str]:
     yield from never_began(found.excluded)
     begun = [one for one in found.excluded if one.began]
     yield from (f"{one.attempt}: {one.why}" for one in begun[:MOST_EXCLUDED])
     if (more := len(begun) - MOST_EXCLUDED) > 0:
-        yield f"and {more} more (`corral compare --json` names them)"
+        yield f"and {more} more (`corral compare {state.name} --json` names them)"
 
 
 def never_began(excluded: Iterable[Excluded]) -> Iterator[str]:
