@@ -183,12 +183,9 @@ def diff(
     """Show what an attempt changed."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
-    if (gone := discarding.gone(state, found)) is not None:
-        raise gone
-    if found.commit is None or found.base is None:
-        raise UsageError(f"{found.key} has no branch", cure=f"`{command(state, 'show', found.key)}` says why")
+    commit = discarding.commit_of(state, found)
     source = state.plan.sources[state.plan.task(found.key.task).source]
-    text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
+    text = worktree.diff(Path(source.git_dir), found.base or source.base, commit, stat=stat)
     if as_json:
         row = summary.attempt_row(state, found)
         known = {name: row[name] for name in ("branch", "commit", "base", "files", "insertions", "deletions")}
@@ -208,16 +205,11 @@ def take(
     """Make a branch of your own naming from an attempt's work."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
-    if (gone := discarding.gone(state, found)) is not None:
-        raise gone
-    if found.commit is None:
-        raise UsageError(
-            f"{found.key} has no branch to take", cure=f"`{command(state, 'show', found.key)}` says why"
-        )
+    commit = discarding.commit_of(state, found)
     source = state.plan.sources[state.plan.task(found.key.task).source]
     branch = branch.removeprefix("refs/heads/")
-    worktree.take(Path(source.git_dir), branch, found.commit)
-    words = f"{branch} is now at {found.commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
+    worktree.take(Path(source.git_dir), branch, commit)
+    words = f"{branch} is now at {commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
     out.print(words, soft_wrap=True)
 
 

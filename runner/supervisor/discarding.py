@@ -97,6 +97,20 @@ def gone(state: RunState, attempt: AttemptState) -> UsageError | None:
     return UsageError(f"{attempt.key} was discarded", cure=cure)
 
 
+def commit_of(state: RunState, attempt: AttemptState) -> str:
+    """The commit that an attempt's work came home as.
+
+    Raises:
+        UsageError: None did, or its branch was discarded.
+    """
+    if (refusal := gone(state, attempt)) is not None:
+        raise refusal
+    if attempt.commit is None:
+        cure = f"`{command(state, 'show', attempt.key)}` says why"
+        raise UsageError(f"{attempt.key} has no branch", cure=cure)
+    return attempt.commit
+
+
 def back(state: RunState, attempt: AttemptState, bundle: str) -> str:
     """What a person types to have a discarded branch again."""
     source = state.plan.sources[state.plan.task(attempt.key.task).source]
