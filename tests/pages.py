@@ -575,7 +575,7 @@ def with_text(material: Material, text: str) -> Material:
         material,
         state=replace(
             material.state,
-            plan=Plan(**dict(changed)),
+            plan=Plan(**{name: getattr(changed, name) for name in Plan.model_fields}),
             weaker=(text,),
             untold={text: text},
             integrated={text: event},

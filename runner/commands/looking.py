@@ -33,7 +33,7 @@ from runner.settings import Settings
 from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
-from runner.supervisor.finding import find_attempt
+from runner.supervisor.finding import command, find_attempt
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
@@ -104,7 +104,7 @@ def show_logs(
         time.sleep(LOOK)
     if not file.exists():
         what = "check output" if check else "output"
-        raise UsageError(f"{found.key} has no {what}", cure=f"`corral show {found.key}` says why")
+        raise UsageError(f"{found.key} has no {what}", cure=f"`{command(state, 'show', found.key)}` says why")
     settings_of = None if check else state.plan.profile(found.key.profile).settings
     with suppress(KeyboardInterrupt):
         for line in lines(file, goes_on):
@@ -183,12 +183,9 @@ def diff(
     """Show what an attempt changed."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
-    if (gone := discarding.gone(state, found)) is not None:
-        raise gone
-    if found.commit is None or found.base is None:
-        raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
+    commit = discarding.commit_of(state, found)
     source = state.plan.sources[state.plan.task(found.key.task).source]
-    text = worktree.diff(Path(source.git_dir), found.base, found.commit, stat=stat)
+    text = worktree.diff(Path(source.git_dir), found.base or source.base, commit, stat=stat)
     if as_json:
         row = summary.attempt_row(state, found)
         known = {name: row[name] for name in ("branch", "commit", "base", "files", "insertions", "deletions")}
@@ -208,14 +205,11 @@ def take(
     """Make a branch of your own naming from an attempt's work."""
     state = find_run(configuration.load(), name)
     found = find_attempt(state, attempt)
-    if (gone := discarding.gone(state, found)) is not None:
-        raise gone
-    if found.commit is None:
-        raise UsageError(f"{found.key} has no branch to take", cure=f"`corral show {found.key}` says why")
+    commit = discarding.commit_of(state, found)
     source = state.plan.sources[state.plan.task(found.key.task).source]
     branch = branch.removeprefix("refs/heads/")
-    worktree.take(Path(source.git_dir), branch, found.commit)
-    words = f"{branch} is now at {found.commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
+    worktree.take(Path(source.git_dir), branch, commit)
+    words = f"{branch} is now at {commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
     out.print(words, soft_wrap=True)
 
 

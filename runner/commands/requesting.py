@@ -107,14 +107,12 @@ def _works(state: RunState, attempt: str) -> list[Work]:
     if attempt == INTEGRATION:
         return _put_together(state)
     found = find_attempt(state, attempt)
-    if (gone := discarding.gone(state, found)) is not None:
-        raise gone
-    if found.commit is None or found.branch is None:
-        raise UsageError(f"{found.key} has no branch", cure=f"`corral show {found.key}` says why")
+    commit = discarding.commit_of(state, found)
     source = state.plan.sources[state.plan.task(found.key.task).source]
     titled, body = pull_request.title(state, found), pull_request.body(state, found)
     name = str(found.key)
-    return [Work(name, name.replace("/", "+"), source, found.branch, found.commit, titled, body)]
+    branch = found.branch or state.plan.branch(found.key)
+    return [Work(name, name.replace("/", "+"), source, branch, commit, titled, body)]
 
 
 def _put_together(state: RunState) -> list[Work]:

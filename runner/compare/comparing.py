@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -11,10 +12,12 @@ from runner.compare import blocks, chance, early, rates, spread
 from runner.compare.blocks import Paired
 from runner.compare.early import Watched
 from runner.compare.saying import verdict_words
-from runner.compare.scored import Comparison, Excluded, Pair, Scored, Side
+from runner.compare.scored import Comparison, Excluded, Pair, Scored, Side, Unbegun
 
 ALPHA = 0.05
 """The error rate of tests and intervals."""
+UNEVEN = 0.1
+"""By which share of all its attempts a profile may miss more than another before that is said."""
 
 
 def compare(
@@ -24,6 +27,7 @@ def compare(
     alpha: float = ALPHA,
     seed: int = 0,
     watched: Watched | None = None,
+    unbegun: Sequence[Unbegun] = (),
 ) -> Comparison:
     """Set profiles side by side, and say of each two whether they differ.
 
@@ -36,6 +40,7 @@ def compare(
         seed: Of whatever is drawn.
         watched: How far it has come, where it may end early as decided: then the test is the one that may be
             made at any time (`early`), and the intervals allow for that.
+        unbegun: What was planned and never began.
     """
     rows = list(scored)
     names = [name for name, _ in profiles]
@@ -52,12 +57,16 @@ def compare(
     else:
         found = [_early(watched, counted, a, b, alpha, seed, len(pairs)) for a, b in pairs]
     told = tuple(replace(pair, words=verdict_words(pair, alpha, len(pairs))) for pair in found)
+    missing = Counter(one.profile for one in unbegun)
+    sides = (side_of(name, settings, rows, counted, alpha) for name, settings in profiles)
+    whole = tuple(replace(side, never_began=missing[side.profile]) for side in sides)
+    never = (Excluded(one.attempt, one.why, began=False) for one in unbegun)
     return Comparison(
-        profiles=tuple(side_of(name, settings, rows, counted, alpha) for name, settings in profiles),
+        profiles=whole,
         pairs=told,
-        excluded=tuple(Excluded(attempt, why) for attempt, why in out.items()),
+        excluded=(*(Excluded(attempt, why) for attempt, why in out.items()), *never),
         better=_order(names, told),
-        notes=tuple(_notes(rows, counted, names, told)),
+        notes=(*_unranked(names, told), *_alone(rows, counted, names, unbegun), *_uneven(whole)),
     )
 
 
@@ -161,17 +170,35 @@ def _winner(pair: Pair) -> str:
     return pair.a if (pair.difference or 0) > 0 else pair.b
 
 
-def _notes(
-    rows: list[Scored], counted: list[Scored], names: Sequence[str], pairs: Sequence[Pair]
-) -> Iterator[str]:
+def _unranked(names: Sequence[str], pairs: Sequence[Pair]) -> Iterator[str]:
+    """What can be said of who is better where not all can be ranked."""
     if len(names) > 2 and not _order(names, pairs):
         for name in names:
             won = [pair for pair in pairs if pair.decided and _winner(pair) == name]
             if len(won) == len(names) - 1:
                 yield f"{name} is accepted more often than each of the others; these are not ranked"
+
+
+def _alone(
+    rows: list[Scored], counted: list[Scored], names: Sequence[str], unbegun: Sequence[Unbegun]
+) -> Iterator[str]:
+    """How many attempts count that have a counterpart which does not."""
     out = {row.attempt for row in rows} - {row.attempt for row in counted}
-    done = {(row.profile, row.task, row.n) for row in rows if row.attempt in out}
-    alone = [row for row in counted if any((name, row.task, row.n) in done for name in names)]
+    lost = {(row.profile, row.task, row.n) for row in rows if row.attempt in out}
+    lost |= {(one.profile, one.task, one.n) for one in unbegun}
+    alone = [row for row in counted if any((name, row.task, row.n) in lost for name in names)]
     if alone:
         those = "1 attempt that counts has" if len(alone) == 1 else f"{len(alone)} attempts that count have"
         yield f"{those} a counterpart that does not: of these two, neither is in the paired test"
+
+
+def _uneven(sides: Sequence[Side]) -> Iterator[str]:
+    """That much more of one profile never began than of another."""
+    missing = [side.never_began for side in sides]
+    planned = max((side.attempts + side.never_began for side in sides), default=0)
+    if missing and max(missing) - min(missing) > UNEVEN * planned:
+        each = ", ".join(f"{side.never_began} of {side.profile}" for side in sides)
+        yield (
+            f"not as many never began of each ({each}): their rates are not of the same tasks; only the"
+            " paired test is of what both did"
+        )

@@ -173,15 +173,16 @@ def _bound(sizes: Floats, may: int) -> float:
 
 
 @lru_cache(maxsize=2)
-def _signs(tasks: int, courses: int) -> Floats:
+def _signs(tasks: int, courses: int) -> NDArray[np.int8]:
     """By task, its signs in all courses, the real one first: all of them, or as many as are drawn."""
     import numpy as np  # noqa: PLC0415 - as above
 
     if 2**tasks <= courses:
         bits = np.arange(2**tasks)[:, None] >> np.arange(tasks)
-        return np.ascontiguousarray(1.0 - 2.0 * (bits & 1).T)
-    drawn: Floats = np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), (tasks, courses))
-    drawn[:, 0] = 1.0
+        return np.ascontiguousarray((1 - 2 * (bits & 1).T).astype(np.int8))
+    draw, drawn = np.random.default_rng(SEED), np.ones((tasks, courses), dtype=np.int8)
+    for row in drawn:  # one at a time: what is drawn is 8 times as large
+        row[1:] = 2 * draw.integers(0, 2, courses)[1:] - 1
     return drawn
 
 

@@ -59,6 +59,7 @@ class Side:
         tokens: Of all scored attempts.
         tokens_per_accepted: The same for each accepted one.
         pass_at: By k, the chance that of k attempts at a task one is accepted, for the mean task.
+        never_began: How many more were planned and never began.
     """
 
     profile: str
@@ -77,6 +78,7 @@ class Side:
     tokens: int | None = None
     tokens_per_accepted: float | None = None
     pass_at: tuple[tuple[int, float], ...] = ()
+    never_began: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,23 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Unbegun:
+    """An attempt that was planned and never began, and why: nobody knows what its profile had made of it."""
+
+    attempt: str
+    task: str
+    profile: str
+    n: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Excluded:
-    """An attempt that does not count, and why."""
+    """An attempt that does not count, and why; `began` is whether it was begun at all."""
 
     attempt: str
     why: str
+    began: bool = True
 
 
 @dataclass(frozen=True)

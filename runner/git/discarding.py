@@ -83,6 +83,15 @@ def put_aside(git_dir: Path, file: Path, branch: str, commit: str, prefix: str) 
             scratch.unlink(missing_ok=True)
 
 
+def is_put_aside(git_dir: Path, file: Path, branch: str, commit: str) -> bool:
+    """Whether a bundle is there that holds a branch as it is at this commit."""
+    try:
+        heads = closed.git(git_dir, "bundle", "list-heads", str(file)).decode()
+    except closed.GitError:
+        return False
+    return heads.split() == [commit, f"refs/heads/{branch}"]
+
+
 def delete_branch(git_dir: Path, branch: str, commit: str) -> None:
     """Delete a branch that points at a commit, in one step.
 
@@ -103,7 +112,6 @@ def _built_upon(git_dir: Path, commit: str, prefix: str) -> list[str]:
 def _require_good(git_dir: Path, file: Path, branch: str, commit: str) -> None:
     """See that git takes the commit, and all that belongs to it, from the file."""
     closed.git(git_dir, "bundle", "verify", "--quiet", str(file), bounds=closed.WHOLE_HISTORY)
-    heads = closed.git(git_dir, "bundle", "list-heads", str(file)).decode()
     with tempfile.TemporaryDirectory(prefix="corral-tried-") as folder:
         trial = closed.init_bare(Path(folder) / "trial.git")
         closed.git(
@@ -112,7 +120,7 @@ def _require_good(git_dir: Path, file: Path, branch: str, commit: str) -> None:
             alternates=(git_dir / "objects",),
             bounds=closed.WHOLE_HISTORY,
         )
-    if heads.split() != [commit, f"refs/heads/{branch}"]:
+    if not is_put_aside(git_dir, file, branch, commit):
         raise HostError(f"the bundle {file} does not hold {branch}", cure="the branch was left as it is")
 
 

@@ -11,7 +11,6 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from runner.errors import HostError, UsageError
@@ -19,12 +18,13 @@ from runner.git import closed, discarding, worktree
 from runner.names import AttemptKey
 from runner.names import branch as branch_of
 from runner.supervisor import events as e
-from runner.supervisor.finding import find_attempt
-from runner.supervisor.graph.schedule import decide
+from runner.supervisor.finding import command, find_attempt
+from runner.supervisor.graph import routing
+from runner.supervisor.graph.schedule import Decision, decide
 from runner.supervisor.journal import Journal
 from runner.supervisor.ownership.lease import Lease, OwnedError, owned
 from runner.supervisor.ownership.presence import presence
-from runner.supervisor.state import RunState, fold
+from runner.supervisor.state import RunState, apply, fold
 from runner.supervisor.tried import AttemptState
 
 NAMED = 5
@@ -58,10 +58,10 @@ def discard(home: Path, run: str, text: str) -> tuple[AttemptState, e.AttemptDis
             _require_as_it_was(git_dir, branch, now, commit)
         there = discarding.has_commit(git_dir, commit)
         elsewhere = discarding.holders(git_dir, commit, prefix) if there else ()
-        bundle = None
+        bundle = bundle_file(home, run, attempt.key)
         if there and not elsewhere:
-            bundle = bundle_file(home, run, attempt.key)
             discarding.put_aside(git_dir, bundle, branch, commit, prefix)
+        kept = discarding.is_put_aside(git_dir, bundle, branch, commit)  # now, or before a kill
         if not lease.holds():
             raise OwnedError(f"another process took the run {run} over", cure=f"corral status {run}")
         if now is not None:
@@ -71,7 +71,7 @@ def discard(home: Path, run: str, text: str) -> tuple[AttemptState, e.AttemptDis
             attempt=str(attempt.key),
             branch=branch,
             commit=commit,
-            bundle=None if bundle is None else str(bundle),
+            bundle=str(bundle) if kept else None,
             elsewhere=tuple(ref.removeprefix("refs/").removeprefix("heads/") for ref in elsewhere[:NAMED]),
         )
         book.append(run, event, lease.token)
@@ -95,6 +95,20 @@ def gone(state: RunState, attempt: AttemptState) -> UsageError | None:
     else:
         cure = f"its commit {told.commit[:12]} was not there any more"
     return UsageError(f"{attempt.key} was discarded", cure=cure)
+
+
+def commit_of(state: RunState, attempt: AttemptState) -> str:
+    """The commit that an attempt's work came home as.
+
+    Raises:
+        UsageError: None did, or its branch was discarded.
+    """
+    if (refusal := gone(state, attempt)) is not None:
+        raise refusal
+    if attempt.commit is None:
+        cure = f"`{command(state, 'show', attempt.key)}` says why"
+        raise UsageError(f"{attempt.key} has no branch", cure=cure)
+    return attempt.commit
 
 
 def back(state: RunState, attempt: AttemptState, bundle: str) -> str:
@@ -131,25 +145,35 @@ def _branch(state: RunState, attempt: AttemptState) -> tuple[str, str]:
         raise refusal
     if attempt.branch is None or attempt.commit is None:
         kept = f"its files are in {attempt.kept}, and stay there" if attempt.kept else ""
-        cure = kept or f"`corral show {attempt.key}` says why"
+        cure = kept or f"`{command(state, 'show', attempt.key)}` says why"
         raise UsageError(f"{attempt.key} has no branch to discard", cure=cure)
     return attempt.branch, attempt.commit
 
 
 def _require_unneeded(state: RunState, attempt: AttemptState) -> None:
     """See that nothing would begin from its work if the run were taken up now."""
-    if not state.counts(attempt):
-        return
-    resumed = replace(state, draining=False, stopping=False, over=False, ended=None)
-    first = str(attempt.key.first)
+    resumed = apply(state, e.RunResumed(at=time.time(), jobs=1))
     for one in decide(resumed, jobs=0):
-        if one.standing not in {"start", "wait"}:
-            continue
-        planned = state.planned(one.key)
-        needs = {*planned.start, *planned.settled, *planned.previous}.union(*planned.after)
-        if first in needs:
+        if attempt.commit in _needed_by(resumed, one):
             cure = f"`corral resume {state.name}` does it"
             raise UsageError(f"{one.key} needs {attempt.key} and is still to be done", cure=cure)
+
+
+def _needed_by(state: RunState, one: Decision) -> set[str | None]:
+    """The commits that an attempt may need which is not over: those it begins from, or is given."""
+    if one.standing in {"final", "held"}:
+        return set()
+    known, planned = state.attempts[one.key], state.planned(one.key)
+    own = {one.base, known.base, None if known.retry is None else known.retry.on}
+    if one.base is not None or one.standing == "busy":
+        passed = routing.results(state, planned) if state.plan.task(one.key.task).passes else ()
+        return own.union(other.commit for other in passed)
+    needs = {*planned.start, *planned.settled, *planned.previous}.union(*planned.after)
+    for name in needs:  # some of them are open: then it may be any
+        for other in state.tries(AttemptKey.parse(name)):
+            counts = name in planned.settled or state.counts(other)
+            own |= {other.base, other.commit if counts else None}
+    return own
 
 
 def _require_as_it_was(git_dir: Path, branch: str, now: str, commit: str) -> None:

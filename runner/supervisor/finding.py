@@ -1,4 +1,4 @@
-"""The attempt that a person means."""
+"""The attempt that a person means, and what they type to mean it."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def _names(parts: list[str], key: AttemptKey) -> bool:
     """Whether these are the parts of an attempt's name, in their order, of which some may be left out."""
     whole = iter((key.task, key.profile, str(key.n)))
     return parts[0] == key.task and all(part in whole for part in parts)
+
+
+def command(state: RunState, verb: str, key: AttemptKey, *more: str) -> str:
+    """What a person types to have something done about one try, whichever run is the latest by then.
+
+    A try that others followed is called with its number: without it, the last one is meant.
+    """
+    name = str(key) if state.tries(key)[-1].key == key else f"{key.first}.{key.try_}"
+    return " ".join(("corral", verb, name, *more, "--run", state.name))

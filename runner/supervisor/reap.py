@@ -27,6 +27,7 @@ from runner.sandbox.standing import StandingError
 from runner.sandbox.workspace import Workspace
 from runner.supervisor.journal import Journal
 from runner.supervisor.means import Stewards
+from runner.supervisor.morning.together import SCRATCH
 from runner.supervisor.ownership.lease import Lease, OwnedError, owned
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 
@@ -120,7 +121,10 @@ def look(engine: Engine, home: Path, over: Callable[[str], bool] | None = None) 
     return Leftovers(
         tuple(box for box in boxes if names.is_ours(box.name, box.labels) and is_over(_run(box))),
         tuple((space, git_dir) for space, _, git_dir in spaces if space.id not in busy),
-        tuple(place for place in quarantines if place.name not in busy),
+        (
+            *(place for place in quarantines if place.name not in busy),
+            *(place for place in sorted((home / "runs").glob(f"*/{SCRATCH}")) if is_over(place.parent.name)),
+        ),
         tuple(place for place in grants if place.name not in busy),
         tuple(name for name, has in volumes.items() if is_over(has.get(names.LABEL_RUN, ""))),
         tuple(file for run, file in _strays(home) if is_over(run)),

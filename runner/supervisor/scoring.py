@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import TypeVar
 
 from runner.compare.blocks import Block
 from runner.compare.comparing import ALPHA, compare
 from runner.compare.early import Watched
-from runner.compare.scored import Comparison, Scored
+from runner.compare.scored import Comparison, Scored, Unbegun
 from runner.names import AttemptKey
+from runner.supervisor.graph.schedule import decide
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER
@@ -28,10 +30,7 @@ def scored(state: RunState) -> list[Scored]:
     try that a person ordered never counts.
     """
     rows = []
-    for planned in state.plan.attempts:
-        if not state.plan.task(planned.task).compared:
-            continue
-        them = counted(state.plan, state.tries(planned.key))
+    for them in _compared(state):
         attempt = them[-1]
         if attempt.verdict not in {None, SKIPPED}:
             rows.append(
@@ -49,6 +48,23 @@ def scored(state: RunState) -> list[Scored]:
                 )
             )
     return rows
+
+
+def unbegun(state: RunState) -> list[Unbegun]:
+    """The attempts of compared profiles that were planned and, as things stand, never begin; and why.
+
+    What is held may still begin later: where the run is taken up again, or a person decides.
+    """
+    held = {one.key: one.why for one in decide(state, 0) if one.standing == "held"}
+    keys = (them[-1].key for them in _compared(state))
+    return [Unbegun(str(key), key.task, key.profile, key.n, held[key]) for key in keys if key in held]
+
+
+def _compared(state: RunState) -> Iterator[list[AttemptState]]:
+    """Of each compared attempt the tries that count, as the task file is written."""
+    for planned in sorted(state.plan.attempts, key=lambda one: state.plan.place(one.key)):
+        if state.plan.task(planned.task).compared:
+            yield counted(state.plan, state.tries(planned.key))
 
 
 def counted(plan: Plan, tries: Sequence[AttemptState]) -> list[AttemptState]:
@@ -99,8 +115,18 @@ def comparison(
     watched = None
     if state.plan.stops_when_decided:
         progress = Progress(state.plan)
-        watched = Watched(progress.blocks, progress.follow(state))
-    return compare(profiles, scored(state) if rows is None else rows, excluded, alpha, watched=watched)
+        if progress.is_complete(state):  # else nobody has looked yet, and the test at the end holds
+            watched = Watched(progress.blocks, progress.follow(state))
+    known = scored(state) if rows is None else rows
+    found = compare(profiles, known, excluded, alpha, watched=watched, unbegun=unbegun(state))
+    return replace(found, notes=(*found.notes, *_unknown(state.plan)))
+
+
+def _unknown(plan: Plan) -> Iterator[str]:
+    """Which tasks are not in a comparison since nobody knows their items."""
+    waiting = [task.id for task in plan.waiting if task.compared]
+    if waiting:
+        yield f"the items of {', '.join(waiting)} are not known: what is said is of the other tasks alone"
 
 
 class Progress:
@@ -115,19 +141,27 @@ class Progress:
         self.plan = plan
         found = ((one.task, one.n) for one in plan.attempts if plan.task(one.task).compared)
         self.blocks: tuple[Block, ...] = tuple(dict.fromkeys(found))
+        self._templates = [block for block in self.blocks if plan.task(block[0]).for_each is not None]
         self._reached = 0
         self._lost: set[AttemptKey] = set()
 
     def follow(self, state: RunState) -> int:
-        """How many blocks are over now, from the first on: all attempts have ended, or one can't begin."""
+        """How many blocks are over now, from the first on: all attempts have ended, or one can't begin.
+
+        None, as long as items may still become known: the blocks are others then, in another order.
+        """
+        if not self.is_complete(state):
+            return 0
         while self._reached < len(self.blocks) and self._is_over(state, self.blocks[self._reached]):
             self._reached += 1
         return self._reached
 
+    def is_complete(self, state: RunState) -> bool:
+        """Whether it is known what all is compared: no task's items may still become known."""
+        return all(self._is_over(state, block) for block in self._templates)
+
     def _is_over(self, state: RunState, block: Block) -> bool:
         task, n = block
-        if self.plan.task(task).for_each is not None:  # how many blocks there are is not known yet
-            return False
         keys = [AttemptKey(task, profile, n) for profile in self.plan.compared]
         lost = [key for key in keys if self._is_lost(state, key)]
         self._lost.update(lost)

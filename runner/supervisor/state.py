@@ -99,6 +99,11 @@ class RunState:
         """All tries of an attempt, the latest last."""
         return self.attempts.tries(key)
 
+    @property
+    def as_written(self) -> list[AttemptState]:
+        """Every try, in the order in which the task file is written: for whoever reads of them."""
+        return sorted(self.attempts.values(), key=lambda one: self.plan.place(one.key))
+
     def serves(self, attempt: AttemptState) -> bool:
         """Whether this try served its task."""
         if attempt.verdict == SKIPPED:

@@ -394,6 +394,16 @@ class Plan(Value):
         """The profile of that name."""
         return self._profiles[name]
 
+    @cached_property
+    def _places(self) -> tuple[dict[str, int], dict[str, int]]:
+        tasks, profiles = ({name: n for n, name in enumerate(of)} for of in (self._tasks, self._profiles))
+        return tasks, profiles
+
+    def place(self, key: AttemptKey) -> tuple[int, int, int, int]:
+        """Where it stands in the order in which the task file is written: by task, profile, n and try."""
+        tasks, profiles = self._places
+        return tasks[key.task], profiles[key.profile], key.n, key.try_
+
     def branch(self, key: AttemptKey) -> str:
         """The branch on which that attempt's work comes home."""
         return branch(self.run, key, self.branch_prefix)

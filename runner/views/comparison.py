@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from pydantic import JsonValue
@@ -10,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.compare.scored import Comparison, Side
+from runner.compare.scored import Comparison, Excluded, Side
 from runner.compare.side_by_side import grid
 from runner.supervisor.morning.judged import judged
 from runner.supervisor.scoring import scored
@@ -31,8 +32,10 @@ HEAD = (
     Column("cost", importance=6),
     Column("cost each", importance=7),
     Column("left out", importance=1),
+    Column("never began", importance=9),
 )
-"""`each` is for each accepted attempt; a column is left out where there is no room for it."""
+"""`each` is for each accepted attempt; a column is left out where there is no room for it, the last one where
+everything began."""
 TITLE = "side by side"
 MOST_EXCLUDED = 20
 """Attempts that do not count which a person is shown, by name; there may be hundreds."""
@@ -56,13 +59,14 @@ def terminal(state: RunState, found: Comparison | None = None) -> Iterator[Rende
         tasks.add_row(Text(task), *(Text(v, wording.colour(v)) for v in verdicts))
     yield tasks
     yield Text()
-    yield Fitting(HEAD, [[Text(part) for part in _side(side)] for side in found.profiles])
+    head = _head(found)
+    yield Fitting(head, [[Text(part) for part in _side(side)[: len(head)]] for side in found.profiles])
     if found.pairs:
         yield Text()
     for pair in found.pairs:
         yield cell(pair.words, "bold" if pair.decided else "")
     yield from (cell(words) for words in (*_ranking(found), *found.notes, *_decided(state)))
-    for words in _excluded(found):
+    for words in _excluded(state, found):
         yield Text("left out: ", "dim") + cell(words)
 
 
@@ -75,11 +79,12 @@ def text_markdown(state: RunState, found: Comparison | None = None) -> Iterator[
     yield from markdown_table(("task", *state.plan.compared), [(task, *verdicts) for task, verdicts in rows])
     yield ""
     # In code, since a forge takes `@k` for somebody's name.
-    head = tuple(markdown(column.name) if "@" in column.name else column.name for column in HEAD)
-    yield from markdown_table(head, [_side(side) for side in found.profiles])
+    head = tuple(markdown(column.name) if "@" in column.name else column.name for column in _head(found))
+    yield from markdown_table(head, [_side(side)[: len(head)] for side in found.profiles])
     said = [pair.words for pair in found.pairs]
     said += [*_ranking(found), *found.notes, *_decided(state)]
-    said += [f"left out: {markdown(words)}" for words in _excluded(found)]  # the rest are figures and names
+    # The rest are figures and names.
+    said += [f"left out: {markdown(words)}" for words in _excluded(state, found)]
     if said:
         yield ""
         yield from (f"- {words}" for words in said)
@@ -119,10 +124,22 @@ def _decided(state: RunState) -> Iterator[str]:
         yield f"it was ended early, as decided after {told.blocks} of {told.planned} blocks"
 
 
-def _excluded(found: Comparison) -> Iterator[str]:
-    yield from (f"{one.attempt}: {one.why}" for one in found.excluded[:MOST_EXCLUDED])
-    if (more := len(found.excluded) - MOST_EXCLUDED) > 0:
-        yield f"and {more} more (`corral compare --json` names them)"
+def _head(found: Comparison) -> tuple[Column, ...]:
+    return HEAD if any(side.never_began for side in found.profiles) else HEAD[:-1]
+
+
+def _excluded(state: RunState, found: Comparison) -> Iterator[str]:
+    yield from never_began(found.excluded)
+    begun = [one for one in found.excluded if one.began]
+    yield from (f"{one.attempt}: {one.why}" for one in begun[:MOST_EXCLUDED])
+    if (more := len(begun) - MOST_EXCLUDED) > 0:
+        yield f"and {more} more (`corral compare {state.name} --json` names them)"
+
+
+def never_began(excluded: Iterable[Excluded]) -> Iterator[str]:
+    """How many attempts never began, a line for each cause, that of the most first."""
+    for why, many in Counter(one.why for one in excluded if not one.began).most_common():
+        yield f"{wording.many(many, 'attempt')} never began: {why}"
 
 
 def _side(side: Side) -> tuple[str, ...]:
@@ -138,6 +155,7 @@ def _side(side: Side) -> tuple[str, ...]:
         wording.usd(side.usd),
         wording.usd(side.usd_per_accepted),
         str(side.attempts - side.scored),
+        str(side.never_began),
     )
 
 

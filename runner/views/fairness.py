@@ -26,6 +26,11 @@ def audit(state: RunState) -> Audit:
     return audited(state, summary.scored(state))
 
 
+def cheats(state: RunState) -> dict[str, str]:
+    """The attempts of a run that cheated, and how."""
+    return discounted(audit(state))
+
+
 USUAL = {"history-visible", "not-measured"}
 """Notes that say nothing to who compares nothing."""
 

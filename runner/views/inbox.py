@@ -135,5 +135,5 @@ def steps(state: RunState) -> Iterator[str]:
     """The commands with which a person answers."""
     questions = state.open_questions
     if questions:
-        yield f"corral inbox   # {waiting(state).partition(':')[0]}"
-        yield f'corral inbox answer {questions[0].id} "…"'
+        yield f"corral inbox --run {state.name}   # {waiting(state).partition(':')[0]}"
+        yield f'corral inbox answer {questions[0].id} "…" --run {state.name}'

@@ -14,6 +14,7 @@ from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verified import CheckResult
 from runner.views import summary, wording
+from runner.views.fairness import cheats
 from runner.views.inert import block, line, markdown
 
 LONGEST_TITLE = 72
@@ -50,6 +51,9 @@ def _body(state: RunState, attempt: AttemptState) -> Iterator[str]:
     task = state.plan.task(attempt.key.task)
     yield f"Made by {markdown(attempt.key.profile)} for the task {markdown(task.id)}, in a Corral run."
     yield ""
+    if (how := cheats(state).get(str(attempt.key))) is not None:
+        yield f"> **The audit found that it cheated**: {markdown(how)}"
+        yield ""
     settings = state.plan.profile(attempt.key.profile)
     facts = (
         ("verdict", markdown(attempt.verdict or attempt.phase)),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor.attempt.samples import Record
+from runner.supervisor.finding import command
 from runner.supervisor.graph import deciding
 from runner.supervisor.graph.schedule import NO_TIME, NOT_BEFORE_END, NOT_STARTED, Standing, decide
 from runner.supervisor.host.doctor import Finding
@@ -31,6 +32,7 @@ HEAD = (
     Column("cost", importance=2),
     Column("change", importance=5),
 )
+CHEATED = "the audit found that it cheated: see what `show` says first"
 DIFF_ROWS = 5000
 DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
@@ -42,7 +44,7 @@ def terminal(state: RunState, matrices: together.Matrices | None = None) -> Rend
     if state.plan.compared:
         parts += [Text(), *comparison.terminal(state)]
     parts += fairness.terminal(state)
-    branches = [attempt for attempt in state.attempts.values() if attempt.branch]
+    branches = [attempt for attempt in state.as_written if attempt.branch]
     if branches:
         parts += [Text(), Text("branches", "bold")]
         parts += [Text(f"  {a.branch}  ") + Text(wording.diff_stat(a), "dim") for a in branches]
@@ -143,22 +145,26 @@ def diff(raw: bytes) -> Text:
 def next_steps(state: RunState) -> RenderableType:
     """What a person may want to do after a run, a command a line."""
     waiting = sum(_can_go_on(why) for _, why in _standings(state).values())
-    best = next((one for one in state.attempts.values() if one.branch and state.serves(one)), None)
+    good = [one for one in state.as_written if one.branch and state.serves(one)]
+    cheats = fairness.cheats(state) if good else {}
+    honest = [one for one in good if str(one.key) not in cheats]
     steps = [f"corral resume {state.name}   # {waiting} not started yet"] if waiting else []
     steps += inbox.steps(state)
-    if best is not None and state.serves(best):
-        steps += [f"corral {verb} {best.key}" for verb in ("show", "diff", "logs")]
-        steps += [f"corral take {best.key} my-branch"]
-    if sum(bool(one.branch) and state.serves(one) for one in state.attempts.values()) > 1:
-        steps += ["corral integrate   # all that goes together, on one branch"]
-    unserved = [a for a in state.attempts.values() if a.verdict and not state.task_served(a.key.task)]
+    for best in (honest or good)[:1]:
+        steps += [command(state, verb, best.key) for verb in ("show", "diff", "logs")]
+        warning = "" if honest else f"   # {CHEATED}"
+        steps += [command(state, "take", best.key, "my-branch") + warning]
+    if len(honest) > 1:
+        steps += [f"corral integrate {state.name}   # all that goes together, on one branch"]
+    unserved = [a for a in state.as_written if a.verdict and not state.task_served(a.key.task)]
     for one in unserved[:1]:
         if one.check == "failed":
-            steps += [f"corral logs {one.key} --check   # what its check said"]
+            steps += [f"{command(state, 'logs', one.key, '--check')}   # what its check said"]
         if one.container is not None:
-            steps += [f"corral logs {one.key}   # what its agent did"]
-        steps += [f"corral show {one.key}"]
-    lines = [Text("next:", "dim"), *(Text(f"  {step}") for step in (*steps, "corral report --markdown"))]
+            steps += [f"{command(state, 'logs', one.key)}   # what its agent did"]
+        steps += [command(state, "show", one.key)]
+    steps += [f"corral report {state.name} --markdown"]
+    lines = [Text("next:", "dim"), *(Text(f"  {step}") for step in steps)]
     return Group(*lines)
 
 
@@ -209,7 +215,7 @@ def _attempts(state: RunState) -> Fitting:
             Text("" if attempt.tokens is None else wording.usd(attempt.usd)),
             Text(wording.diff_stat(attempt) if attempt.verdict else ""),
         )
-        for attempt in state.attempts.values()
+        for attempt in state.as_written
     ]
     return Fitting(HEAD, rows)
 
@@ -217,7 +223,7 @@ def _attempts(state: RunState) -> Fitting:
 def _remarks(state: RunState) -> Iterator[Text]:
     """What the table has no room for: why, what was noticed, where files are kept."""
     standings = _standings(state)
-    for one in state.attempts.values():
+    for one in state.as_written:
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
         said = (one.reason, _held(standings, one), wording.followed(one), wording.discarded(one))
         for words in (*said, *one.flags, *kept):
@@ -275,7 +281,7 @@ def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[st
                 ),
                 f"`{a.branch}`" if a.branch else "",
             )
-            for a in state.attempts.values()
+            for a in state.as_written
         ],
     )
     for undecided in deciding.undecided(state):

@@ -65,7 +65,7 @@ def summary(
                 (signs or {}).get(str(attempt.key)),
                 waiting,
             )
-            for attempt in state.attempts.values()
+            for attempt in state.as_written
         ],
     }
 

@@ -34,7 +34,7 @@ def text_csv(state: RunState) -> str:
     table = csv.writer(target)
     table.writerow(COLUMNS)
     kinds = {task.id: task.kind for task in state.plan.tasks}
-    for attempt in state.attempts.values():
+    for attempt in state.as_written:
         row = summary.attempt_row(state, attempt, waiting={})
         row |= {"run": state.name, "kind": kinds[attempt.key.task]}
         table.writerow([cell(row[name]) for name in COLUMNS])

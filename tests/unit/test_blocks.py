@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby, permutations
@@ -11,15 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.compare.side_by_side import grid
 from runner.errors import TaskFileError
 from runner.names import AttemptKey
 from runner.supervisor.host.forecast import Forecast
+from runner.supervisor.scoring import scored
 from runner.tasks.fanout import expand
 from runner.tasks.fields import LARGEST_SEED
 from runner.tasks.plan import Plan
 from runner.tasks.planning import make_plan, wanted_repos
 from runner.tasks.taskfile import load
-from runner.views import plan_view
+from runner.views import junit, plan_view, report, summary, tabular
+from tests.unit.makers import after, life, started
 from tests.unit.test_planning import FILE, PROFILES, fact, order
 from tests.unit.test_views import drawn as shown
 
@@ -140,3 +146,29 @@ def test_the_plan_says_where_the_order_comes_from() -> None:
     assert "drawn from the seed 7; another plan draws another" in " ".join(said.split())
     assert "seed" not in shown(plan_view.terminal(drawn(None), forecast), 240)
     assert plan_view.as_json(drawn(7), forecast)["plan"]["seed"] == 7  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_whoever_reads_finds_everything_as_the_file_is_written(seed: int) -> None:
+    """Lots say when an attempt begins, and nothing of where it is told; a tenth comes after a ninth."""
+    text = THREE + TASKS + "compare: {agents: [p1, p2, p3], repeats: 12}\n"
+    plan = drawn(seed, text)
+    written = [f"{task}/{profile}/{n}"
+               for task in ("a", "b", "tidy", "c", "d")
+               for profile in (("own",) if task == "tidy" else ("p1", "p2", "p3"))
+               for n in (range(1, 2) if task == "tidy" else range(1, 13))]  # fmt: skip
+    state = started(plan, image=False)
+    for name in order(plan):
+        state = after(state, *life(name, "rejected"))
+    rows = csv.DictReader(io.StringIO(tabular.text_csv(state)))
+    assert [f"{row['task']}/{row['profile']}/{row['n']}" for row in rows] == written
+    told = summary.summary(state)["attempts"]
+    assert isinstance(told, list)
+    named = [one for one in told if isinstance(one, dict)]
+    assert [f"{one['task']}/{one['profile']}/{one['n']}" for one in named] == written
+    markdown = report.text_markdown(state).replace("`", "")
+    assert re.findall(r"^\| ([a-z0-9/]+/\d+) ", markdown, re.MULTILINE) == written
+    cases = re.findall(r'<testcase classname="([^"]+)" name="([^"]+)"', junit.text_xml(state))
+    assert [f"{task}/{name}" for task, name in cases] == written
+    assert [one.attempt for one in scored(state)] == [name for name in written if not name.startswith("tidy")]
+    assert [row[0] for row in grid(plan.compared, scored(state))] == ["a", "b", "c", "d"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from runner.supervisor import reap
 from runner.supervisor.deadline import awake
 from runner.supervisor.journal import Journal
 from runner.supervisor.means import Stewards
+from runner.supervisor.morning import together
 from runner.supervisor.ownership import keeper
 from runner.supervisor.ownership import lease as leases
 from runner.supervisor.ownership.lease import DEAD_AFTER, OwnedError, is_over, owned
@@ -133,3 +135,22 @@ def test_a_run_of_which_no_journal_tells_is_cleared(tmp_path: Path, run: str) ->
         with reap.clearing(ENGINE, tmp_path) as clearing:
             clearing.clear(NOBODY)
         assert (stray.exists(), journal.lease(run)) == (False, None)
+
+
+def test_what_a_killed_integration_left_is_cleared_where_nobody_owns_the_run(
+    tmp_path: Path, journal: Journal
+) -> None:
+    scratch = tmp_path / "runs" / "r" / "together"
+    with together._place(tmp_path, "r", 0) as place:
+        place.mkdir()
+        shutil.copytree(scratch, tmp_path / "kept by a kill")
+    shutil.move(tmp_path / "kept by a kill", scratch)
+    with owned(journal, tmp_path, "r"):
+        assert not reap.look(ENGINE, tmp_path), "it may be at work"
+        with reap.clearing(ENGINE, tmp_path) as clearing:
+            assert not clearing.left
+    (tmp_path / "runs" / "r" / "log").touch()
+    with reap.clearing(ENGINE, tmp_path) as clearing:
+        assert clearing.left.words() == [f"removes quarantine {scratch}"]
+        clearing.clear(NOBODY)
+    assert [one.name for one in (tmp_path / "runs" / "r").iterdir()] == ["log"]

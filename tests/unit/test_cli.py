@@ -282,7 +282,7 @@ def test_people_see_the_verdict(home: Path, command: list[str]) -> None:
         (["show", "nope"], "nope"),
         (["logs", "good"], "has no output"),
         (["diff", "bad"], "has no branch"),
-        (["take", "bad", "mine"], "has no branch to take"),
+        (["take", "bad", "mine"], "has no branch"),
     ],
 )
 @pytest.mark.usefixtures("past")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from itertools import product
 from math import isclose
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.comparing import APART, AVERAGE, NONE, SIZES, simulate
-from runner.compare import chance
+from runner.compare import chance, early
 from runner.compare.blocks import Paired, paired
 from runner.compare.comparing import compare
 from runner.compare.early import Watched, course, decided, is_look
@@ -296,3 +297,18 @@ def test_other_commands_don_t_wait_for_numeric_libraries() -> None:
     asks = "import sys, runner.cli; print([n for n in sys.modules if n in {'numpy', 'scipy'}])"
     told = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True, text=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_thousand_tasks_take_little_memory() -> None:
+    """All courses of a comparison are kept while it runs."""
+    early._signs.cache_clear()
+    tracemalloc.start()
+    try:
+        signs = early._signs(1000, early.COURSES)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.1 * 1000 * early.COURSES, "a byte for each sign"
+    assert set(np.unique(signs)) == {-1, 1}
+    assert (signs[:, 0] == 1).all(), "the real one is the first"
+    assert abs(signs[:, 1:].mean()) < 0.01

@@ -317,3 +317,80 @@ def test_what_was_discarded_is_not_put_together(night: Night) -> None:
     call(night.home, "discard", "fix")
     (accepted,) = night.state.attempts.values()
     assert not chosen.is_accepted(night.state, accepted)
+
+
+REPAIR = PlannedAttempt(task="repair", profile="p", start=("fix/p/1",), settled=("fix/p/1",))
+LAST = PlannedAttempt(task="last", profile="p", after=(("repair/p/1",),), start=("repair/p/1",))
+
+
+def refused(night: Night, who: str) -> bool:
+    done = call(night.home, "discard", "fix/p/1.1")
+    return done.exit_code == 2 and f"{who} needs fix/p/1 and is still to be done" in done.output
+
+
+def begin_asking(night: Night, expression: str, *more: PlannedAttempt) -> None:
+    """A task, and one that asks about it."""
+    night.begin(FIX, REPAIR, *more)
+    with Journal(night.home / "journal.db") as book:
+        (row,) = book.events("r")
+    assert isinstance(row.event, e.RunStarted)
+    plan = row.event.plan
+    asking = tuple(
+        task.model_copy(update={"when": expression}) if task.id == "repair" else task for task in plan.tasks
+    )
+    (night.home / "journal.db").unlink()
+    night.note(e.RunStarted(at=1, plan=plan.model_copy(update={"tasks": asking}), jobs=2))
+
+
+@pytest.mark.parametrize("image", [True, False], ids=["ready", "no image"])
+def test_work_that_was_rejected_is_needed_where_somebody_goes_on_from_it(night: Night, image: bool) -> None:
+    begin_asking(night, "fix.verdict == 'rejected'")
+    night.attempt("fix/p/1", "rejected")
+    if image:
+        night.note(e.ImageReady(at=1, source=0, cli=None, image="sha256:1"))
+    night.note(e.Draining(at=8))
+    night.end()
+    assert refused(night, "repair/p/1")
+    assert BRANCH in night.branches()
+
+
+def test_so_is_work_on_which_a_way_not_taken_leads_on(night: Night) -> None:
+    begin_asking(night, "fix.verdict == 'rejected'", LAST)
+    commit = night.attempt("fix/p/1")
+    night.end()
+    assert refused(night, "repair/p/1"), "to be skipped, for whoever follows"
+    night.note(e.AttemptSkipped(at=8, attempt="repair/p/1", reason="x", base=commit, passes=True))
+    assert refused(night, "last/p/1")
+
+
+def test_so_is_work_that_a_later_try_goes_on_from_or_began_from(night: Night) -> None:
+    night.begin(FIX)
+    commit = night.attempt("fix/p/1", "rejected")
+    night.note(e.AttemptRetried(at=8, attempt="fix/p/1", why="feedback", base=night.base, on=commit))
+    night.end()
+    assert refused(night, "fix/p/1.2")
+    night.note(e.AttemptStarted(at=8, attempt="fix/p/1.2", box="1" * 12, base=night.base))
+    assert refused(night, "fix/p/1.2")
+
+
+def test_what_did_not_serve_is_not_needed_where_another_profile_did(night: Night) -> None:
+    other = PlannedAttempt(task="fix", profile="q")
+    either = ("fix/p/1", "fix/q/1")
+    night.begin(FIX, other, NEXT.model_copy(update={"after": (either,), "start": either}))
+    night.attempt("fix/p/1", "rejected")
+    night.attempt("fix/q/1")
+    night.note(e.Draining(at=8))
+    night.end()
+    assert call(night.home, "discard", "fix/p/1").exit_code == 0
+
+
+def test_a_kill_before_it_was_noted_loses_no_bundle(night: Night) -> None:
+    """The commits are in it alone then."""
+    commit = one(night)
+    bundle = bundle_file(night.home, "r", AttemptKey("fix", "p"))
+    discarding.put_aside(night.repo / ".git", bundle, BRANCH, commit, "corral")
+    git(night.repo, "branch", "-qD", BRANCH)
+    night.forget()
+    assert not has(night, commit)
+    assert f"its commits are in {bundle}" in call(night.home, "discard", "fix").output
+    assert "fetch" in call(night.home, "take", "fix", "mine").output

@@ -182,6 +182,14 @@ def test_it_holds_every_part_in_order_and_every_link_leads_somewhere() -> None:
     assert {"svg", "table", "details"} <= reading.tags
 
 
+def test_every_command_names_the_run() -> None:
+    """A page is kept: by then another run is the latest."""
+    material = pages.night()
+    typed = re.findall(r"corral (?:show|logs|diff|take) [^<`]*", str(page(material)))
+    assert {one.split()[1] for one in typed} >= {"logs", "take"}
+    assert [one for one in typed if not re.search(rf" --run {material.state.name}\b", one)] == []
+
+
 def test_parts_without_data_are_left_out() -> None:
     whole = pages.night(SMALL)
     bare = replace(whole, comparison=None, audit=None, matrices={}, spending=(), shut=())

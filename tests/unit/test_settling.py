@@ -14,15 +14,17 @@ from typer.testing import CliRunner
 
 from runner import cli
 from runner.errors import TaskFileError, UsageError
+from runner.gather.tampering import Sign
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.ending import exit_code
 from runner.supervisor.graph.schedule import DECIDED, decide
 from runner.supervisor.journal import Journal
-from runner.supervisor.scoring import Progress, comparison, left_out
+from runner.supervisor.morning.evidence import honest
+from runner.supervisor.scoring import Progress, comparison, left_out, scored
 from runner.supervisor.settling import Settling
 from runner.supervisor.state import RunState
-from runner.tasks.plan import PlannedAttempt
+from runner.tasks.plan import ForEach, PlannedAttempt, Task
 from runner.tasks.planning import RepoFacts, wanted_repos
 from runner.tasks.planning import make_plan as plan_of
 from runner.tasks.taskfile import load
@@ -86,6 +88,46 @@ def test_blocks_enter_in_the_order_of_the_plan_and_whole() -> None:
 def test_what_can_not_begin_holds_nothing_up() -> None:
     state = done(state_of("p", "q", chained=True), 0, p="accepted", q="rejected")
     assert Progress(state.plan).follow(state) == SOME
+
+
+def with_items(*profiles: str) -> RunState:
+    """The same, and one more compared task whose items a command tells."""
+    plan = state_of(*profiles).plan
+    fan = Task(id="fan", compared=True, for_each=ForEach(command="ls"))
+    attempts = [PlannedAttempt(task="fan", profile=name) for name in profiles]
+    return started(
+        plan.model_copy(update={"tasks": (*plan.tasks, fan), "attempts": (*plan.attempts, *attempts)})
+    )
+
+
+def test_nothing_is_decided_before_all_is_known_that_is_compared() -> None:
+    state, settling = with_items("p", "q"), Settling()
+    for task in range(SOME):
+        state = done(state, task, p="accepted", q="rejected")
+        assert list(settling.news(state)) == [], "how many blocks there are is not known"
+    found = comparison(state)
+    assert found.notes[-1] == "the items of fan are not known: what is said is of the other tasks alone"
+    assert found.pairs[0].p == pytest.approx(2 ** (1 - SOME)), "nobody looked: it is the test at the end"
+    known = after(state, e.TaskExpanded(at=8, task="fan", items=tuple("abcdefgh")))
+    (told,) = settling.news(known)
+    assert (told.planned, comparison(known).notes) == (SOME + 8, ())
+    never = after(state, *life("fan/p/1", "infrastructure"), *life("fan/q/1", "infrastructure"))
+    (told,) = settling.news(never)
+    assert (told.blocks, told.planned) == (SOME + 1, SOME + 1), "they will never be known"
+
+
+def test_a_cheat_decides_nothing() -> None:
+    """What settles a comparison is what the audit leaves of it."""
+    state, settling = state_of("p", "q"), Settling()
+    for task in range(SOME):
+        for event in life(f"t{task}/p/1", "accepted"):
+            cheats = isinstance(event, e.AttemptGathered)
+            gone = (Sign(kind="test-deleted", path="tests/test_a.py"),)
+            state = after(state, event.model_copy(update={"signs": gone}) if cheats else event)
+        state = done(state, task, q="rejected")
+        assert list(settling.news(state)) == []
+    assert [row.accepted for row in honest(state, scored(state))] == [False] * 2 * SOME
+    assert sum(row.accepted for row in scored(state)) == SOME
 
 
 def test_what_is_decided_holds_the_rest_but_what_a_person_wants() -> None:

@@ -6,21 +6,38 @@ import io
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
 from runner.gateway.grants import Account, Held, Outlook, Standing, Usage, Window
+from runner.gather.tampering import Sign
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.finding import command, find_attempt
 from runner.supervisor.host.forecast import Forecast
 from runner.supervisor.journal import Row
 from runner.supervisor.state import RunState, begin
 from runner.tasks.plan import AllowedHost, MailTerms, PlannedAttempt, Upstream
-from runner.views import gateway_view, holds, live, machine_lines, plan_view, report, summary
+from runner.views import (
+    fairness,
+    gateway_view,
+    holds,
+    live,
+    machine_lines,
+    plan_view,
+    pull_request,
+    report,
+    summary,
+    together,
+)
 from runner.views.fitting import Column, Fitting, chosen
 from runner.views.inert import InertConsole
+from runner.views.page.headline import headline
+from runner.views.page.material import Material, Shown
+from runner.views.page.together import integrations
 from tests.unit.makers import after, life, make_plan, started
 
 LONG = PlannedAttempt(task="xml-streaming-attrs", profile="steady")
@@ -142,6 +159,69 @@ def test_the_next_steps_fit_what_happened(verdict: str, steps: list[str]) -> Non
     assert [row.startswith(f"corral {step}") for row, step in zip(said, steps, strict=True)] == [True] * len(
         steps
     )
+
+
+def cheated(*names: str) -> RunState:
+    """Attempts that were accepted; these deleted a test for it."""
+    state = started(make_plan(LONG, OTHER))
+    for name in map(str, state.attempts):
+        signs = (Sign(kind="test-deleted", path="tests/test_a.py"),) if name in names else ()
+        more = {"branch": f"corral/r/{name}", "signs": signs}
+        lived = life(name, "accepted")
+        state = after(
+            state,
+            *(one.model_copy(update=more) if isinstance(one, e.AttemptGathered) else one for one in lived),
+        )
+    return state
+
+
+def test_a_cheat_is_never_proposed_before_honest_work() -> None:
+    first, second = map(str, cheated().attempts)
+    assert f"corral take {first} my-branch --run r\n" in drawn(report.next_steps(cheated()), 120)
+    one = drawn(report.next_steps(cheated(first)), 120)
+    assert f"corral take {second} my-branch --run r" in one
+    assert first not in one
+    assert "corral integrate" not in one
+    both = drawn(report.next_steps(cheated(first, second)), 120)
+    assert f"corral take {first} my-branch --run r   # the audit found that it cheated" in both
+    state = cheated(first)
+    bodies = [pull_request.body(state, attempt) for attempt in state.attempts.values()]
+    assert ["The audit found that it cheated**: " in body for body in bodies] == [True, False]
+    pages = {names: page_of(cheated(*names)) for names in ((), (first,), (first, second))}
+    assert "2 branches can be taken." in pages[()]
+    assert "1 branch can be taken. 1 accepted attempt cheated." in pages[first,]
+    assert "served. 2 accepted attempts cheated." in pages[first, second]
+
+
+def page_of(state: RunState) -> str:
+    """The head of a run's page."""
+    shown = tuple(map(Shown, state.attempts.values()))
+    return str(headline(Material(state, 9.0, shown, audit=fairness.audit(state))))
+
+
+def test_what_is_proposed_means_this_run_and_this_try() -> None:
+    """A report is read when another run is the latest by then."""
+    state = after(
+        cheated(), e.AttemptRetried(at=8, attempt="b/q/1", why="person"), *life("b/q/1.2", "rejected")
+    )
+    assert command(state, "logs", AttemptKey("b", "q"), "--check") == "corral logs b/q/1.1 --check --run r"
+    assert command(state, "logs", AttemptKey("b", "q", 1, 2)) == "corral logs b/q/1.2 --run r"
+    assert find_attempt(state, "b/q/1.1").key == AttemptKey("b", "q")
+    steps = drawn(report.next_steps(state), 120).splitlines()[1:]
+    assert all(" r" in step.partition("#")[0] for step in steps), steps
+
+
+@pytest.mark.parametrize("cause", get_args(e.Joined.model_fields["cause"].annotation))
+def test_every_view_knows_why_a_branch_did_not_go_in(cause: str) -> None:
+    joined = e.Joined.model_validate(
+        {"attempt": "b/q/1", "went_in": False, "cause": cause, "why": "so it is"}
+    )
+    event = e.Integrated(at=9, repo="/x", base="a" * 40, branch=None, commit=None, joined=(joined,))
+    state = after(cheated(), event)
+    assert "so it is" in str(integrations(Material(state, 9.0)))
+    assert "so it is" in "\n".join(together.lines(state, {}))
+    assert "so it is" in pull_request.body_of_all(state, event)
+    assert "so it is" in drawn(Group(*together.integrated(event, 1)), 200)
 
 
 def test_a_plan_says_what_may_leave_besides_model_calls() -> None:

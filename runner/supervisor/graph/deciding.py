@@ -57,8 +57,9 @@ def undecided(state: RunState) -> list[Undecided]:
 
 
 def _last(state: RunState, task: str) -> list[AttemptState]:
-    """The last tries of a task's attempts."""
-    return [state.tries(key)[-1] for key in state.attempts.firsts_of(task)]
+    """The last tries of a task's attempts, as the task file is written."""
+    keys = sorted(state.attempts.firsts_of(task), key=state.plan.place)
+    return [state.tries(key)[-1] for key in keys]
 
 
 def _waiting(state: RunState) -> dict[str, list[AttemptKey]]:

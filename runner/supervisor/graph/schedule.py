@@ -49,7 +49,7 @@ class Decision:
     standing: Standing
     why: str = ""
     base: str | None = None
-    """The commit it starts from, if it is to be started, or would start from, if it is not wanted."""
+    """The commit it starts from, where that is known: no other attempt has any more to say about it."""
     passes: bool = False
     """Of one that is not wanted: whether what needs it goes on without it."""
     until: float | None = None
@@ -126,11 +126,12 @@ class Agenda:
         return [allotted.get(one.key, one) for one in self._decisions]
 
     def _allotted(self, turn: Turn) -> Decision:
+        known = self._decisions[self._places[turn.key.first]]
         if turn.starts:
             since = self._ready_since.get(turn.key)
-            waited = None if since is None else max(0.0, self._clock() - since)
-            return replace(self._decisions[self._places[turn.key.first]], waited=waited)
-        return Decision(turn.key, "fail" if turn.never else "wait", turn.why, short=turn.short)
+            return replace(known, waited=None if since is None else max(0.0, self._clock() - since))
+        standing: Standing = "fail" if turn.never else "wait"
+        return replace(known, standing=standing, why=turn.why, short=turn.short)
 
     def _begin(self) -> None:
         plan = self._state.plan
@@ -256,9 +257,10 @@ def _prepared(state: RunState, attempt: AttemptState, base: str | None) -> Decis
     image = (state.plan.task(key.task).source, catalog.layer(state.plan.profile(key.profile).settings))
     if image in state.broken_images:
         return Decision(key, "fail", state.broken_images[image])
+    base = (attempt.retry.base if attempt.retry else None) or base
     if (waits := _waits(state, attempt, image)) is not None:
-        return waits
-    return Decision(key, "start", base=(attempt.retry.base if attempt.retry else None) or base)
+        return replace(waits, base=base)
+    return Decision(key, "start", base=base)
 
 
 def _waits(state: RunState, attempt: AttemptState, image: tuple[int, str | None]) -> Decision | None:

@@ -40,7 +40,7 @@ class Gathered:
     Attributes:
         name: The repository, as a person named it; with the base, where the run has more of it.
         source: Where their attempts started from.
-        accepted: All of them, in the order of the plan.
+        accepted: All of them, as the task file is written.
         wanted: Those that are to go in, one for each task.
         passed_over: Those that can't, since they build on another attempt than the one that goes in.
     """
@@ -53,7 +53,7 @@ class Gathered:
 
 
 def gathered(state: RunState, cheats: Mapping[str, str] | None = None) -> list[Gathered]:
-    """The accepted branches of a run, by repository and base, in the order of the plan.
+    """The accepted branches of a run, by repository and base, as the task file is written.
 
     Args:
         state: The run.
@@ -61,7 +61,7 @@ def gathered(state: RunState, cheats: Mapping[str, str] | None = None) -> list[G
             go in at a person's word only.
     """
     groups: dict[tuple[str, str], list[AttemptState]] = {}
-    for attempt in state.attempts.values():
+    for attempt in state.as_written:
         if is_accepted(state, attempt):
             source = _source(state, attempt)
             groups.setdefault((source.git_dir, source.base), []).append(attempt)

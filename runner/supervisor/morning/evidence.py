@@ -29,7 +29,7 @@ def audited(state: RunState, scored: Iterable[Scored] = ()) -> Audit:
 
 def facts_of(state: RunState) -> list[Facts]:
     """What is known of each attempt that was made and has ended."""
-    made = (one for one in state.attempts.values() if one.verdict not in {None, SKIPPED})
+    made = (one for one in state.as_written if one.verdict not in {None, SKIPPED})
     return [of_attempt(state, one) for one in made]
 
 

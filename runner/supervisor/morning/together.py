@@ -43,6 +43,9 @@ from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verified import CheckResult
 
+SCRATCH = "together"
+"""The directory of a run in which it is done. A kill leaves it there, and `corral reap` takes it away."""
+
 Say = Callable[[str], None]
 """Told, in a few words, what is being done just now."""
 
@@ -160,7 +163,7 @@ def _require_rest(home: Path, state: RunState) -> None:
 @contextmanager
 def _place(home: Path, run: str, number: int) -> Iterator[Path]:
     """A place for a quarantine, which is the lease's holder's alone, and empty."""
-    folder = home / "runs" / run / "together"
+    folder = home / "runs" / run / SCRATCH
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
     folder.mkdir(parents=True)
     try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
+from runner.supervisor.finding import command
+from runner.supervisor.state import RunState
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
 from runner.views import checks, measured, summary, wording
@@ -53,14 +56,11 @@ def attempts(material: Material, room: int) -> Html | None:
     given = sharing.shares([_need(one) for one in shown], left_over)
     colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
     whole = [replace(one, room=n, coloured=m) for one, n, m in zip(told, given, colours, strict=True)]
-    by_task: dict[str, list[Told]] = {}  # a comparison's tasks take turns in the plan
-    for each in whole:
-        by_task.setdefault(each.one.key.task, []).append(each)
-    parts = [
-        _task(material, task, sorted(of_it, key=lambda one: one.one.key)) for task, of_it in by_task.items()
-    ]
+    by_task = groupby(whole, lambda told: told.one.key.task)
+    parts = [_task(material, task, list(of_it)) for task, of_it in by_task]
     left = len(material.attempts) - len(shown)
-    rest = note(f"{left} attempts are not told of here: `corral show ATTEMPT` does.") if left else None
+    shows = f"`corral show ATTEMPT --run {material.state.name}`"
+    rest = note(f"{left} attempts are not told of here: {shows} does.") if left else None
     title = wording.many(len(material.attempts), "attempt")
     return section("attempts", "One by one", f"{title}, task by task.", parts, rest)
 
@@ -116,7 +116,7 @@ def _attempt(material: Material, told: Told) -> Html:
         tag("span", wording.diff_stat(state) if state.branch else "", class_="figure change"),
     )
     # What a link leads to is inside: a browser opens what it is in.
-    body = tag("div", told.facts, _texts(one, told), id=one.name, class_="body")
+    body = tag("div", told.facts, _texts(material.state, told), id=one.name, class_="body")
     return tag("details", head, body, class_="attempt")
 
 
@@ -149,23 +149,22 @@ def _story(material: Material, one: Shown) -> Html:
         tag("p", line(state.reason, 500), class_="reason") if state.reason else None,
         joined(tag("h4", "Noticed"), tag("ul", flags, class_="flags")) if flags else None,
         joined(tag("h4", "What happened"), tag("ol", told, class_="moments")) if told else None,
-        _activity(one),
+        _activity(material, one),
         class_="story",
     )
 
 
-def _activity(one: Shown) -> Html | None:
+def _activity(material: Material, one: Shown) -> Html | None:
     if not one.steps:
         return None
-    rows = [_step(one, step) for step in one.steps]
+    rows = [_step(material, one, step) for step in one.steps]
     return joined(tag("h4", "What its agent did"), tag("ol", rows, class_="steps"))
 
 
-def _step(one: Shown, step: Step | None) -> Html:
+def _step(material: Material, one: Shown, step: Step | None) -> Html:
     if step is None:
-        return tag(
-            "li", "… ", tag("code", f"corral logs {one.name}"), " has what comes between", class_="cut"
-        )
+        logs = tag("code", command(material.state, "logs", one.key))
+        return tag("li", "… ", logs, " has what comes between", class_="cut")
     if step.kind != "did":
         return tag("li", step.words, class_=step.kind)
     tool, colon, asked = step.words.partition(": ")
@@ -188,7 +187,7 @@ def _facts(material: Material, one: Shown) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "model", summary.played_words(material.state, state.key.profile)
     yield "branch", state.branch or ""
-    yield "take it", f"corral take {one.name} my-branch --run {material.state.name}" if state.branch else ""
+    yield "take it", command(material.state, "take", one.key, "my-branch") if state.branch else ""
     yield "files kept in", state.kept or ""
     yield "worked", took(state.seconds) if state.seconds is not None else ""
     yield "held", took(state.held_s) if state.held_s else ""
@@ -265,27 +264,23 @@ def _named(said: Sequence[CheckResult]) -> Html | None:
 # -- what is long
 
 
-def _texts(one: Shown, told: Told) -> Html:
+def _texts(state: RunState, told: Told) -> Html:
     """Its diff and its outputs, each within its share of the attempt's bytes."""
+    one = told.one
+    shows, logs = command(state, "diff", one.key), command(state, "logs", one.key)
     diff, check, output = sharing.shares(
         [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], told.room
     )
     parts: list[Html | None] = []
     if one.diff.text and told.room < sharing.SMALLEST:
-        parts.append(
-            tag("p", tag("code", f"corral diff {one.name}"), " shows what it changed.", class_="cut")
-        )
+        parts.append(tag("p", tag("code", shows), " shows what it changed.", class_="cut"))
     elif one.diff.text:
-        command = f"corral diff {one.name}"
-        drawn = diffs.drawn(
-            one.diff.text, diff, whole=one.diff.whole, command=command, coloured=told.coloured
-        )
+        drawn = diffs.drawn(one.diff.text, diff, whole=one.diff.whole, command=shows, coloured=told.coloured)
         parts += [tag("h4", "What it changed"), drawn]
     failed = one.state.check == "failed"
-    parts.append(
-        _output("What its check printed", one.check, check, f"corral logs {one.name} --check", is_open=failed)
-    )
-    parts.append(_output("What it printed", one.output, output, f"corral logs {one.name}", is_open=False))
+    checked = command(state, "logs", one.key, "--check")
+    parts.append(_output("What its check printed", one.check, check, checked, is_open=failed))
+    parts.append(_output("What it printed", one.output, output, logs, is_open=False))
     return joined(parts)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from runner.compare.audit import Audit, Finding, PairVerdict
 from runner.compare.scored import Excluded
 from runner.views import wording
+from runner.views.comparison import never_began
 from runner.views.inert import line
 from runner.views.page.markup import Html, joined, tag
 from runner.views.page.material import Material
@@ -106,8 +107,11 @@ def _unfair(material: Material, unfair: list[PairVerdict], whole: int) -> Html |
 def _excluded(material: Material, excluded: tuple[Excluded, ...]) -> Html | None:
     if not excluded:
         return None
-    rows = [tag("li", link(material, one.attempt), f" {line(one.why, 200)}") for one in excluded]
-    head = tag("h3", f"Attempts that are not scored ({len(rows)})")
+    rows = [tag("li", line(words, 200)) for words in never_began(excluded)]
+    rows += [
+        tag("li", link(material, one.attempt), f" {line(one.why, 200)}") for one in excluded if one.began
+    ]
+    head = tag("h3", f"Attempts that are not scored ({len(excluded)})")
     more = (
         tag("details", tag("summary", f"{len(rows) - LISTED} more"), tag("ul", rows[LISTED:], class_="plain"))
         if len(rows) > LISTED

@@ -69,7 +69,7 @@ def material(home: Path, state: RunState, events: Sequence[e.Event], now: float,
             ),
             moments=lives.moments_of(of_it.get(str(one.key), ())),
         )
-        for one in state.attempts.values()
+        for one in state.as_written
     )
     told = len(shown[: sharing.MOST_ATTEMPTS]) or 1
     with tempfile.TemporaryDirectory(prefix="corral-page-") as folder:

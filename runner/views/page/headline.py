@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.compare.audit import discounted
 from runner.compare.scored import Comparison, Pair
 from runner.supervisor.graph import deciding
 from runner.views import summary, wording
@@ -34,7 +35,7 @@ def headline(material: Material) -> Html:
 
 
 def takeable(material: Material) -> list[str]:
-    """The attempts whose branches can be taken."""
+    """The attempts whose branches can be taken, cheats among them."""
     return [one.name for one in material.attempts if one.state.branch and material.state.counts(one.state)]
 
 
@@ -46,9 +47,12 @@ def _first(material: Material) -> Iterator[str]:
     else:
         were = "was" if served == 1 else "were"
         yield f"{served or 'None'} of {wording.many(whole, 'task')} {were} served."
-    branches = len(takeable(material))
-    if branches:
-        yield f"{wording.many(branches, 'branch', 'branches')} can be taken."
+    branches = takeable(material)
+    cheats = set() if material.audit is None else discounted(material.audit).keys() & branches
+    if honest := len(branches) - len(cheats):
+        yield f"{wording.many(honest, 'branch', 'branches')} can be taken."
+    if cheats:
+        yield f"{wording.many(len(cheats), 'accepted attempt')} cheated."
     if state.ended is None:
         yield "The run has not ended."
 

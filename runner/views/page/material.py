@@ -109,7 +109,7 @@ class Material:
     Attributes:
         state: The run, folded from its events.
         now: When this was gathered, in seconds since the epoch.
-        attempts: Its attempts, each try for itself, in plan order.
+        attempts: Its attempts, each try for itself, as the task file is written.
         moments: What happened to the run as a whole.
         spending: What was spent, over time; empty where nothing is known of it.
         shut: For whom which window of a provider's was closed, each until it opened.

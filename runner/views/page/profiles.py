@@ -249,8 +249,10 @@ def _point(material: Material, side: Side, cost: float, most: float) -> Html:
 
 def _sides(compared: Comparison) -> Html:
     ks = sorted({k for side in compared.profiles for k, _ in side.pass_at})
+    missing = any(side.never_began for side in compared.profiles)
     head = (
-        *("setting", "accepted", "of scored", "not scored", "median time", "cost", "cost per accepted"),
+        *("setting", "accepted", "of scored", "not scored", *(("never began",) if missing else ())),
+        *("median time", "cost", "cost per accepted"),
         *("tokens per accepted", *(f"pass@{k}" for k in ks), "settings"),
     )
     rows: list[tuple[Child, ...]] = [
@@ -259,6 +261,7 @@ def _sides(compared: Comparison) -> Html:
             side.accepted,
             side.scored,
             side.attempts - side.scored,
+            *((side.never_began,) if missing else ()),
             _minutes(side.minutes_median),
             wording.usd(side.usd),
             wording.usd(side.usd_per_accepted),
