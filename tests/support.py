@@ -22,6 +22,8 @@ import yaml
 
 from runner import names
 from runner.sandbox.engine import Engine
+from runner.supervisor.journal import Journal
+from runner.supervisor.state import RunState, fold
 
 CORRAL = [sys.executable, "-m", "runner"]
 IDENTITY = {
@@ -162,6 +164,24 @@ class Corral:
         """Run commands as tasks: `{task id: shell text or task keys}`; `run --json`."""
         file = write_tasks(self.home.parent / f"tasks-{len(tasks)}.yaml", repo, tasks, **top)
         return self("run", file, "--json", *options)
+
+
+def printed(home: Path, task: str) -> str:
+    """What the agents of a task have printed until now.
+
+    Like `states`, it starts no command: who asks again and again would keep a core busy with starts.
+    """
+    files = sorted(home.glob(f"runs/*/logs/{task}+*.log"))
+    return "".join(file.read_text(errors="replace") for file in files if file.suffixes == [".log"])
+
+
+def states(home: Path) -> list[RunState]:
+    """How the runs of a state directory stand."""
+    file = home / "journal.db"
+    if not file.exists():
+        return []
+    with Journal(file) as journal:
+        return [fold((row.run, row.event) for row in journal.events(run)) for run in journal.runs()]
 
 
 def write_tasks(file: Path, repo: Path, tasks: Mapping[str, Any], **top: Any) -> Path:

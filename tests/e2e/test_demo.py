@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from demo.__main__ import EXPECTED, NIGHT
-from tests.support import Corral
+from tests.support import Corral, states
 
 
 def demo(corral: Corral) -> subprocess.Popen[str]:
@@ -38,9 +38,8 @@ def until_running(corral: Corral, attempts: int) -> None:
     """Wait until so many attempts run."""
     end = time.monotonic() + 500
     while time.monotonic() < end:
-        done = corral("status", "--json")
-        rows = json.loads(done.out)["attempts"] if done.code == 0 else []
-        if sum(row["phase"] == "running" for row in rows) >= attempts:
+        lives = (one.phase for state in states(corral.home) for one in state.attempts.values())
+        if sum(phase == "running" for phase in lives) >= attempts:
             return
         time.sleep(0.1)
     raise AssertionError("the demo's attempts did not start")

@@ -21,7 +21,7 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.layers import LABEL_LAYER
 from tests.engine.living import Live, gateway_processes, living
 from tests.engine.private_engine import PrivateEngine, private_engine
-from tests.support import Corral, git, host_git_hashes, make_repo
+from tests.support import Corral, git, host_git_hashes, make_repo, printed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine of its own")
 
@@ -130,6 +130,6 @@ def went_on(run: Live, repo: Path) -> None:
 def until_said(corral: Corral, words: str) -> None:
     """Wait until the agent's output holds these words."""
     end = time.monotonic() + 120
-    while words not in corral("logs", "a", "--raw").out:
+    while words not in printed(corral.home, "a"):
         assert time.monotonic() < end
         time.sleep(0.2)

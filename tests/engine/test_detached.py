@@ -16,7 +16,7 @@ import pytest
 from runner.supervisor.journal import Journal
 from runner.supervisor.ownership.detached import Start, log_file, start
 from runner.supervisor.ownership.lease import is_over
-from tests.support import Corral, write_tasks
+from tests.support import Corral, printed, write_tasks
 
 
 def supervisors(home: Path, run: str) -> dict[str, int]:
@@ -77,7 +77,7 @@ def test_it_goes_on_is_watched_and_waited_for(detached: Corral, repo: Path) -> N
 
 def test_a_killed_supervisor_is_started_again_and_repeats_nothing(detached: Corral, repo: Path) -> None:
     begin(detached, repo, {"a": "echo once >> made; echo begun; sleep 12", "b": "echo once > made"})
-    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    until(lambda: "begun" in printed(detached.home, "a"), "the agent began")
     first = supervisors(detached.home, "night")
     os.kill(first["supervisor"], signal.SIGKILL)
     assert detached("wait").code == 0
@@ -88,7 +88,7 @@ def test_a_killed_supervisor_is_started_again_and_repeats_nothing(detached: Corr
 
 def test_between_two_lives_it_is_nobody_s_to_clear_and_obeys_later(detached: Corral, repo: Path) -> None:
     begin(detached, repo, {"a": "echo work > made; echo begun; sleep 600"})
-    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    until(lambda: "begun" in printed(detached.home, "a"), "the agent began")
     found = supervisors(detached.home, "night")
     os.kill(found["keeper"], signal.SIGSTOP)  # it starts nothing for a while
     try:
@@ -109,7 +109,7 @@ def test_between_two_lives_it_is_nobody_s_to_clear_and_obeys_later(detached: Cor
 
 def test_where_the_keeper_died_too_nobody_waits_for_ever(detached: Corral, repo: Path) -> None:
     begin(detached, repo, {"a": "echo begun; sleep 600"})
-    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    until(lambda: "begun" in printed(detached.home, "a"), "the agent began")
     for name in ("keeper", "supervisor"):
         os.kill(supervisors(detached.home, "night")[name], signal.SIGKILL)
     done = detached("wait")
@@ -120,7 +120,7 @@ def test_where_the_keeper_died_too_nobody_waits_for_ever(detached: Corral, repo:
 def test_a_supervisor_waits_for_the_engine(detached: Corral, repo: Path, tmp_path: Path) -> None:
     """As after a reboot: the run is there, and the engine not yet."""
     begin(detached, repo, {"a": "echo begun; sleep 8; echo done > made"})
-    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    until(lambda: "begun" in printed(detached.home, "a"), "the agent began")
     for name in ("keeper", "supervisor"):
         os.kill(supervisors(detached.home, "night")[name], signal.SIGKILL)
     socket = tmp_path / "engine.sock"
@@ -137,7 +137,7 @@ def test_a_supervisor_waits_for_the_engine(detached: Corral, repo: Path, tmp_pat
 
 def test_it_stops_when_it_is_told_to_and_its_work_comes_home(detached: Corral, repo: Path) -> None:
     begin(detached, repo, {"a": "echo work > made; echo begun; sleep 600"})
-    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    until(lambda: "begun" in printed(detached.home, "a"), "the agent began")
     assert "stops what runs" in detached("stop").out
     assert detached("wait").code == 1
     (row,) = detached("report", "--json").json["attempts"]
@@ -149,7 +149,7 @@ def test_it_stops_when_it_is_told_to_and_its_work_comes_home(detached: Corral, r
 def test_it_stands_still_while_it_is_paused(detached: Corral, repo: Path) -> None:
     count = "echo begun; i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i >> made; sleep 0.1; done"
     begin(detached, repo, {"a": count, "b": {"sh": "date > made", "needs": ["a"]}})
-    until(lambda: "begun" in detached("logs", "a").out, "the agent began")
+    until(lambda: "begun" in printed(detached.home, "a"), "the agent began")
     assert detached("pause").code == 0
     until(lambda: "attempt.frozen" in kinds(detached), "it is frozen")
     paused = detached("status", "--json").json

@@ -18,7 +18,7 @@ from tests.contract.gateway_service import USAGE, Upstream, plain, playing
 from tests.engine.living import gateway_processes, living
 from tests.engine.test_held import closed_window
 from tests.engine.test_limits import ASK
-from tests.support import Corral, Done, git, make_repo, write_tasks
+from tests.support import Corral, Done, git, make_repo, states, write_tasks
 
 
 def limits(**more: object) -> dict[str, object]:
@@ -228,8 +228,8 @@ def test_silence_outlives_the_supervisor(corral: Corral, repo: Path) -> None:
     tasks = {"a": {"sh": "touch good; echo made; sleep 600", "limits": limits(idle="100s", time="300s")}}
 
     def silence() -> float:
-        name = corral("status", "--json").json["run"]
-        return max((one.silence or 0.0 for one in signboard.read(corral.home, name)), default=0.0)
+        (state,) = states(corral.home)
+        return max((one.silence or 0.0 for one in signboard.read(corral.home, state.name)), default=0.0)
 
     with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, tasks)) as run:
         run.until_said("made")
@@ -249,11 +249,13 @@ def test_a_hung_agent_is_shown_as_such_while_it_lives(corral: Corral, repo: Path
     with living(corral, "run", write_tasks(repo.parent / "t.yaml", repo, tasks)) as run:
         run.until_said("made")
 
-        def hung() -> Any:
-            row = corral("status", "--json").json["attempts"][0]
-            return row if (row["condition"] or {}).get("condition") == "hung" else None
+        def hung() -> bool:
+            (state,) = states(corral.home)
+            return any(one.condition == "hung" for one in signboard.read(corral.home, state.name))
 
-        row = until(hung)
+        until(hung)
+        row = corral("status", "--json").json["attempts"][0]
+        assert row["condition"]["condition"] == "hung"
         assert "no sign of life" in row["condition"]["cause"]
         assert "hung" in corral("status").out
         run.stop()

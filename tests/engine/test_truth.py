@@ -25,7 +25,7 @@ from tests.truth.bugs import BUGS
 from tests.truth.night import night
 
 SEED = 7
-SMALL = ("parse-slice", "parse-last-newline", "parse-numbered", "xml-int-indent")
+SMALL = ("parse-slice", "parse-last-newline", "xml-int-indent")
 CHOSEN = tuple(bug for bug in BUGS if FULL or bug.id in SMALL)
 MODELS = ("perfect", "coin-70", "coin-40", "idle", "breaker") if FULL else ("perfect", "coin-40", "breaker")
 REPEATS = 3 if FULL else 1
