@@ -155,7 +155,8 @@ def _of_means(event: e.Event) -> Iterator[str]:
             yield wording.retried(event)
         case e.Integrated():
             went_in = sum(one.went_in for one in event.joined)
-            yield f"{wording.many(went_in, 'branch', 'branches')} put together"
+            where = event.repo.rstrip("/").rpartition("/")[2]
+            yield f"{wording.many(went_in, 'branch', 'branches')} of {where} put together"
 
 
 def shut(events: Iterable[e.Event], end: float) -> tuple[e.Shut, ...]:
