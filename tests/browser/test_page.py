@@ -104,7 +104,7 @@ def opened(
 
 def test_it_opens_from_the_disk_and_asks_nobody(browser: Browser, night: Path) -> None:
     with opened(browser, night) as seen:
-        assert seen.page.locator("h1").inner_text().endswith("branches can be taken.")
+        assert "branches can be taken." in seen.page.locator("h1").inner_text()
         assert seen.requests == [night.as_uri()]
         assert seen.complaints == []
         assert seen.violations() == []
