@@ -98,4 +98,9 @@ def _why(state: BoxState) -> str:
     if state.exit_code == 127:
         return "the check's command was not found (exit 127)"
     why = f"the check failed with exit {state.exit_code}"
-    return f"{why}; the kernel killed a process of it at the memory limit" if state.oom_killed else why
+    if state.oom_killed:
+        return f"{why}; the kernel killed a process of it at the memory limit"
+    if state.exit_code == KILLED:
+        # The engine learns of such a kill beside the end, and on a busy host after it.
+        return f"{why}: it was killed, as happens at the memory limit"
+    return why
