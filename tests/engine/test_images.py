@@ -20,6 +20,7 @@ from runner.sandbox.engine import Engine
 from runner.sandbox.images import Images
 from runner.settings import BOX_UID
 from runner.tasks.plan import ImageSpec, Source
+from tests.conftest import FULL
 
 pytestmark = pytest.mark.engine
 
@@ -437,6 +438,7 @@ def test_an_image_in_use_is_not_removed_and_a_failed_build_leaves_nothing(
     assert engine.image(made[-1]) is None  # those before it are shared with other builds of the same parent
 
 
+@pytest.mark.skipif(not FULL, reason="it installs 300 packages; a virtual environment is kept the same way")
 def test_node_modules_in_the_tree_are_kept(
     engine: Engine, images: Images, repository: Any, dev: str, workspace: Mount
 ) -> None:

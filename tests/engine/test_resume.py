@@ -17,7 +17,7 @@ from tests.support import Corral, git, host_git_hashes, write_tasks
 
 WORK = "date +%s > made; echo begun; sleep {}; echo ended >> made"
 CHECK = {"check": "test ! -e checked && touch checked && grep -q ended made"}
-INSTANTS = 30 if FULL else 6
+INSTANTS = 30 if FULL else 4
 SPREAD = 3.5
 """Seconds after its start within which the small run below is killed: it takes about so long."""
 
