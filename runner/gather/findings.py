@@ -118,12 +118,17 @@ class Between:
                     found.append(entry.path.decode(errors="surrogateescape"))
         return tuple(found)
 
-    def without(self, files: Collection[str]) -> str:
+    def without(self, files: Collection[str], *, alone: bool = False) -> str:
         """A commit like the second one, but with these files as the first has them (`put_back`)."""
         paths = {file.encode(errors="surrogateescape") for file in files}
-        made = put_back(self.git_dir, self.alternates, self.base, self.tip, paths)
+        made = put_back(self.git_dir, self.alternates, self.base, self.tip, paths, alone=alone)
         closed.open_to_read(self.git_dir)
         return made
+
+    def changed(self) -> tuple[str, ...]:
+        """All files that differ."""
+        with self._rows("--name-only") as rows:
+            return tuple(path.decode(errors="surrogateescape") for path in rows)
 
     def among(self, paths: Collection[str]) -> tuple[str, ...]:
         """Those of these files that differ, the first few."""

@@ -13,7 +13,15 @@ LONGEST = 64 * 1024
 """Bytes of a record: longer than any path that work may have."""
 
 
-def put_back(git_dir: Path, borrowed: Sequence[Path], base: str, tip: str, paths: Collection[bytes]) -> str:
+def put_back(
+    git_dir: Path,
+    borrowed: Sequence[Path],
+    base: str,
+    tip: str,
+    paths: Collection[bytes],
+    *,
+    alone: bool = False,
+) -> str:
     """Store a commit that differs from `tip` in these files alone: they are as in `base`, or not there.
 
     All that it needs besides the objects of `tip` is then in the quarantine itself.
@@ -24,6 +32,8 @@ def put_back(git_dir: Path, borrowed: Sequence[Path], base: str, tip: str, paths
         base: The commit that has the files as they were.
         tip: The commit that has them otherwise.
         paths: The files.
+        alone: Whether it has no parents, instead of those of `tip`: then it brings no history along that
+            boxes are not to be given.
 
     Raises:
         GitError: It can't be read or written.
@@ -45,6 +55,8 @@ def put_back(git_dir: Path, borrowed: Sequence[Path], base: str, tip: str, paths
     git("update-index", "-z", "--index-info", stdin=b"".join(gone + there))
     tree = git("write-tree").strip()
     _, rest = git("cat-file", "commit", tip).split(b"\n", 1)
+    while alone and rest.startswith(b"parent "):
+        rest = rest.partition(b"\n")[2]
     body = b"tree " + tree + b"\n" + rest
     git("hash-object", "-t", "commit", "-w", "--stdin", stdin=body)
     made = oid_of("commit", body)

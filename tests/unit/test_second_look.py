@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from runner.gather.findings import Between
 from runner.git import closed
-from runner.git.base_store import base_store
+from runner.git.base_store import History, base_store
 from runner.git.putting_back import put_back
 from runner.supervisor.attempt.check import Checked
 from runner.supervisor.attempt.judging import Look
-from runner.supervisor.attempt.verifying import Bench, Commit, Verification
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification, given_before
 from runner.supervisor.verdict import Check
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import CheckSpec
@@ -106,6 +106,37 @@ def test_a_box_needs_nothing_but_the_quarantine_and_the_base(tmp_path: Path) -> 
     assert found == {"a": "2", "conftest.py": "as it was", "d/pytest.ini": "as it was, too"}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "here"),
+    [
+        ((), {"a": "1", "t/x": "1"}),
+        (("t",), {"a": "1", "t/x": "2", "t/y": "2"}),
+        (("a", "t/x"), {"a": "2", "t/x": "2"}),
+    ],
+)
+def test_what_is_protected_is_as_a_person_gave_or_wanted_it(
+    tmp_path: Path, wanted: tuple[str, ...], here: Files
+) -> None:
+    """Of what a task before planted, nothing is restored but what its `paths` allow."""
+    work = between(tmp_path, {"a": "1", "t/x": "1"}, {"a": "2", "t/x": "2", "t/y": "2"})
+    assert files_of(work.git_dir, given_before(work, wanted), *work.alternates) == here
+
+
+@pytest.mark.parametrize("history", ["shallow", "none"])
+def test_what_is_protected_brings_no_history_along(tmp_path: Path, history: History) -> None:
+    repo = make_repo(tmp_path / "repo")
+    for files in ({"secret": "s"}, {"a": "1", "t": "as given"}, {"a": "1", "t": "planted"}):
+        git(repo, "update-ref", "refs/heads/main", commit(repo, files))
+    source, base = git(repo, "rev-parse", "main^"), git(repo, "rev-parse", "main")
+    store = base_store(tmp_path / "bases", repo / ".git", base, history)
+    quarantine = closed.init_bare(tmp_path / "quarantine")
+    (quarantine / "shallow").write_text(store.shallow)
+    borrowed = (store.objects, repo / ".git" / "objects")
+    made = given_before(Between(quarantine, borrowed, source, store.commit), ())
+    assert files_of(quarantine, made, store.objects) == {"a": "1", "t": "as given"}
+    assert not closed.succeeds(quarantine, "cat-file", "-e", git(repo, "rev-parse", "main~2"))
+
+
 NAMES = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a", "e", "e/f"])
 
 
@@ -141,10 +172,12 @@ class SayingBench:
     def __init__(self, tip: str, second: Check) -> None:
         self.tip, self.second = tip, second
         self.asked: list[str] = []
+        self.restored: list[str | None] = []
 
     def run(self, check: CheckSpec, commit: Commit, protect: tuple[str, ...], log: Path) -> Look:  # noqa: ARG002
         """See `Bench`."""
         self.asked.append(commit.tip)
+        self.restored.append(commit.given)
         said = self.second if commit.tip != self.tip else "passed"
         return Look(Checked(said, "", 0 if said == "passed" else 1, 1.0))
 
@@ -155,7 +188,7 @@ def looked(
     """What comes of work with a `conftest.py` of its own, of which the second look says this."""
     work = between(folder, {"a": "1"}, {"a": "2", "x/conftest.py": "x"})
     bench = SayingBench(work.tip, second)
-    commit = Commit(work.tip, work.git_dir)
+    commit = Commit(work.tip, work.git_dir, given="g")
     made = Verification(cast(Bench, bench), (CheckSpec(run="true"),), commit, protect, folder / "log")
     (told,) = made.without_steering(made.results(()), work, wanted)
     return bench, told
@@ -172,7 +205,7 @@ def looked(
 def test_it_counts_what_is_said_without_them(tmp_path: Path, second: Check, said: Check, why: str) -> None:
     bench, told = looked(tmp_path, second)
     assert (told.check, told.reason.partition(";")[0]) == (said, why)
-    assert len(bench.asked) == 2
+    assert (len(bench.asked), bench.restored) == (2, ["g", "g"])
 
 
 @pytest.mark.parametrize(("wanted", "protect"), [(("x/",), ()), ((), ("x",)), (("x/conftest.py",), ())])

@@ -34,7 +34,7 @@ from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
 from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
-from runner.supervisor.attempt.verifying import Bench, Commit, Verification
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification, given_before
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
@@ -284,7 +284,8 @@ class _Life:
         spec, task = self._spec, self._spec.task
         bench = Bench(spec, self._rooms, self._box.space, self._box.base, self._orders.stop)
         log = self._rooms.log(spec.run, spec.key, "check.log")
-        made = Verification(bench, task.checks, Commit(found.tip, found.checked), task.protect, log)
+        commit = Commit(found.tip, found.checked, self._given(found))
+        made = Verification(bench, task.checks, commit, task.protect, log)
         before = yield from self._before(made)
         results = yield from self._alone(lambda: made.results(before))
         flags = judging.flags(results)
@@ -304,6 +305,13 @@ class _Life:
         if self._spec.base == base:
             return found.since(found.base.commit)
         return found.since(base, self._git_dir / "objects")
+
+    def _given(self, found: Quarantine) -> str | None:
+        """The commit that protected paths are restored from; None where that is the base."""
+        spec = self._spec
+        if spec.base == spec.source.base or not spec.task.protect:
+            return None
+        return given_before(replace(self._since_source(found), tip=found.base.commit), spec.wanted)
 
     def _before(self, made: Verification) -> Generator[e.Event, None, tuple[CheckResult, ...]]:
         """What the checks say of the commit that the work starts from; one attempt finds out for all."""

@@ -41,10 +41,17 @@ _COPYING = 'rm -rf -- "$2"; sh -c "$1"; code=$?; [ ! -f "$2" ] || cp -f -- "$2" 
 
 @dataclass(frozen=True)
 class Commit:
-    """What is checked: a commit whose objects lie in a bare repository, or in the base store."""
+    """What is checked: a commit whose objects lie in a bare repository, or in the base store.
+
+    Attributes:
+        tip: The commit.
+        objects: That repository.
+        given: The commit that has protected paths as a person gave them; None where that is the base.
+    """
 
     tip: str
     objects: Path
+    given: str | None = None
 
 
 class Bench:
@@ -88,7 +95,13 @@ class Bench:
         task = spec.task
         with self._place(protect):
             env = environment("", variables(task.item)) | {JUNIT: f"/home/agent/{REPORT}", **_ITS_OWN}
-            argv = ("/opt/corral/enter", "check", commit.tip, self._base.commit, *_command(check))
+            argv = (
+                "/opt/corral/enter",
+                "check",
+                commit.tip,
+                commit.given or self._base.commit,
+                *_command(check),
+            )
             unseen = None if task.hidden is None else hidden.place(rooms.home, task.hidden)
             mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, commit.objects, unseen)
             box = box_spec(spec, rooms, "check", argv, env, mounts)
@@ -119,6 +132,19 @@ class Bench:
         except (GuardedError, EngineError):
             return None
         return junit.read(content)
+
+
+def given_before(before: Between, wanted: Iterable[str]) -> str:
+    """A commit that has all as a person gave it, but for what tasks before were to change.
+
+    Args:
+        before: What the tasks before made of the commit that the person gave.
+        wanted: The paths that these tasks were to change.
+
+    Raises:
+        GitError: It could not be made.
+    """
+    return before.without(_outside(before.changed(), wanted), alone=True)
 
 
 def _outside(files: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
