@@ -46,6 +46,7 @@ _WORDS = {
     _UNREAD: ("symlink {}: one of too many to look at where it leads", _UNREAD),
     _MODULE: ("submodule entry {}: its files are not in the branch", _MODULE),
 }
+EXECUTABLE = "100755"
 NOTHING = "0" * 40
 """What git calls a file that is not there."""
 
@@ -113,7 +114,8 @@ class Between:
             while pair := tuple(islice(rows, 2)):
                 entry = _entry(*pair)
                 was_there = entry.before != NOTHING
-                runs = was_there and any(is_run(entry.path, command) for command in commands)
+                may_run = EXECUTABLE in {entry.mode, entry.mode_before}
+                runs = was_there and any(is_run(entry.path, one, is_program=may_run) for one in commands)
                 if runs or steers(entry.path, is_link=entry.mode == SYMLINK):
                     found.append(entry.path.decode(errors="surrogateescape"))
         return tuple(found)
@@ -175,14 +177,15 @@ class _Entry:
     """A file that was added or changed, or became something of another type."""
 
     path: bytes
+    mode_before: str
     mode: str
     before: str
     after: str
 
 
 def _entry(head: bytes, path: bytes) -> _Entry:
-    _, mode, before, after, _ = head.decode("ascii").split(" ")
-    return _Entry(path, mode, before, after)
+    mode_before, mode, before, after, _ = head.decode("ascii").removeprefix(":").split(" ")
+    return _Entry(path, mode_before, mode, before, after)
 
 
 def _shortened(path: bytes) -> str:

@@ -23,7 +23,7 @@ from runner.tasks.plan import CheckSpec
 from tests.support import git, make_repo
 
 Files = Mapping[str, str]
-"""By path, the text of a file; a text `-> x` is a link."""
+"""By path, the text of a file; a text `-> x` is a link, and one that begins with `#!` can be run."""
 
 
 def commit(repo: Path, files: Files) -> str:
@@ -33,7 +33,8 @@ def commit(repo: Path, files: Files) -> str:
     for path, text in files.items():
         is_link = text.startswith("-> ")
         oid = git(repo, "hash-object", "-w", "--stdin", stdin=text.removeprefix("-> "))
-        rows.append(f"{'120000' if is_link else '100644'} {oid}\t{path}\0")
+        mode = "120000" if is_link else "100755" if text.startswith("#!") else "100644"
+        rows.append(f"{mode} {oid}\t{path}\0")
     git(repo, "update-index", "-z", "--index-info", stdin="".join(rows))
     tree = git(repo, "write-tree")
     return git(repo, "commit-tree", tree, "-p", "main", "-m", "work")
@@ -74,12 +75,14 @@ def between(folder: Path, before: Files, after: Files) -> Between:
         ({"a": "1"}, {"a": "2", "p-1.dist-info/entry_points.txt": "x"}, {"a": "2"}),
         ({"a": "1"}, {"a": "2", ".gitattributes": "x"}, {"a": "2"}),
         ({"a": "1", "t/run.sh": "x"}, {"a": "2", "t/run.sh": "y"}, {"a": "2", "t/run.sh": "x"}),
+        ({"a": "1", "t/all": "#!x"}, {"a": "2", "t/all": "y"}, {"a": "2", "t/all": "#!x"}),
+        ({"a": "1", "t/all": "x"}, {"a": "2", "t/all": "y"}, {"a": "2", "t/all": "y"}),
         ({"a": "1"}, {"a": "2", **{f"d{n}/conftest.py": "x" for n in range(1500)}}, {"a": "2"}),
     ],
 )
 def test_only_such_files_are_put_back(tmp_path: Path, before: Files, after: Files, wanted: Files) -> None:
     work = between(tmp_path, before, after)
-    made = work.without(work.steering(("timeout 9 sh t/run.sh",)))
+    made = work.without(work.steering(("timeout 9 sh t/run.sh && flock a t/all",)))
     assert files_of(work.git_dir, made, *work.alternates) == wanted
     parents = [
         closed.git(work.git_dir, "rev-parse", f"{one}^@", alternates=work.alternates)

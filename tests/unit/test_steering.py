@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.gather.steering import is_run, steers
 
@@ -13,7 +15,9 @@ from runner.gather.steering import is_run, steers
         "conftest.py", "tests/deep/conftest.py", "pytest.ini", "pyproject.toml", "ConfTest.py", "x/y.pth",
         "pytest.py", "lib/_pytest/main.py", "unittest.py", "Makefile", "sub/GNUmakefile", "jest.config.mjs",
         "package.json", ".cargo/config.toml", "sitecustomize.py", "x/p-1.dist-info/entry_points.txt",
-        "p.egg-info/entry_points.txt", "p.egg", "src/.gitattributes",
+        "p.egg-info/entry_points.txt", "p.egg", "src/.gitattributes", "difflib.py", "logging/__init__.py",
+        "node_modules/.bin/jest", "x/.venv/lib/a.py", "x/site-packages/a/b.py", "jest.setup.ts",
+        ".yarnrc.yml", "spec/spec_helper.rb", "tests/__pycache__/test_a.cpython-311.pyc",
     ],
 )  # fmt: skip
 def test_it_steers(path: str) -> None:
@@ -22,13 +26,26 @@ def test_it_steers(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["src/calc.py", "tests/test_a.py", "myconftest.py", "conftest.py/x", "docs/makefile.md", "config.toml"],
+    [
+        "src/calc.py",
+        "tests/test_a.py",
+        "myconftest.py",
+        "conftest.py/x",
+        "docs/makefile.md",
+        "config.toml",
+        "src/logging.py",
+        "logging/x.py",
+        "queue.py",
+        "node_modules.md",
+    ],
 )
 def test_it_does_not(path: str) -> None:
     assert not steers(path.encode())
 
 
-@pytest.mark.parametrize("path", ["pytest", "lib/_pytest", ".cargo", "a.dist-info", "conftest.py"])
+@pytest.mark.parametrize(
+    "path", ["pytest", "lib/_pytest", ".cargo", "a.dist-info", "conftest.py", "difflib", ".venv"]
+)
 def test_a_link_stands_for_all_that_may_lie_behind_it(path: str) -> None:
     assert steers(path.encode(), is_link=True)
 
@@ -42,7 +59,7 @@ def test_other_links_do_not(path: str) -> None:
     ("path", "command"),
     [
         ("tests/run.sh", "sh tests/run.sh"),
-        ("tests/all", "./tests/all --fast"),
+        ("tests/all", "chmod +x tests/all && ./tests/all --fast"),
         ("tests/run.py", "python tests/run.py"),
         ("x.sh", "bash -e x.sh"),
         ("x.sh", "bash -euo pipefail x.sh"),
@@ -69,8 +86,34 @@ def test_other_links_do_not(path: str) -> None:
         ("ci/check.sh", "make build && ./ci/check.sh -v"),
         ("run.py", "python3 -W error run.py tests"),
         ("run.py", "X=1 python3.11 run.py"),
-        ("check", "(cd . ; ./check)"),
+        ("check", "(cd . ; sh ./check)"),
         ("lib.sh", ". ./lib.sh; true"),
+        ("x.sh", "find . -name x.sh -exec sh {} +"),
+        ("run.py", "pipx run ./run.py"),
+        ("run.py", "uv run -p 3.11 run.py"),
+        ("x.ts", "npx tsx x.ts"),
+        ("x.t", "prove -l x.t"),
+        ("x.sh", "eval 'exec ./x.sh -v'"),
+        ("x.sh", "flock /tmp/l strace -f ./x.sh"),
+        ("x.sh", "timeout -s KILL 60 ./x.sh"),
+        ("x.sh", "A=./x.sh; $A"),
+        ("x.sh", '"$(pwd)"/x.sh "${A}"'),
+        ("ci/x.sh", "PATH=$PWD/ci:$PATH x.sh"),
+        ("ci/x.sh", "env -C ci ./x.sh"),
+        ("x.py", "cat x.py | python -"),
+        ("x", "ls | xargs -n1 sh < x"),
+        ("x.sh", "2>&1 ./x.sh"),
+        ("x.sh", "./x\\\n.sh"),
+        ("x.sh", "# don't\n./x.sh"),
+        ("run.py", "python run.py -c answer"),
+        ("dir/__main__.py", "python dir"),
+        ("plug/a.py", "PYTHONPATH=plug pytest -p a"),
+        ("ci.ini", "pytest -c ci.ini"),
+        ("ci/jest.json", "jest --config=ci/jest.json"),
+        ("ci/rules", "make -f ci/rules"),
+        ("ci/a", "awk -F: -f ci/a answer"),
+        ("req/x.py", "python -W error -X dev req/x.py"),
+        ("x y", "bash 'x y'"),
     ],
 )
 def test_a_command_runs_it(path: str, command: str) -> None:
@@ -90,8 +133,34 @@ def test_a_command_runs_it(path: str, command: str) -> None:
         ("x.py", "python -c 'import x' x.py"),
         ("tests/test_a.py", "cd tests && pytest test_a.py"),
         ("a_test.go", "go test a_test.go"),
+        ("a.py", "uv run ruff check a.py"),
+        ("a.py", "python -m ruff check a.py"),
+        ("a.py", "python -Pc 'import a' a.py"),
+        ("answer", "which python && cat answer | python -m json.tool"),
+        ("answer", "wc -c answer; awk '{print}' answer"),
+        ("answer", "grep -E '^(a|b)' answer || grep 'f(x)' answer"),
+        ("README.md", "! grep -qF 'uv run python' README.md"),
+        ("x.sh", "shellcheck x.sh && if ! grep -q python x.sh; then false; fi"),
+        ("src/main.py", "python main.py"),
         ("x", ""),
     ],
 )
 def test_a_command_does_not_run_it(path: str, command: str) -> None:
     assert not is_run(path.encode(), command)
+
+
+@pytest.mark.parametrize(
+    "command", ["(cd . ; ./ci/check)", "strace ./ci/check -v", "cd ci; eval check", "! ionice -c 3 ci/check"]
+)
+def test_a_file_that_can_be_run_is_wherever_it_is_named(command: str) -> None:
+    assert is_run(b"ci/check", command, is_program=True)
+    assert not is_run(b"other/check", command, is_program=True)
+
+
+def test_a_test_that_a_runner_is_given_is_none_that_the_command_runs() -> None:
+    assert not is_run(b"tests/test_a.py", "python tests/test_a.py", is_program=True)
+
+
+@given(path=st.binary(max_size=30), command=st.text(max_size=80))
+def test_any_command_can_be_read(path: bytes, command: str) -> None:
+    is_run(path, command)
