@@ -63,20 +63,9 @@ def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: s
         post=post_of(key, of_run),
         words=(*passing.words(task, passed), *words_for(plan, state.mail, key)),
         begins=begins,
-        wanted=() if base == source.base else _wanted(state, base),
+        wanted=() if base == source.base else state.wanted_of(base),
         before=lambda: look().before.get((key.task, base)),
     )
-
-
-def _wanted(state: RunState, base: str) -> tuple[str, ...]:
-    """The `paths` of the tasks whose work a commit holds."""
-    by_commit = {one.commit: one for one in state.attempts.values() if one.commit}
-    found: list[str] = []
-    here: str | None = base
-    while here is not None and (before := by_commit.pop(here, None)) is not None:
-        found += state.plan.task(before.key.task).paths
-        here = before.base
-    return tuple(dict.fromkeys(found))
 
 
 def begins(state: RunState, key: AttemptKey, base: str, box: str, waited: float | None) -> e.AttemptStarted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from runner.supervisor.briefing import _wanted
 from runner.tasks.plan import PlannedAttempt
 from tests.unit.makers import after, life, make_plan, started
 
@@ -17,6 +16,6 @@ def test_what_the_tasks_before_it_may_change_is_wanted_along_the_whole_line() ->
         *life("c/p/1", "done", commit="3" * 40),
         *life("d/p/1", "no-change"),
     )
-    assert _wanted(state, "2" * 40) == ("b/", "a/")
-    assert _wanted(state, "3" * 40) == ("c/",)
-    assert _wanted(state, "9" * 40) == ()
+    assert state.wanted_of("2" * 40) == ("b/", "a/")
+    assert state.wanted_of("3" * 40) == ("c/",)
+    assert state.wanted_of("9" * 40) == ()

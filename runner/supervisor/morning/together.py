@@ -181,7 +181,9 @@ class _Work:
     verify: Verify | None
     say: Say
     place: Path
-    checked: dict[tuple[str, tuple[str, ...]], tuple[CheckResult, ...]] = field(default_factory=dict)
+    checked: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[CheckResult, ...]] = field(
+        default_factory=dict
+    )
     put: dict[tuple[str, str], Tip | Clash] = field(default_factory=dict)
     whole: list[str] = field(default_factory=list)
     """The commits all of which the quarantine itself holds."""
@@ -219,7 +221,7 @@ class _Work:
                 *gone,
                 *passed_over(self.group),
             ),
-            checks=self.checked.get((tip.tree, tip.tasks()), ()),
+            checks=self.checked.get(self._asked(tip), ()),
             check_runs=len(self.checked),
             seconds=time.monotonic() - began,
         )
@@ -295,16 +297,15 @@ class _Work:
 
     def _passes(self, tip: Tip) -> bool:
         """As `integration.Passes`: what was said of the same files and tasks is said again."""
-        tasks = tip.tasks()
+        key = _, tasks, wanted = self._asked(tip)
         if self.verify is None or not tasks:
             return True
-        key = tip.tree, tasks
         if key not in self.checked:
             many = f"{len(tip.members)} branch{'es' if len(tip.members) > 1 else ''}"
             self.say(f"{self.group.name}: check run {len(self.checked) + 1}, {many} together")
             self.merging.make_whole(self.group.source.base, tip.commit, self.whole)
             self.whole.append(tip.commit)
-            self.checked[key] = self.verify(self.merging.path, tip.commit, tasks)
+            self.checked[key] = self.verify(self.merging.path, tip.commit, tasks, wanted)
         results = self.checked[key]
         for result in results:
             if result.check == "not-run":
@@ -314,6 +315,11 @@ class _Work:
             if result.check == "failed" and result.exit_code == 0:
                 self.proved_nothing[tip.members[-1].attempt] = f"{result.name}: {result.reason}"
         return all(result.check != "failed" for result in results)
+
+    def _asked(self, tip: Tip) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """What the checks' answers depend on: the files, whose checks they are, what was to be changed."""
+        wanted = (path for one in tip.members for path in self.state.wanted_of(one.commit))
+        return tip.tree, tip.tasks(), tuple(dict.fromkeys(wanted))
 
     # -- what came of it
 
