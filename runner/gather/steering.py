@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from fnmatch import translate
+from functools import lru_cache
 from itertools import dropwhile, groupby
 from posixpath import join, normpath
 
@@ -61,7 +62,9 @@ _BEFORE = {
 """Words of shells, and programs that start another one, which stand before the one that counts."""
 _ASIDE = re.compile(r"-|\w+=|\d+(\.\d+)?[smhd]?$")
 """What may stand between them: options, variables and durations."""
-_TEST = re.compile(r"(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]+$|_test\.[^/]+$")
+_TEST = re.compile(
+    r"(^|/)(tests?|testing|specs?|__tests__)/|(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]+$|_test\.[^/]+$"
+)
 _SCRIPT = re.compile(r"\.(sh|bash|zsh|ksh)$|(^|/)[^/.]+$")
 
 
@@ -88,16 +91,19 @@ def _ends_with(names: list[str], parts: tuple[re.Pattern[str], ...]) -> bool:
 def is_run(path: bytes, command: str) -> bool:
     """Whether a command runs that file: as a program, as an interpreter's, or as a module of Python's.
 
-    Files of tests are not meant: they are what a check is about, and `protect` is there for them.
+    Files of tests are not meant: they are what a check is about, and `protect` is there for them. Scripts of
+    shells are none.
     """
     text = path.decode(errors="replace")
     is_test = _TEST.search(text.casefold()) and not _SCRIPT.search(text.casefold())
     return not is_test and text in _run_by(command)
 
 
-def _run_by(command: str, depth: int = 3) -> set[str]:
+@lru_cache(maxsize=64)
+def _run_by(command: str, depth: int = 3) -> frozenset[str]:
     """The files that the commands of a shell's line run, below the directories to which it goes too."""
-    found, here = set(), ""
+    found: set[str] = set()
+    here = ""
     for words in _commands(command) if depth else ():
         rest = list(dropwhile(lambda word: word in _BEFORE or _ASIDE.match(word), words))
         if rest[:1] in (["cd"], ["pushd"]) and len(rest) > 1:
@@ -106,7 +112,7 @@ def _run_by(command: str, depth: int = 3) -> set[str]:
         for file in (*_programs(rest, depth), *(one for part in nested for one in _run_by(part, depth - 1))):
             inside = file.removeprefix("/workspace/")
             found |= {normpath(inside), normpath(join(here, inside))}
-    return found
+    return frozenset(found)
 
 
 def _commands(line: str) -> Iterator[list[str]]:

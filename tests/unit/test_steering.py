@@ -43,7 +43,6 @@ def test_other_links_do_not(path: str) -> None:
     [
         ("tests/run.sh", "sh tests/run.sh"),
         ("tests/all", "./tests/all --fast"),
-        ("tests/run.py", "python tests/run.py"),
         ("x.sh", "bash -e x.sh"),
         ("x.sh", "bash -euo pipefail x.sh"),
         ("x", "bash -o pipefail x"),
@@ -89,6 +88,8 @@ def test_a_command_runs_it(path: str, command: str) -> None:
         ("new.txt", "test -e new.txt && cat new.txt"),
         ("x.py", "python -c 'import x' x.py"),
         ("tests/test_a.py", "cd tests && pytest test_a.py"),
+        ("tests/run.py", "python tests/run.py"),
+        ("test/index.js", "node test/index.js"),
         ("a_test.go", "go test a_test.go"),
         ("x", ""),
     ],
