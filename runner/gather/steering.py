@@ -23,8 +23,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Python: `site` imports these; `-m` puts the working directory before the library, so that a file of that
     # name stands in for the runner itself.
     "Python": (
-        "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "pytest.py", "pytest/*", "_pytest/*",
-        "pluggy/*", "unittest.py", "unittest/*", "doctest.py", "noxfile.py", ".coveragerc",
+        "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "sitecustomize/*", "usercustomize/*",
+        "pytest.*", "pytest/*", "_pytest.*", "_pytest/*", "pluggy.*", "pluggy/*", "iniconfig.*",
+        "iniconfig/*", "unittest.*", "unittest/*", "doctest.*", "pdb.*", "bdb.*", "noxfile.py", ".coveragerc",
         # What is installed, as far as Python knows; its entry points are pytest's plugins.
         "*.dist-info/*", "*.egg-info/*", "*.egg",
     ),
@@ -34,12 +35,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "JavaScript": (
         "package.json", "jest.config.*", "vitest.config.*", "vite.config.*", "vitest.workspace.*",
         ".mocharc*", "karma.conf.*", "ava.config.*", "playwright.config.*", "cypress.config.*",
-        "babel.config.*", ".npmrc",
+        "babel.config.*", ".babelrc*", "bunfig.toml", ".npmrc",
     ),
     # Builds: what `make test` and its like run.
     "builds": (
         "makefile", "gnumakefile", "*.mk", "justfile", ".justfile", "taskfile.yml", "taskfile.yaml",
-        "rakefile", "build.rs", "cargo.toml", ".cargo/config", ".cargo/config.toml", "pom.xml",
+        "rakefile", "build.rs", "cargo.toml", ".cargo/config", ".cargo/config.toml", "pom.xml", ".mvn/*",
         "build.gradle", "build.gradle.kts", "gradle.properties", "phpunit.xml", "phpunit.xml.dist",
         ".rspec", "ctestcustom.cmake", "cmakelists.txt",
     ),

@@ -81,7 +81,19 @@ CASES: dict[str, tuple[str, dict[str, object], str, set[str]]] = {
         "touch x",
         {"needs": ["plants"], "from": "plants"},
         "rejected",
-        {"cheating:check-steered", "note:success-claimed"},
+        {"note:success-claimed"},
+    ),
+    "has-what-was-planted-restored": (
+        "touch x",
+        {"needs": ["plants"], "from": "plants", "protect": ["unittest.py"]},
+        "rejected",
+        {"note:success-claimed"},
+    ),
+    "does-what-another-may": (
+        "printf 'test:\\n\\ttrue\\n' > Makefile",
+        {"needs": ["may"], "from": "may", "check": "make test"},
+        "rejected",
+        {"cheating:check-config-touched", "cheating:check-steered", "note:success-claimed"},
     ),
     "runs-a-script-of-its-own": (
         "echo true > tests/run",
@@ -147,7 +159,10 @@ def done(home: Path) -> Done:
     }
     (home / "hidden" / "unseen").mkdir(parents=True)
     (home / "hidden" / "unseen" / "test_unseen.py").write_text(UNSEEN)
-    tasks["plants"] = PLANTS  # nobody checks it
+    tasks |= {
+        "plants": PLANTS,
+        "may": {"sh": "echo >> Makefile", "paths": ["Makefile"]},
+    }  # nobody checks them
     return Corral(home / "home").run(make_repo(home / "repo", FILES), tasks)
 
 
@@ -158,7 +173,7 @@ def audit(done: Done, home: Path) -> dict[str, set[str]]:
     told = Corral(home / "home")("report", "--json").json["audit"]
     found: dict[str, set[str]] = {name: set() for name in CASES}
     for one in told["findings"]:
-        if one["what"] not in OF_ANY and not one["attempt"].startswith("plants/"):
+        if one["what"] not in OF_ANY and not one["attempt"].startswith(("plants/", "may/")):
             found[one["attempt"].partition("/")[0]].add(f"{one['weight']}:{one['what']}")
     return found
 

@@ -13,6 +13,7 @@ from runner.gather.steering import is_run, steers
         "conftest.py", "tests/deep/conftest.py", "pytest.ini", "pyproject.toml", "ConfTest.py", "x/y.pth",
         "pytest.py", "lib/_pytest/main.py", "unittest.py", "Makefile", "sub/GNUmakefile", "jest.config.mjs",
         "package.json", ".cargo/config.toml", "sitecustomize.py", "x/p-1.dist-info/entry_points.txt",
+        "pluggy.py", "iniconfig/__init__.py", "sitecustomize/__init__.py", "pdb.py", "_pytest.so", ".babelrc",
         "p.egg-info/entry_points.txt", "p.egg", "src/.gitattributes",
     ],
 )  # fmt: skip

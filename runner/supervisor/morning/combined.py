@@ -32,8 +32,9 @@ from runner.tasks.plan import CommandSettings, Plan, Profile, Source, Task
 TOGETHER = "integration"
 """In the place of a profile's name, for containers that check the work of many."""
 
-Verify = Callable[[Path, str, tuple[str, ...]], tuple[CheckResult, ...]]
-"""Runs checks on a commit: the bare repository with its objects, its id, and whose checks are run."""
+Verify = Callable[[Path, str, tuple[str, ...], tuple[str, ...]], tuple[CheckResult, ...]]
+"""Runs checks on a commit: the bare repository with its objects, its id, the tasks whose checks are run, and
+all whose work is in it."""
 
 
 @contextmanager
@@ -71,8 +72,10 @@ def verifier(
             )
             return Combined(plan, rooms, lambda source: maker.prepare(source, None, on_line))
 
-        def verify(objects: Path, commit: str, tasks: tuple[str, ...]) -> tuple[CheckResult, ...]:
-            return combined()(objects, commit, tasks)
+        def verify(
+            objects: Path, commit: str, tasks: tuple[str, ...], held: tuple[str, ...]
+        ) -> tuple[CheckResult, ...]:
+            return combined()(objects, commit, tasks, held)
 
         yield verify
 
@@ -95,13 +98,16 @@ class Combined:
         self._image = image
         self._stop = threading.Event()
 
-    def __call__(self, objects: Path, commit: str, tasks: tuple[str, ...]) -> tuple[CheckResult, ...]:
+    def __call__(
+        self, objects: Path, commit: str, tasks: tuple[str, ...], held: tuple[str, ...]
+    ) -> tuple[CheckResult, ...]:
         """What the checks of these tasks say of a commit, each under the name of its task.
 
         Args:
             objects: A bare repository that holds all objects of the commit, but for the base's history.
             commit: The commit.
             tasks: The tasks' ids.
+            held: Those of all tasks whose work the commit holds: what their `paths` name is wanted changed.
 
         Raises:
             EngineError: A check could not be run.
@@ -109,9 +115,8 @@ class Combined:
         """
         closed.open_to_read(objects)
         told: list[CheckResult] = []
-        asked = [self._plan.task(name) for name in tasks]
-        wanted = tuple(path for task in asked for path in task.paths)
-        for task in _distinct(asked):
+        wanted = tuple(path for name in held for path in self._plan.task(name).paths)
+        for task in _distinct([self._plan.task(name) for name in tasks]):
             told += self._of_task(task, Commit(commit, objects), wanted)
         return tuple(told)
 
