@@ -81,9 +81,9 @@ class Quarantine:
         """Those of these files that the work adds or changes, the first few, as they can be shown."""
         return self._since_base.among(paths)
 
-    def since(self, commit: str, *borrowed: Path) -> Between:
-        """The work as it is checked, set against a commit of which the objects may have to be borrowed."""
-        return Between(self.checked, (self.base.objects, *borrowed), commit, self.tip)
+    def since(self, commit: str) -> Between:
+        """The work as it is checked, set against a commit."""
+        return Between(self.checked, (self.base.objects,), commit, self.tip)
 
     def outside(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """A flag for what the work changes outside of these paths; none where there are no paths."""

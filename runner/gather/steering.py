@@ -23,8 +23,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Python: `site` imports these; `-m` puts the working directory before the library, so that a file of that
     # name stands in for the runner itself.
     "Python": (
-        "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "pytest.py", "pytest/*", "_pytest/*",
-        "pluggy/*", "unittest.py", "unittest/*", "doctest.py", "noxfile.py", ".coveragerc",
+        "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "sitecustomize/*", "usercustomize/*",
+        "pytest.*", "pytest/*", "_pytest.*", "_pytest/*", "pluggy.*", "pluggy/*", "iniconfig.*",
+        "iniconfig/*", "unittest.*", "unittest/*", "doctest.*", "pdb.*", "bdb.*", "noxfile.py", ".coveragerc",
         # What is installed, as far as Python knows; its entry points are pytest's plugins.
         "*.dist-info/*", "*.egg-info/*", "*.egg",
     ),
@@ -86,7 +87,9 @@ _HAND_ON = {"xargs", "-exec", "-execdir", "parallel"}
 """What starts programs on what they read."""
 _NOTHING = {"-", "-s", "-x", "-e", "+"}
 """What may stand behind a word that runs what it reads."""
-_TEST = re.compile(r"(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]+$|_test\.[^/]+$")
+_TEST = re.compile(
+    r"(^|/)(tests?|testing|specs?|__tests__)/|(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]+$|_test\.[^/]+$"
+)
 _SCRIPT = re.compile(r"\.(ba|da|z|k|a)?sh$")
 _BARE = re.compile(r"(^|/)[^/.]+$")
 _CONFIGURATION = re.compile(r"\.(ini|cfg|toml|json|ya?ml|[cm]?[jt]s)$")
@@ -121,7 +124,7 @@ def is_run(path: bytes, command: str, *, is_program: bool = False) -> bool:
     No shell is followed. A file that is nothing but a program counts wherever the command names it, whatever
     starts it there; another one, which may as well be what the work is about, where a word before it is known
     to run files. Files of tests are not meant: they are what a check is about, and `protect` is there for
-    them.
+    them. Scripts of shells are none.
 
     Args:
         path: Where it lies.

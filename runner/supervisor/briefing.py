@@ -13,7 +13,7 @@ from runner.supervisor import events as e
 from runner.supervisor.attempt import passing
 from runner.supervisor.attempt.includes import read_includes
 from runner.supervisor.attempt.postbox import post_of
-from runner.supervisor.attempt.spec import AttemptSpec
+from runner.supervisor.attempt.spec import AttemptSpec, Line
 from runner.supervisor.graph import handing, trying
 from runner.supervisor.outfit import Means
 from runner.supervisor.post.mail import Mail
@@ -63,9 +63,24 @@ def spec_of(look: Callable[[], RunState], means: Means, key: AttemptKey, base: s
         post=post_of(key, of_run),
         words=(*passing.words(task, passed), *words_for(plan, state.mail, key)),
         begins=begins,
-        wanted=() if base == source.base else state.wanted_of(base),
+        line=_line(state, source.base, base),
         before=lambda: look().before.get((key.task, base)),
     )
+
+
+def _line(state: RunState, given: str, base: str) -> Line | None:
+    """What lies between a base and what a person gave: the source's base, or work that a person chose."""
+    if base == given:
+        return None
+    by_commit = {one.commit: one for one in state.attempts.values() if one.commit}
+    found: list[str] = []
+    here: str | None = base
+    while here is not None and (before := by_commit.pop(here, None)) is not None:
+        if before.key in state.used:
+            return None if here == base else Line(here, tuple(dict.fromkeys(found)))
+        found += state.plan.task(before.key.task).paths
+        here = before.base
+    return Line(given, tuple(dict.fromkeys(found)))
 
 
 def begins(state: RunState, key: AttemptKey, base: str, box: str, waited: float | None) -> e.AttemptStarted:

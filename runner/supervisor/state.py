@@ -95,16 +95,6 @@ class RunState:
         """The planned attempt that a try belongs to."""
         return self.plan.attempt(str(key.first))
 
-    def wanted_of(self, commit: str) -> tuple[str, ...]:
-        """The `paths` of the tasks whose work a commit of the run's holds."""
-        by_commit = {one.commit: one for one in self.attempts.values() if one.commit}
-        found: list[str] = []
-        here: str | None = commit
-        while here is not None and (made := by_commit.pop(here, None)) is not None:
-            found += self.plan.task(made.key.task).paths
-            here = made.base
-        return tuple(dict.fromkeys(found))
-
     def tries(self, key: AttemptKey) -> tuple[AttemptState, ...]:
         """All tries of an attempt, the latest last."""
         return self.attempts.tries(key)

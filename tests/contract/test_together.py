@@ -60,7 +60,11 @@ class Checker:
     runs: list[tuple[str, ...]] = field(default_factory=list)
 
     def __call__(
-        self, git_dir: Path, commit: str, tasks: tuple[str, ...], _wanted: tuple[str, ...]
+        self,
+        git_dir: Path,
+        commit: str,
+        tasks: tuple[str, ...],
+        held: tuple[str, ...],  # noqa: ARG002
     ) -> tuple[CheckResult, ...]:
         self.runs.append(tasks)
         unreadable = [file for file in (git_dir, *git_dir.rglob("*")) if not file.stat().st_mode & 0o004]
@@ -233,9 +237,10 @@ def test_a_run_that_somebody_works_on_is_left_alone(night: Night) -> None:
 
 
 def test_checks_that_cannot_be_run_make_no_branch(night: Night) -> None:
-    def stopped(*asked: object) -> tuple[CheckResult, ...]:
-        assert len(asked) == 4
-        return (CheckResult(name="t00", check="not-run", reason="the engine went away"),)
+    def stopped(
+        _git_dir: Path, _commit: str, tasks: tuple[str, ...], _held: tuple[str, ...]
+    ) -> tuple[CheckResult, ...]:
+        return (CheckResult(name=tasks[0], check="not-run", reason="the engine went away"),)
 
     with pytest.raises(HostError, match="the engine went away"):
         put_together(night.home, night.state, stopped, lambda _: None)

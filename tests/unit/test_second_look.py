@@ -170,50 +170,79 @@ def test_each_file_is_as_it_was_or_as_it_is(
 
 
 class SayingBench:
-    """A bench whose checks say what they are told to, by the commit."""
+    """A bench whose checks say what they are told to: first on the work itself, then without its files."""
 
-    def __init__(self, tip: str, second: Check) -> None:
-        self.tip, self.second = tip, second
-        self.asked: list[str] = []
-        self.restored: list[str | None] = []
+    def __init__(self, tip: str, second: list[Look]) -> None:
+        self.tip, self.second = tip, iter(second)
+        self.asked: list[Commit] = []
 
     def run(self, check: CheckSpec, commit: Commit, protect: tuple[str, ...], log: Path) -> Look:  # noqa: ARG002
         """See `Bench`."""
-        self.asked.append(commit.tip)
-        self.restored.append(commit.given)
-        said = self.second if commit.tip != self.tip else "passed"
-        return Look(Checked(said, "", 0 if said == "passed" else 1, 1.0))
+        self.asked.append(commit)
+        return next(self.second) if len(self.asked) > 1 else look("passed")
+
+
+def look(said: Check, code: int | None = 1) -> Look:
+    """A run that ended so."""
+    return Look(Checked(said, "" if said == "passed" else "it failed", 0 if said == "passed" else code, 1.0))
+
+
+OWN = "it passes only with the work's own x/conftest.py"
+PASSED, FAILED = look("passed"), look("failed")
 
 
 def looked(
-    folder: Path, second: Check, wanted: tuple[str, ...] = (), protect: tuple[str, ...] = ()
+    folder: Path,
+    second: list[Look],
+    wanted: tuple[str, ...] = (),
+    protect: tuple[str, ...] = (),
+    planted: tuple[str, ...] = (),
+    given: str | None = None,
 ) -> tuple[SayingBench, CheckResult]:
     """What comes of work with a `conftest.py` of its own, of which the second look says this."""
     work = between(folder, {"a": "1"}, {"a": "2", "x/conftest.py": "x"})
     bench = SayingBench(work.tip, second)
-    commit = Commit(work.tip, work.git_dir, given="g")
+    commit = Commit(work.tip, work.git_dir, given)
     made = Verification(cast(Bench, bench), (CheckSpec(run="true"),), commit, protect, folder / "log")
-    (told,) = made.without_steering(made.results(()), work, wanted)
+    (told,) = made.without_steering(made.results(()), work, wanted, planted)
     return bench, told
 
 
 @pytest.mark.parametrize(
-    ("second", "said", "why"),
+    ("second", "said", "why", "code"),
     [
-        ("passed", "passed", ""),
-        ("failed", "failed", "it passes only with the work's own x/conftest.py"),
-        ("not-run", "not-run", "the run was stopped"),
+        ([PASSED], "passed", "", 0),
+        ([FAILED, FAILED], "failed", OWN, 0),
+        ([FAILED, PASSED, PASSED], "passed", "", 0),
+        ([FAILED, PASSED, FAILED], "failed", OWN, 0),
+        ([look("not-run", None)], "not-run", "the run was stopped", 0),
+        ([look("failed", None)], "failed", "without x/conftest.py: it failed", None),
     ],
 )
-def test_it_counts_what_is_said_without_them(tmp_path: Path, second: Check, said: Check, why: str) -> None:
+def test_it_counts_what_is_said_without_them(
+    tmp_path: Path, second: list[Look], said: Check, why: str, code: int | None
+) -> None:
     bench, told = looked(tmp_path, second)
-    assert (told.check, told.reason.partition(";")[0]) == (said, why)
-    assert (len(bench.asked), bench.restored) == (2, ["g", "g"])
+    assert (told.check, told.reason.partition(";")[0], told.exit_code) == (said, why, code)
+    assert len(bench.asked) == 1 + len(second)
 
 
 @pytest.mark.parametrize(("wanted", "protect"), [(("x/",), ()), ((), ("x",)), (("x/conftest.py",), ())])
 def test_what_is_wanted_or_restored_is_left_as_it_is(
     tmp_path: Path, wanted: tuple[str, ...], protect: tuple[str, ...]
 ) -> None:
-    bench, told = looked(tmp_path, "failed", wanted, protect)
+    bench, told = looked(tmp_path, [FAILED, FAILED], wanted, protect)
     assert (told.check, len(bench.asked)) == ("passed", 1)
+
+
+def test_what_others_planted_is_looked_past_also_where_it_would_be_restored(tmp_path: Path) -> None:
+    """It is no doing of the work's own: it is not accepted for it, and not called a cheat."""
+    bench, told = looked(tmp_path, [FAILED, FAILED], protect=("x",), planted=("x/conftest.py",))
+    assert bench.asked[1].base != bench.asked[0].base
+    assert (told.check, told.exit_code) == ("failed", None)
+    assert told.reason.startswith("it passes only with x/conftest.py as work before it left it;")
+
+
+def test_both_looks_restore_what_a_person_gave(tmp_path: Path) -> None:
+    bench, told = looked(tmp_path, [FAILED, FAILED], protect=("t",), given="g")
+    assert (told.check, {one.base for one in bench.asked}) == ("failed", {"g"})

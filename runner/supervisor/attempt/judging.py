@@ -100,14 +100,42 @@ def result(
     )
 
 
-def steered(told: CheckResult, files: Sequence[str]) -> CheckResult:
-    """The same of a check that passes only with the work's own versions of files that steer it."""
+def without(
+    told: CheckResult, second: CheckResult, own: Sequence[str], planted: Sequence[str]
+) -> CheckResult:
+    """What counts of a check that passed, after it was asked without files that steer it.
+
+    Args:
+        told: What it said.
+        second: What it said without them.
+        own: The files that the work itself changes.
+        planted: Those that work before it left so.
+    """
+    if second.check == "passed":
+        return told
+    if second.check == "not-run":  # it was stopped: nobody knows
+        return told.model_copy(update={"check": "not-run", "reason": "the run was stopped"})
+    proved = second.exit_code is not None and not told.flaky
+    if proved and own:
+        cure = "if that is wanted, name it in the task's `paths`"
+        why = f"it passes only with the work's own {_few(own)}; {cure}"
+        return told.model_copy(update={"check": "failed", "reason": why})
+    if proved:
+        cure = "if that is wanted, name it in the `paths` of that work's task"
+        why = f"it passes only with {_few(planted)} as work before it left it; {cure}"
+    else:
+        why = f"without {_few([*own, *planted])}: {second.reason}"
+    return told.model_copy(update={"check": "failed", "reason": why, "exit_code": None})
+
+
+def steered_words(counted: Sequence[CheckResult]) -> tuple[str, ...]:
+    """Of checks that passed at first, why those fail that pass only with the work's own files."""
+    return tuple(one.reason for one in counted if one.check == "failed" and one.exit_code is not None)
+
+
+def _few(files: Sequence[str]) -> str:
     named = ", ".join(ascii(name).strip("'") for name in files[:3])
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    why = (
-        f"it passes only with the work's own {named}{more}; if that is wanted, name it in the task's `paths`"
-    )
-    return told.model_copy(update={"check": "failed", "reason": why})
+    return f"{named} and {len(files) - 3} more" if len(files) > 3 else named
 
 
 def flags(results: Sequence[CheckResult]) -> tuple[str, ...]:

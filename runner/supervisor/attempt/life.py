@@ -32,9 +32,9 @@ from runner.supervisor.attempt.metering import used_by
 from runner.supervisor.attempt.outage import Outages
 from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
-from runner.supervisor.attempt.spec import AttemptSpec, Known, Orders, Rooms
+from runner.supervisor.attempt.spec import AttemptSpec, Known, Line, Orders, Rooms
 from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
-from runner.supervisor.attempt.verifying import Bench, Commit, Verification, given_before
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification, given_before, outside
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
@@ -292,26 +292,33 @@ class _Life:
         if task.hidden is not None:
             laid_over = found.among(hidden.names(self._rooms.home, task.hidden))
             flags += (f"{judging.HIDDEN}: {', '.join(laid_over)}",) if laid_over else ()
-        counted = yield from self._alone(
-            lambda: made.without_steering(results, self._since_source(found), (*task.paths, *spec.wanted))
-        )
+        counted = yield from self._alone(lambda: self._second_look(made, results, found))
         if judging.in_all(results)[0] == "passed":
-            flags += tuple(f"{judging.STEERED}: {one.reason}" for one in counted if one.check == "failed")
+            flags += tuple(f"{judging.STEERED}: {why}" for why in judging.steered_words(counted))
         return counted, flags
 
-    def _since_source(self, found: Quarantine) -> Between:
-        """The work beside the commit that a person gave: with what tasks before its own did, too."""
-        base = self._spec.source.base
-        if self._spec.base == base:
-            return found.since(found.base.commit)
-        return found.since(base, self._git_dir / "objects")
+    def _second_look(
+        self, made: Verification, results: tuple[CheckResult, ...], found: Quarantine
+    ) -> tuple[CheckResult, ...]:
+        """The results as they count: without files that steer checks, of its own or of tasks before it."""
+        line, base, planted = self._spec.line, found.base.commit, tuple[str, ...]()
+        if line is not None:
+            before = self._before_it(found, line)
+            planted = outside(before.steering(made.commands), line.wanted)
+            base = before.without(planted, alone=True) if planted else base
+        return made.without_steering(results, found.since(base), self._spec.task.paths, planted)
 
     def _given(self, found: Quarantine) -> str | None:
         """The commit that protected paths are restored from; None where that is the base."""
-        spec = self._spec
-        if spec.base == spec.source.base or not spec.task.protect:
-            return None
-        return given_before(replace(self._since_source(found), tip=found.base.commit), spec.wanted)
+        line = self._spec.line
+        if line is not None and self._spec.task.protect:
+            return given_before(self._before_it(found, line), line.wanted)
+        return None
+
+    def _before_it(self, found: Quarantine, line: Line) -> Between:
+        """What work before its own made of what a person gave."""
+        base = found.base
+        return Between(found.checked, (base.objects, self._git_dir / "objects"), line.given, base.commit)
 
     def _before(self, made: Verification) -> Generator[e.Event, None, tuple[CheckResult, ...]]:
         """What the checks say of the commit that the work starts from; one attempt finds out for all."""

@@ -46,6 +46,19 @@ class Beginning:
 
 
 @dataclass(frozen=True)
+class Line:
+    """The tasks on whose work an attempt builds.
+
+    Attributes:
+        given: The commit that a person gave, by the task file or by choosing what made it.
+        wanted: The `paths` of the tasks since then: what they change there, a person wants changed.
+    """
+
+    given: str
+    wanted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AttemptSpec:
     """All that an attempt is: what to do, by whom, from where, and as which box.
 
@@ -72,8 +85,8 @@ class AttemptSpec:
     words: tuple[str, ...] = ()
     """What its agent is told besides the task's prompt."""
     begins: Beginning = Beginning()
-    wanted: tuple[str, ...] = ()
-    """The `paths` of the tasks on whose work its own builds: what they change there is wanted."""
+    line: Line | None = None
+    """What lies between its base and the commit that a person gave; None where these are the same."""
     before: Callable[[], tuple[CheckResult, ...] | None] = lambda: None
     """What its checks say of `base`, as far as that is known by now."""
 

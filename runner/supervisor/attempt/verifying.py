@@ -8,7 +8,7 @@ so that a verification that an absent engine cut short goes on where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -43,15 +43,12 @@ _COPYING = 'rm -rf -- "$2"; sh -c "$1"; code=$?; [ ! -f "$2" ] || cp -f -- "$2" 
 class Commit:
     """What is checked: a commit whose objects lie in a bare repository, or in the base store.
 
-    Attributes:
-        tip: The commit.
-        objects: That repository.
-        given: The commit that has protected paths as a person gave them; None where that is the base.
+    `base` is the commit that protected paths are taken from, where that is another one than the bench's.
     """
 
     tip: str
     objects: Path
-    given: str | None = None
+    base: str | None = None
 
 
 class Bench:
@@ -95,13 +92,8 @@ class Bench:
         task = spec.task
         with self._place(protect):
             env = environment("", variables(task.item)) | {JUNIT: f"/home/agent/{REPORT}", **_ITS_OWN}
-            argv = (
-                "/opt/corral/enter",
-                "check",
-                commit.tip,
-                commit.given or self._base.commit,
-                *_command(check),
-            )
+            base = commit.base or self._base.commit
+            argv = ("/opt/corral/enter", "check", commit.tip, base, *_command(check))
             unseen = None if task.hidden is None else hidden.place(rooms.home, task.hidden)
             mounts = self._space.check_mounts(rooms.disks.seen(spec.box), self._base, commit.objects, unseen)
             box = box_spec(spec, rooms, "check", argv, env, mounts)
@@ -144,10 +136,10 @@ def given_before(before: Between, wanted: Iterable[str]) -> str:
     Raises:
         GitError: It could not be made.
     """
-    return before.without(_outside(before.changed(), wanted), alone=True)
+    return before.without(outside(before.changed(), wanted), alone=True)
 
 
-def _outside(files: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
+def outside(files: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
     """Those of these files that lie at none of these paths nor below one."""
     given = tuple(str(PurePosixPath(path)) for path in paths)
     return tuple(
@@ -181,8 +173,13 @@ class Verification:
         self._protect = protect
         self._log = log
         self._looks: dict[str, list[Look]] = {check.name: [] for check in checks}
-        self._second: dict[str, Look] = {}
+        self._second: dict[str, list[Look]] = {check.name: [] for check in checks}
         self._base: dict[str, Look] = {}
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What the checks run."""
+        return tuple(check.run for check in self._checks)
 
     def on_base(self) -> tuple[CheckResult, ...]:
         """What the checks say of the base commit itself.
@@ -219,17 +216,23 @@ class Verification:
         )
 
     def without_steering(
-        self, told: tuple[CheckResult, ...], work: Between, wanted: Iterable[str]
+        self,
+        told: tuple[CheckResult, ...],
+        work: Between,
+        wanted: Iterable[str],
+        planted: Collection[str] = (),
     ) -> tuple[CheckResult, ...]:
         """The results as they count where work changes files that steer checks.
 
-        Each check that passed is run once more, on a commit that has these files as they were.
+        Each check that passed is asked once more, as often as it takes, on a commit that has these files as
+        they were.
 
         Args:
             told: What the checks said; only where all passed there is something to ask.
-            work: The commit that was checked, beside the one that such files are taken from.
+            work: The commit that was checked, beside the base that such files are taken from.
             wanted: The paths that a person wants changed: what lies there is left as it is, and so is what
                 this verification restores.
+            planted: Files that the base of the work has otherwise than the one given here.
 
         Raises:
             GitError: Such a commit could not be made.
@@ -237,23 +240,18 @@ class Verification:
         """
         if judging.in_all(told)[0] != "passed":
             return told
-        changed = work.steering(tuple(check.run for check in self._checks))
-        files = _outside(changed, (*wanted, *self._protect))
-        if not files:
+        files = outside(work.steering(self.commands), (*wanted, *self._protect))
+        if not files and not planted:
             return told
-        commit = replace(self._commit, tip=work.without(files))
+        commit = replace(self._commit, tip=work.without(files), base=self._commit.base or work.base)
+        own = [name for name in files if name not in planted]
         counted = []
         for check, one in zip(self._checks, told, strict=True):
-            if check.name not in self._second:
-                self._head(check, one.runs, " without the work's own files that steer it")
-                self._second[check.name] = self._bench.run(check, commit, self._protect, self._log)
-            said = self._second[check.name].checked.check
-            if said == "passed":
-                counted.append(one)
-            elif said == "not-run":  # it was stopped: nobody knows
-                counted.append(one.model_copy(update={"check": said, "reason": "the run was stopped"}))
-            else:
-                counted.append(judging.steered(one, files))
+            looks = self._second[check.name]
+            while not looks or judging.once_more(check, looks, "passed"):
+                self._head(check, one.runs + len(looks), " without files that steer it")
+                looks.append(self._bench.run(check, commit, self._protect, self._log))
+            counted.append(judging.without(one, judging.result(check, looks, None), own, tuple(planted)))
         return tuple(counted)
 
     def _head(self, check: CheckSpec, number: int, more: str = "") -> None:

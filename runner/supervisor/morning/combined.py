@@ -33,8 +33,8 @@ TOGETHER = "integration"
 """In the place of a profile's name, for containers that check the work of many."""
 
 Verify = Callable[[Path, str, tuple[str, ...], tuple[str, ...]], tuple[CheckResult, ...]]
-"""Runs checks on a commit: the bare repository with its objects, its id, whose checks are run, and the paths
-that the tasks of all that is in it were to change."""
+"""Runs checks on a commit: the bare repository with its objects, its id, the tasks whose checks are run, and
+all whose work is in it."""
 
 
 @contextmanager
@@ -73,9 +73,9 @@ def verifier(
             return Combined(plan, rooms, lambda source: maker.prepare(source, None, on_line))
 
         def verify(
-            objects: Path, commit: str, tasks: tuple[str, ...], wanted: tuple[str, ...]
+            objects: Path, commit: str, tasks: tuple[str, ...], held: tuple[str, ...]
         ) -> tuple[CheckResult, ...]:
-            return combined()(objects, commit, tasks, wanted)
+            return combined()(objects, commit, tasks, held)
 
         yield verify
 
@@ -99,7 +99,7 @@ class Combined:
         self._stop = threading.Event()
 
     def __call__(
-        self, objects: Path, commit: str, tasks: tuple[str, ...], wanted: tuple[str, ...]
+        self, objects: Path, commit: str, tasks: tuple[str, ...], held: tuple[str, ...]
     ) -> tuple[CheckResult, ...]:
         """What the checks of these tasks say of a commit, each under the name of its task.
 
@@ -107,7 +107,7 @@ class Combined:
             objects: A bare repository that holds all objects of the commit, but for the base's history.
             commit: The commit.
             tasks: The tasks' ids.
-            wanted: The paths where changes to files that steer checks count.
+            held: Those of all tasks whose work the commit holds: what their `paths` name is wanted changed.
 
         Raises:
             EngineError: A check could not be run.
@@ -115,6 +115,7 @@ class Combined:
         """
         closed.open_to_read(objects)
         told: list[CheckResult] = []
+        wanted = tuple(path for name in held for path in self._plan.task(name).paths)
         for task in _distinct([self._plan.task(name) for name in tasks]):
             told += self._of_task(task, Commit(commit, objects), wanted)
         return tuple(told)

@@ -30,6 +30,7 @@ from runner.git import worktree
 from runner.git.branches import Repository
 from runner.git.closed import GitError
 from runner.git.merging import Merging, prepare
+from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.journal import Journal
 from runner.supervisor.morning.chosen import Gathered, gathered
@@ -46,6 +47,7 @@ from runner.supervisor.verified import CheckResult
 SCRATCH = "together"
 """The directory of a run in which it is done. A kill leaves it there, and `corral reap` takes it away."""
 
+Asked = tuple[str, tuple[str, ...], tuple[str, ...]]
 Say = Callable[[str], None]
 """Told, in a few words, what is being done just now."""
 
@@ -181,9 +183,7 @@ class _Work:
     verify: Verify | None
     say: Say
     place: Path
-    checked: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[CheckResult, ...]] = field(
-        default_factory=dict
-    )
+    checked: dict[Asked, tuple[CheckResult, ...]] = field(default_factory=dict)
     put: dict[tuple[str, str], Tip | Clash] = field(default_factory=dict)
     whole: list[str] = field(default_factory=list)
     """The commits all of which the quarantine itself holds."""
@@ -221,7 +221,7 @@ class _Work:
                 *gone,
                 *passed_over(self.group),
             ),
-            checks=self.checked.get(self._asked(tip), ()),
+            checks=self.checked.get(_asked(tip), ()),
             check_runs=len(self.checked),
             seconds=time.monotonic() - began,
         )
@@ -297,7 +297,8 @@ class _Work:
 
     def _passes(self, tip: Tip) -> bool:
         """As `integration.Passes`: what was said of the same files and tasks is said again."""
-        key = _, tasks, wanted = self._asked(tip)
+        key = _asked(tip)
+        _, tasks, held = key
         if self.verify is None or not tasks:
             return True
         if key not in self.checked:
@@ -305,7 +306,7 @@ class _Work:
             self.say(f"{self.group.name}: check run {len(self.checked) + 1}, {many} together")
             self.merging.make_whole(self.group.source.base, tip.commit, self.whole)
             self.whole.append(tip.commit)
-            self.checked[key] = self.verify(self.merging.path, tip.commit, tasks, wanted)
+            self.checked[key] = self.verify(self.merging.path, tip.commit, tasks, held)
         results = self.checked[key]
         for result in results:
             if result.check == "not-run":
@@ -315,11 +316,6 @@ class _Work:
             if result.check == "failed" and result.exit_code == 0:
                 self.proved_nothing[tip.members[-1].attempt] = f"{result.name}: {result.reason}"
         return all(result.check != "failed" for result in results)
-
-    def _asked(self, tip: Tip) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """What the checks' answers depend on: the files, whose checks they are, what was to be changed."""
-        wanted = (path for one in tip.members for path in self.state.wanted_of(one.commit))
-        return tip.tree, tip.tasks(), tuple(dict.fromkeys(wanted))
 
     # -- what came of it
 
@@ -341,6 +337,12 @@ class _Work:
         worktree.import_commits(git_dir, merging.path, merging.borrowed, commit, base, 0, tuple(known))
         worktree.create_branch(git_dir, name, commit)
         return name, True
+
+
+def _asked(tip: Tip) -> Asked:
+    """What a tip's checks are asked of: its files, the tasks that ask, and all whose work is in it."""
+    names = (name for one in tip.members for name in (one.attempt, *sorted(one.holds)))
+    return tip.tree, tip.tasks(), tuple(dict.fromkeys(AttemptKey.parse(name).task for name in names))
 
 
 def _size(attempt: AttemptState) -> int | None:
