@@ -127,9 +127,9 @@ class Between:
         closed.open_to_read(self.git_dir)
         return made
 
-    def changed(self) -> tuple[str, ...]:
-        """All files that differ."""
-        with self._rows("--name-only") as rows:
+    def altered(self) -> tuple[str, ...]:
+        """Files of the first that the second has otherwise, or not at all."""
+        with self._rows("--name-only", "--diff-filter=DMT") as rows:
             return tuple(path.decode(errors="surrogateescape") for path in rows)
 
     def among(self, paths: Collection[str]) -> tuple[str, ...]:

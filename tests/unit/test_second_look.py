@@ -15,8 +15,9 @@ from runner.git import closed
 from runner.git.base_store import History, base_store
 from runner.git.putting_back import put_back
 from runner.supervisor.attempt.check import Checked
+from runner.supervisor.attempt.inherited import Inherited
 from runner.supervisor.attempt.judging import Look
-from runner.supervisor.attempt.verifying import Bench, Commit, Verification, given_before
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification
 from runner.supervisor.verdict import Check
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import CheckSpec
@@ -112,17 +113,19 @@ def test_a_box_needs_nothing_but_the_quarantine_and_the_base(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("wanted", "here"),
     [
-        ((), {"a": "1", "t/x": "1"}),
-        (("t",), {"a": "1", "t/x": "2", "t/y": "2"}),
-        (("a", "t/x"), {"a": "2", "t/x": "2"}),
+        ((), {"a": "2", "t/x": "1", "t/gone": "1", "t/y": "2"}),
+        (("t",), {"a": "2", "t/x": "2", "t/y": "2"}),
+        (("a", "t/x"), {"a": "2", "t/x": "2", "t/gone": "1", "t/y": "2"}),
     ],
 )
 def test_what_is_protected_is_as_a_person_gave_or_wanted_it(
     tmp_path: Path, wanted: tuple[str, ...], here: Files
 ) -> None:
-    """Of what a task before planted, nothing is restored but what its `paths` allow."""
-    work = between(tmp_path, {"a": "1", "t/x": "1"}, {"a": "2", "t/x": "2", "t/y": "2"})
-    assert files_of(work.git_dir, given_before(work, wanted), *work.alternates) == here
+    """What work before changed there is undone, but for its `paths`; tests that it added stay."""
+    given = {"a": "1", "t/x": "1", "t/gone": "1"}
+    work = Inherited(between(tmp_path, given, {"a": "2", "t/x": "2", "t/y": "2"}), wanted)
+    made = work.without(work.restored(("./t/",)))
+    assert files_of(work.work.git_dir, made, *work.work.alternates) == here
 
 
 @pytest.mark.parametrize("history", ["shallow", "none"])
@@ -135,7 +138,8 @@ def test_what_is_protected_brings_no_history_along(tmp_path: Path, history: Hist
     quarantine = closed.init_bare(tmp_path / "quarantine")
     (quarantine / "shallow").write_text(store.shallow)
     borrowed = (store.objects, repo / ".git" / "objects")
-    made = given_before(Between(quarantine, borrowed, source, store.commit), ())
+    work = Inherited(Between(quarantine, borrowed, source, store.commit))
+    made = work.without(work.restored(("t",)))
     assert files_of(quarantine, made, store.objects) == {"a": "1", "t": "as given"}
     assert not closed.succeeds(quarantine, "cat-file", "-e", git(repo, "rev-parse", "main~2"))
 

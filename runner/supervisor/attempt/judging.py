@@ -17,7 +17,9 @@ SHOWN = 20
 NO_TESTS = "check-without-tests"
 STEERED = "check-steered"
 HIDDEN = "hidden-touched"
-"""What flags begin with: of checks that prove nothing; and of work that lies where hidden files are laid."""
+AS_GIVEN = "protected-as-given"
+"""What flags begin with: of checks that prove nothing, or pass only as the work configures them; of work that
+lies where hidden files are laid; of protected files that work before this one changed."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,20 @@ def _few(files: Sequence[str]) -> str:
     return f"{named} and {len(files) - 3} more" if len(files) > 3 else named
 
 
-def flags(results: Sequence[CheckResult]) -> tuple[str, ...]:
-    """What a person should know of checks that ended well and did not pass for it."""
-    return tuple(
+def flags(results: Sequence[CheckResult], restored: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a person should know of checks: that they ended well and did not pass for it, and what they saw.
+
+    Args:
+        results: What they said.
+        restored: Protected files that they saw as a person gave them, not as work before this one left them.
+    """
+    said = tuple(
         f"{NO_TESTS}: {one.reason}" for one in results if one.check == "failed" and one.exit_code == 0
     )
+    if not restored:
+        return said
+    cure = "to let that work change what is protected here, name it in its task's `paths`"
+    return (*said, f"{AS_GIVEN}: {_few(restored)}, not as work before it left it; {cure}")
 
 
 def in_all(results: Sequence[CheckResult]) -> tuple[Check, str, int | None]:

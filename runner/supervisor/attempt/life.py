@@ -26,6 +26,7 @@ from runner.git import worktree
 from runner.supervisor import events as e
 from runner.supervisor.attempt import hidden, judging
 from runner.supervisor.attempt.agent_box import AgentBox
+from runner.supervisor.attempt.inherited import Inherited
 from runner.supervisor.attempt.living import Living
 from runner.supervisor.attempt.looking_back import looked_for_answers
 from runner.supervisor.attempt.metering import used_by
@@ -34,7 +35,7 @@ from runner.supervisor.attempt.resuming import in_all, window_of
 from runner.supervisor.attempt.salvage import bring_out
 from runner.supervisor.attempt.spec import AttemptSpec, Known, Line, Orders, Rooms
 from runner.supervisor.attempt.telling import ended_event, limit_words, signs, spent
-from runner.supervisor.attempt.verifying import Bench, Commit, Verification, given_before, outside
+from runner.supervisor.attempt.verifying import Bench, Commit, Verification
 from runner.supervisor.attempt.watch import Watched
 from runner.supervisor.host import machine as host
 from runner.supervisor.verdict import Check, Ended, Verdict, Work, how_it_ended, served, verdict
@@ -284,41 +285,38 @@ class _Life:
         spec, task = self._spec, self._spec.task
         bench = Bench(spec, self._rooms, self._box.space, self._box.base, self._orders.stop)
         log = self._rooms.log(spec.run, spec.key, "check.log")
-        commit = Commit(found.tip, found.checked, self._given(found))
+        inherited = self._inherited(found)
+        restored = inherited.restored(task.protect)
+        commit = Commit(found.tip, found.checked, inherited.without(restored) if restored else None)
         made = Verification(bench, task.checks, commit, task.protect, log)
         before = yield from self._before(made)
         results = yield from self._alone(lambda: made.results(before))
-        flags = judging.flags(results)
+        flags = judging.flags(results, restored)
         if task.hidden is not None:
             laid_over = found.among(hidden.names(self._rooms.home, task.hidden))
             flags += (f"{judging.HIDDEN}: {', '.join(laid_over)}",) if laid_over else ()
-        counted = yield from self._alone(lambda: self._second_look(made, results, found))
+        counted = yield from self._alone(lambda: self._second_look(made, results, found, inherited))
         if judging.in_all(results)[0] == "passed":
             flags += tuple(f"{judging.STEERED}: {why}" for why in judging.steered_words(counted))
         return counted, flags
 
     def _second_look(
-        self, made: Verification, results: tuple[CheckResult, ...], found: Quarantine
+        self,
+        made: Verification,
+        results: tuple[CheckResult, ...],
+        found: Quarantine,
+        inherited: Inherited,
     ) -> tuple[CheckResult, ...]:
         """The results as they count: without files that steer checks, of its own or of tasks before it."""
-        line, base, planted = self._spec.line, found.base.commit, tuple[str, ...]()
-        if line is not None:
-            before = self._before_it(found, line)
-            planted = outside(before.steering(made.commands), line.wanted)
-            base = before.without(planted, alone=True) if planted else base
-        return made.without_steering(results, found.since(base), self._spec.task.paths, planted)
+        planted = inherited.planted(made.commands)
+        since = found.since(inherited.without(planted))
+        return made.without_steering(results, since, self._spec.task.paths, planted)
 
-    def _given(self, found: Quarantine) -> str | None:
-        """The commit that protected paths are restored from; None where that is the base."""
-        line = self._spec.line
-        if line is not None and self._spec.task.protect:
-            return given_before(self._before_it(found, line), line.wanted)
-        return None
-
-    def _before_it(self, found: Quarantine, line: Line) -> Between:
-        """What work before its own made of what a person gave."""
-        base = found.base
-        return Between(found.checked, (base.objects, self._git_dir / "objects"), line.given, base.commit)
+    def _inherited(self, found: Quarantine) -> Inherited:
+        """What its work goes on from, beside the commit that a person gave."""
+        base, line = found.base, self._spec.line or Line(found.base.commit)
+        borrowed = (base.objects, self._git_dir / "objects")
+        return Inherited(Between(found.checked, borrowed, line.given, base.commit), line.wanted)
 
     def _before(self, made: Verification) -> Generator[e.Event, None, tuple[CheckResult, ...]]:
         """What the checks say of the commit that the work starts from; one attempt finds out for all."""

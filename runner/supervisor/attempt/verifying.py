@@ -126,25 +126,17 @@ class Bench:
         return junit.read(content)
 
 
-def given_before(before: Between, wanted: Iterable[str]) -> str:
-    """A commit that has all as a person gave it, but for what tasks before were to change.
-
-    Args:
-        before: What the tasks before made of the commit that the person gave.
-        wanted: The paths that these tasks were to change.
-
-    Raises:
-        GitError: It could not be made.
-    """
-    return before.without(outside(before.changed(), wanted), alone=True)
+def inside(files: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of these files that lie at one of these paths or below."""
+    given = tuple(str(PurePosixPath(path)) for path in paths)
+    return tuple(name for name in files if any(name == path or name.startswith(f"{path}/") for path in given))
 
 
 def outside(files: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
     """Those of these files that lie at none of these paths nor below one."""
-    given = tuple(str(PurePosixPath(path)) for path in paths)
-    return tuple(
-        name for name in files if not any(name == path or name.startswith(f"{path}/") for path in given)
-    )
+    known = tuple(files)
+    without = set(inside(known, paths))
+    return tuple(name for name in known if name not in without)
 
 
 def _command(check: CheckSpec) -> tuple[str, ...]:
