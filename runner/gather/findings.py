@@ -11,15 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from runner.gather import tampering
 from runner.gather.active import SCRIPTS, active, acts, is_partly_active
+from runner.gather.links import LONGEST_TARGET, links_of
 from runner.gather.objects import Objects, reading
 from runner.gather.policy import SUBMODULE, SYMLINK, Refused
-from runner.gather.steering import is_run, steers
+from runner.gather.steering import is_run, stands_in, steers
 from runner.git import closed
 from runner.git.closed import GitError
 from runner.git.putting_back import put_back
@@ -32,8 +33,6 @@ LINKS_READ = 10_000
 """Links whose targets are looked at."""
 PARTS_READ = 1000
 """Files such as package.json that are compared with what they were."""
-LONGEST_TARGET = 4096
-"""Linux's PATH_MAX: no link can be longer."""
 STEPS = 64
 """Steps down in one target before one up that are looked at."""
 LARGEST_PART = 1024**2
@@ -107,16 +106,17 @@ class Between:
         """Files that differ and that steer what checks do, or are run by one of these commands.
 
         Of those that a command runs only such count as were there before: work that is to bring them along
-        can't be checked without.
+        can't be checked without. Files count by all names that links of the first commit give them.
+
+        Raises:
+            GitError: The commits can't be compared, or links of the first can't be read.
         """
         found = []
+        links = links_of(self.git_dir, self.alternates, self.base)
         with self._rows() as rows:
             while pair := tuple(islice(rows, 2)):
                 entry = _entry(*pair)
-                was_there = entry.before != NOTHING
-                may_run = EXECUTABLE in {entry.mode, entry.mode_before}
-                runs = was_there and any(is_run(entry.path, one, is_program=may_run) for one in commands)
-                if runs or steers(entry.path, is_link=entry.mode == SYMLINK):
+                if any(_steers(replace(entry, path=name), commands) for name in links.names(entry.path)):
                     found.append(entry.path.decode(errors="surrogateescape"))
         return tuple(found)
 
@@ -186,6 +186,18 @@ class _Entry:
 def _entry(head: bytes, path: bytes) -> _Entry:
     mode_before, mode, before, after, _ = head.decode("ascii").removeprefix(":").split(" ")
     return _Entry(path, mode_before, mode, before, after)
+
+
+def _steers(entry: _Entry, commands: tuple[str, ...]) -> bool:
+    """Whether a file that differs steers checks, or is run by one of these commands."""
+    kinds = {entry.mode, entry.mode_before}
+    if steers(entry.path, is_link=entry.mode == SYMLINK):
+        return True
+    if entry.before == NOTHING:
+        return stands_in(entry.path)
+    return any(
+        is_run(entry.path, one, is_program=EXECUTABLE in kinds, is_link=SYMLINK in kinds) for one in commands
+    )
 
 
 def _shortened(path: bytes) -> str:

@@ -64,6 +64,15 @@ where `python -m` is used. Names that people give to modules of their own are no
 _STANDS_IN = re.compile(rf"({'|'.join(LOADED)})(\.py|\..*\.so|/__init__\.py)?")
 """Such a file, or a link in the place of a package."""
 
+TOOLS = (
+    "bandit", "behave", "black", "compileall", "coverage", "flake8", "green", "hypothesis", "isort", "mypy",
+    "nose", "nose2", "nox", "pip", "pycodestyle", "pyflakes", "pylint", "pyright", "pytest_asyncio",
+    "pytest_cov", "pytest_mock", "pytest_timeout", "robot", "ruff", "stestr", "subunit", "testtools", "tox",
+    "twisted", "virtualenv", "vulture", "ward", "xdist", "zope",
+)  # fmt: skip
+"""Packages by which checks of Python are run (`python -m coverage run -m pytest`), or that pytest loads."""
+_IS_TOOL = re.compile(rf"({'|'.join(TOOLS)})(\.py|\..*\.so|/.*)?", re.DOTALL)
+
 _PATTERNS = [
     (tuple(re.compile(translate(part)) for part in pattern.split("/")), kind)
     for kind, patterns in KINDS.items()
@@ -113,12 +122,20 @@ def steers(path: bytes, *, is_link: bool = False) -> bool:
     )
 
 
+def stands_in(path: bytes) -> bool:
+    """Whether a new file at the top of the tree stands in for a tool by which checks are run.
+
+    Where it was there before, the tool may be what the work is about.
+    """
+    return _IS_TOOL.fullmatch(path.decode(errors="replace").casefold()) is not None
+
+
 def _ends_with(names: list[str], parts: tuple[re.Pattern[str], ...]) -> bool:
     ends = names[-len(parts) :]
     return len(ends) == len(parts) and all(map(re.Pattern.match, parts, ends))
 
 
-def is_run(path: bytes, command: str, *, is_program: bool = False) -> bool:
+def is_run(path: bytes, command: str, *, is_program: bool = False, is_link: bool = False) -> bool:
     """Whether a command runs that file, or has it for the configuration of what it runs.
 
     No shell is followed. A file that is nothing but a program counts wherever the command names it, whatever
@@ -130,16 +147,19 @@ def is_run(path: bytes, command: str, *, is_program: bool = False) -> bool:
         path: Where it lies.
         command: The command, for a shell.
         is_program: Whether it may be executed, as far as its mode says.
+        is_link: Whether it is or was a link, which may stand for a directory of what the command names.
     """
     text = path.decode(errors="replace")
     small = text.casefold()
     is_script = _SCRIPT.search(small) is not None
-    if _TEST.search(small) and not (is_script or _BARE.search(small)):
+    if not is_link and _TEST.search(small) and not (is_script or _BARE.search(small)):
         return False
     if " " in text:  # as one word
         name = text.rpartition("/")[2]
         command, text = command.replace(name, name.replace(" ", "_")), text.replace(" ", "_")
     said = _said(command)
+    if is_link and any(word.startswith(f"{text}/") for word in said.named):
+        return True
     return any(said.means(word, text) for word in (said.named if is_script or is_program else said.run))
 
 

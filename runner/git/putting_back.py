@@ -52,7 +52,7 @@ def put_back(
             mode, _, oid, _, status = head.removeprefix(b":").split(b" ")
             if path in paths:
                 (gone if status == b"A" else there).append(b"%s %s\t%s\0" % (mode, oid, path))
-    git("update-index", "-z", "--index-info", stdin=b"".join(gone + there))
+    git("update-index", "--replace", "-z", "--index-info", stdin=b"".join(gone + there))
     tree = git("write-tree").strip()
     _, rest = git("cat-file", "commit", tip).split(b"\n", 1)
     while alone and rest.startswith(b"parent "):

@@ -78,6 +78,37 @@ def between(folder: Path, before: Files, after: Files) -> Between:
         ({"a": "1", "t/run.sh": "x"}, {"a": "2", "t/run.sh": "y"}, {"a": "2", "t/run.sh": "x"}),
         ({"a": "1", "t/all": "#!x"}, {"a": "2", "t/all": "y"}, {"a": "2", "t/all": "#!x"}),
         ({"a": "1", "t/all": "x"}, {"a": "2", "t/all": "y"}, {"a": "2", "t/all": "y"}),
+        ({"a": "1"}, {"a": "2", "coverage.py": "x"}, {"a": "2"}),
+        (
+            {"a": "1", "coverage/x.py": "x"},
+            {"a": "2", "coverage/x.py": "y"},
+            {"a": "2", "coverage/x.py": "y"},
+        ),
+        (
+            {"a": "1", "s": "-> t", "u/run.sh": "x", "t": "-> ./u/"},
+            {"a": "2", "s": "-> t", "u/run.sh": "y", "t": "-> ./u/"},
+            {"a": "2", "s": "-> t", "u/run.sh": "x", "t": "-> ./u/"},
+        ),
+        (
+            {"a": "1", "t": "-> u", "u/run.sh": "x"},
+            {"a": "2", "t/run.sh": "y", "t/more": "y", "u/run.sh": "x"},
+            {"a": "2", "t": "-> u", "u/run.sh": "x"},
+        ),
+        (
+            {"a": "1", "t": "-> u", "u/run.sh": "x"},
+            {"a": "2", "t": "-> v", "u/run.sh": "x", "v/run.sh": "y"},
+            {"a": "2", "t": "-> u", "u/run.sh": "x", "v/run.sh": "y"},
+        ),
+        (
+            {"a": "1", "conftest.py": "-> /workspace/b/fixtures.py", "b/fixtures.py": "x"},
+            {"a": "2", "conftest.py": "-> /workspace/b/fixtures.py", "b/fixtures.py": "y"},
+            {"a": "2", "conftest.py": "-> /workspace/b/fixtures.py", "b/fixtures.py": "x"},
+        ),
+        (
+            {"a": "1", "t/run.sh": "x"},
+            {"a": "2", "t": "-> u", "u/run.sh": "y"},
+            {"a": "2", "t/run.sh": "x", "u/run.sh": "y"},
+        ),
         ({"a": "1"}, {"a": "2", **{f"d{n}/conftest.py": "x" for n in range(1500)}}, {"a": "2"}),
     ],
 )
