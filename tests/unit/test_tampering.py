@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gather import tampering
+from runner.gather import diffs, tampering
 from runner.gather.tampering import Sign, signs
 
 HEAD = "diff --git a/{0} b/{0}\nindex 1..2 100644\n--- a/{0}\n+++ b/{0}\n@@ -1,9 +1,9 @@\n"
@@ -185,6 +185,28 @@ MOVES: dict[str, tuple[list[bytes], set[str]]] = {
         {"test-deleted"},
     ),
     "where nobody looks": (diff(TEST, removed(ADDS)) + diff("tests/old.py", added(ADDS)), {"test-deleted"}),
+    "into a class of none": (
+        diff(TEST, removed(ADDS)) + diff(OTHER, "+class _Old:\n" + added(ADDS).replace("+", "+    "), NEW),
+        {"test-deleted"},
+    ),
+    "into a class of its file": (
+        diff(TEST, removed(ADDS) + "+class Old(object):\n" + added(ADDS).replace("+", "+    ")),
+        {"test-deleted"},
+    ),
+    "into a class of another kind": (
+        diff(TEST, removed(ADDS) + "+class Adds(Case):\n" + added(ADDS).replace("+", "+    ")),
+        set(),
+    ),
+    "into a branch": (
+        diff(TEST, removed(ADDS) + "+if False:\n" + added(ADDS).replace("+", "+    ")),
+        {"test-deleted"},
+    ),
+    "into a string": (diff(TEST, removed(ADDS) + "+_ = '''\n" + added(ADDS) + "+'''\n"), {"test-deleted"}),
+    "behind strings": (
+        diff(TEST, removed(ADDS) + '+"""Of all."""\n+X = """\n+y\n+"""\n' + added(ADDS)),
+        set(),
+    ),
+    "to the attic": (diff(TEST, removed(ADDS)) + diff("attic/test_b.py", added(ADDS)), set()),
     "as a marked test": (
         diff("tests/a.rs", "-#[test]\n-fn adds() {}\n") + diff("tests/b.rs", "+#[test]\n+fn adds() {}\n"),
         set(),
@@ -202,6 +224,26 @@ def test_a_test_that_moves_is_gone_only_if_it_is_weaker(name: str) -> None:
     assert {sign.kind for sign in signs(rows, "pytest -q")} == wanted
 
 
+@pytest.mark.parametrize(
+    ("check", "place", "is_gone"),
+    [
+        ("pytest -q tests", "attic/test_a.py", True),
+        ("pytest ./tests/", "tests/deep/test_a.py", False),
+        ("python -m unittest discover -s tests", "attic/test_a.py", True),
+        ("python -m pytest tests src", "src/test_a.py", False),
+        ("pytest tests/test_a.py::test_adds", "tests/test_b.py", True),
+        ("make test", "attic/test_a.py", True),
+        ("make test", "tests/deep/test_a.py", False),
+        ("pytest", "attic/test_a.py", False),
+    ],
+)
+def test_a_test_that_moves_to_where_the_check_does_not_look_is_gone(
+    check: str, place: str, is_gone: bool
+) -> None:
+    rows = diff(TEST, removed(ADDS)) + diff(place, added(ADDS))
+    assert [sign.kind for sign in signs(rows, check)] == ["test-deleted"] * is_gone
+
+
 def test_names_with_spaces_and_quotes_are_read() -> None:
     quoted = HEAD.replace("a/{0} b/{0}", '"a/{0}" "b/{0}"')
     assert signs(diff("tests/test a.py", "-def test_a():\n"))[0].path == "tests/test a.py"
@@ -213,10 +255,10 @@ def test_names_with_spaces_and_quotes_are_read() -> None:
 def test_reading_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     many = diff(TEST, "".join(f"-def test_{n}():\n" for n in range(50)))
     assert len(signs(many)) == tampering.MOST
-    monkeypatch.setattr(tampering, "ROWS", 10)
+    monkeypatch.setattr(diffs, "ROWS", 10)
     assert signs(many)[-1].kind == "unread"
     monkeypatch.undo()
-    monkeypatch.setattr(tampering, "LARGEST", 100)
+    monkeypatch.setattr(diffs, "LARGEST", 100)
     assert signs(many)[-1].kind == "unread"
 
 
