@@ -47,6 +47,11 @@ def is_of_tests(path: str) -> bool:
     return _TEST_FILE.search(path) is not None
 
 
+def is_collected(path: str) -> bool:
+    """Whether test runners look for tests in a file, as far as its name tells."""
+    return not path.endswith(".py") or _COLLECTED.search(path) is not None
+
+
 def test_in(text: str) -> str | None:
     """The name of the test that a line begins; None for other lines."""
     found = _TEST.search(text)
@@ -71,8 +76,7 @@ class Test:
     @property
     def is_collected(self) -> bool:
         """Whether a test runner looks for it there, as far as its place and its file's name tell."""
-        in_tests = not self.path.endswith(".py") or _COLLECTED.search(self.path) is not None
-        return in_tests and not self.is_shut_in
+        return is_collected(self.path) and not self.is_shut_in
 
     def is_seen_by(self, check: str, old: str) -> bool:
         """Whether a check that ran tests of the file `old` may run it.

@@ -83,9 +83,10 @@ class BaseStore:
         spec = f"{self.commit}:{'' if name == '.' else name}"
         return closed.succeeds(self.path, "rev-parse", "--verify", "--quiet", spec)
 
-    def ever_had(self, path: str) -> bool:
-        """Whether a commit of the history that leads to the commit touched a path."""
-        touching = ("rev-list", "-1", "--full-history", self.commit, "--", f":(literal){path}")
+    def ever_had(self, *paths: str) -> bool:
+        """Whether a commit of the history that leads to the commit touched one of these paths."""
+        meant = (f":(literal){path}" for path in paths)
+        touching = ("rev-list", "-1", "--full-history", self.commit, "--", *meant)
         return bool(closed.git(self.path, *touching, bounds=closed.WHOLE_HISTORY))
 
     def existing(self, oids: Iterable[str]) -> set[str]:
@@ -94,18 +95,21 @@ class BaseStore:
         rows = closed.git(self.path, "cat-file", "--batch-check", stdin=asked).decode().splitlines()
         return {oid for oid, kind, *_ in map(str.split, rows) if kind != "missing"}
 
-    def first_reached(self, oids: Collection[str]) -> tuple[str, bytes] | None:
-        """The first of some objects that the commit's history holds, and the path that it has there.
+    def reached(self, oids: Collection[str]) -> dict[str, bytes]:
+        """Those of some objects that the commit's history holds, and a path that each has there.
 
         It goes through the history, object by object: half a second for 20,000 commits with 240,000 objects.
         """
+        found: dict[str, bytes] = {}
         listing = ("rev-list", "--objects", self.commit)
         with closed.records(self.path, *listing, bounds=closed.WHOLE_HISTORY) as rows:
             for row in rows:
                 oid, _, path = row.partition(b" ")
                 if oid.decode() in oids:
-                    return oid.decode(), path
-        return None
+                    found[oid.decode()] = path
+                if len(found) == len(oids):
+                    break
+        return found
 
     def tree(self) -> list[TreeEntry]:
         """Every file of the commit."""

@@ -142,25 +142,31 @@ def _readable_includes(draft: Plan, tasks: TaskFile, file: Path) -> None:
 
 def _with_hidden(draft: Plan, tasks: TaskFile, file: Path) -> Plan:
     """The plan with what hidden directories hold now, which no agent may be given otherwise."""
-    digests: dict[tuple[str, int], str] = {}
+    digests: dict[tuple[str, int, tuple[str, ...]], str] = {}
+    notes: dict[str, None] = {}
     made = []
     for index, task in enumerate(draft.tasks):
         if task.hidden is None:
             made.append(task)
             continue
-        place = (task.hidden.path, task.source)
+        commands = tuple(check.run for check in task.checks)
+        place = (task.hidden.path, task.source, commands)
         try:
             if place not in digests:
                 files = hidden.read(Path(task.hidden.path))
-                hidden.out_of_sight(Path(task.hidden.path), files, draft.sources[task.source])
+                told = hidden.out_of_sight(
+                    Path(task.hidden.path), files, draft.sources[task.source], commands
+                )
+                notes |= dict.fromkeys(told)
                 digests[place] = hidden.digest(files)
         except UsageError as error:
             line = tasks.line("tasks", index, "hidden")
             raise TaskFileError(file, [Problem(error.message, line, error.cure)]) from error
-        told = task.hidden.model_copy(update={"digest": digests[place]})
-        made.append(task.model_copy(update={"hidden": told}))
+        now = task.hidden.model_copy(update={"digest": digests[place]})
+        made.append(task.model_copy(update={"hidden": now}))
     # Made anew, since a copy would keep what was looked up in the other one.
-    return Plan(**{name: getattr(draft, name) for name in Plan.model_fields} | {"tasks": tuple(made)})
+    changed = {"tasks": tuple(made), "notes": (*draft.notes, *notes)}
+    return Plan(**{name: getattr(draft, name) for name in Plan.model_fields} | changed)
 
 
 def _known_prices(draft: Plan, tasks: TaskFile, file: Path) -> None:

@@ -124,6 +124,57 @@ def test_what_was_once_committed_is_hidden_from_those_alone_who_have_no_past(
         assert prepare.plan(folder / "t.yaml", []).task("t").hidden is not None
 
 
+def notes(folder: Path) -> tuple[str, ...]:
+    return prepare.plan(folder / "t.yaml", []).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "then", "is_refused"),
+    [
+        ("tests/test_b.py", "def test_b():\n    f()\n", "def test_b():\r\n    f()\r\n", True),
+        ("tests/test_b.py", "def test_b():\r\n    f()\r\n", "def test_b():\n    f()\n", True),
+        ("verify.py", "f()\n", "f()\n", True),
+        ("tests/conftest.py", "import f\n", "import f\n", False),
+        ("data.json", "[1]\n", "[1]\n", False),
+    ],
+)
+def test_tests_alone_are_refused_for_what_was_once_committed(
+    folder: Path, name: str, text: str, then: str, *, is_refused: bool
+) -> None:
+    """Whatever ends their lines had; what is beside tests is told."""
+    repo = make_repo(folder / "repo")
+    git(repo, "config", "core.autocrlf", "false")
+    (repo / "was").write_bytes(then.encode())
+    for words in (
+        ("add", "was"),
+        ("commit", "-qm", "with it"),
+        ("rm", "-q", "was"),
+        ("commit", "-qm", "without"),
+    ):
+        git(repo, *words)
+    (folder / "unseen" / name).write_bytes(text.encode())
+    write_tasks(folder / "t.yaml", repo, {"t": {**TASK["t"], "check": "python3 verify.py"}})
+    if is_refused:
+        assert f"{name} agents find in the history of" in refused(folder)
+    else:
+        assert [note for note in notes(folder) if f"{name} agents find in the history" in note]
+
+
+def test_it_is_told_that_there_were_tests_like_the_hidden_ones(folder: Path) -> None:
+    repo = make_repo(folder / "repo")
+    write_tasks(folder / "t.yaml", repo, TASK)
+    assert not notes(folder)
+    was_committed(repo, "tests/test_a.py", "assert False\n")
+    (note,) = notes(folder)
+    assert "has had a tests/test_a.py, like the hidden" in note
+    assert "history: none" in note
+    (repo / "tests").mkdir()
+    (repo / "tests" / "test_a.py").write_text("assert 0\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "again")
+    assert not notes(folder)
+
+
 def test_what_only_other_branches_have_is_hidden(folder: Path) -> None:
     repo = make_repo(folder / "repo")
     git(repo, "checkout", "-qb", "fixed")

@@ -12,11 +12,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.gather.moves import is_collected, is_of_tests, test_in
+from runner.gather.steering import is_run
 from runner.git.base_store import BaseStore
 from runner.git.commits import oid_of
 from runner.guarded import GuardedError, read_file
@@ -26,6 +28,8 @@ from runner.tasks.plan import Hidden, Plan, Source
 LARGEST = 64 * 1024 * 1024
 MOST = 10_000
 """Files."""
+LOOKED_UP = 200
+"""Paths that are looked up in the history."""
 LEFT_OUT = frozenset({"__pycache__", ".git", ".pytest_cache"})
 """Directories that tools leave beside tests."""
 _WITHOUT_PAST = "give agents no past, `history: none` or `shallow`; or hide tests that were never committed"
@@ -67,11 +71,23 @@ def read(folder: Path) -> tuple[HiddenFile, ...]:
     return tuple(files)
 
 
-def out_of_sight(folder: Path, files: tuple[HiddenFile, ...], source: Source) -> None:
+def out_of_sight(
+    folder: Path, files: tuple[HiddenFile, ...], source: Source, commands: tuple[str, ...]
+) -> tuple[str, ...]:
     """See that an agent does not find hidden files in what it starts from.
 
     A file that the base has elsewhere is none that could be hidden: a later release's tests, say, most of
-    which were there before. The others may be in nothing that a box is given, and one of them there must be.
+    which were there before. There must be others, and no test of these may be in anything that a box is
+    given, whatever ends its lines have there. Files beside tests often stay the same for years: those are told.
+
+    Args:
+        folder: The directory.
+        files: What it holds.
+        source: What agents are given.
+        commands: What checks run; a file that one of them runs is a test, whatever its name.
+
+    Returns:
+        What a person should know.
 
     Raises:
         UsageError: The base commit has them, or the history before it where agents are given that; or they
@@ -80,22 +96,70 @@ def out_of_sight(folder: Path, files: tuple[HiddenFile, ...], source: Source) ->
     base = BaseStore(Path(source.git_dir), source.base)
     if (inside := _inside(folder, source)) is not None:
         _not_given(folder, inside, base, source)
-    unlike_others = {oid_of("blob", file.content): file.path for file in files if file.content.strip()}
-    existing = base.existing(unlike_others)
-    if not existing:
-        return
-    secret = unlike_others.keys() - {entry.oid for entry in base.tree()}
-    if not secret:
+    by_oid = {oid: file for file in files if file.content.strip() for oid in _oids(file.content)}
+    existing, tree = base.existing(by_oid), base.tree()
+    seen = {by_oid[entry.oid] for entry in tree if entry.oid in existing}
+    secret = [file for file in dict.fromkeys(by_oid.values()) if file not in seen]
+    if by_oid and not secret:
         raise UsageError(
             f"`hidden` names {folder}, all of whose files {source.base_name} has: agents find them there",
             cure="hide tests that agents do not have, or `protect` those that they have",
         )
-    if source.history == "full" and (found := base.first_reached(existing & secret)):
-        path = found[1].decode(errors="replace")
-        raise UsageError(
-            f"`hidden` names {folder}, whose {unlike_others[found[0]]} agents find"
-            f" in the history of {source.base_name}, as {path}",
-            cure=_WITHOUT_PAST,
+    if source.history != "full":
+        return ()
+    past = _Past(folder, source, base, frozenset(entry.path for entry in tree))
+    tests = {file for file in secret if _is_test(file, commands)}
+    alike = base.reached({oid for oid in existing if by_oid[oid] in secret})
+    return (*past.alike({by_oid[oid]: path for oid, path in alike.items()}, tests), *past.once(tests))
+
+
+def _oids(content: bytes) -> tuple[str, ...]:
+    """What git calls a file that says this, with the ends that lines have on Unix and on Windows."""
+    plain = content.replace(b"\r\n", b"\n")
+    return tuple(
+        oid_of("blob", body) for body in dict.fromkeys((content, plain, plain.replace(b"\n", b"\r\n")))
+    )
+
+
+def _is_test(file: HiddenFile, commands: tuple[str, ...]) -> bool:
+    """Whether a file holds tests, or is what a check runs."""
+    if any(is_run(os.fsencode(file.path), command, is_program=file.is_program) for command in commands):
+        return True
+    text = file.content.decode(errors="replace")
+    return is_of_tests(file.path) and (is_collected(file.path) or any(map(test_in, text.splitlines())))
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What the history that agents are given holds of hidden files."""
+
+    folder: Path
+    source: Source
+    base: BaseStore
+    now: frozenset[bytes]
+
+    def alike(self, found: dict[HiddenFile, bytes], tests: Collection[HiddenFile]) -> Iterator[str]:
+        """Files that say the same.
+
+        Raises:
+            UsageError: One of them is a test.
+        """
+        for file in sorted(found, key=lambda one: (one not in tests, one.path)):
+            as_ = found[file].decode(errors="replace")
+            said = f"{file.path} agents find in the history of {self.source.base_name}, as {as_}"
+            if file in tests:
+                raise UsageError(f"`hidden` names {self.folder}, whose {said}", cure=_WITHOUT_PAST)
+            yield f"of the hidden {self.folder}, {said}: if it tells of the tests, {_WITHOUT_PAST}"
+
+    def once(self, tests: Iterable[HiddenFile]) -> Iterator[str]:
+        """Tests in whose places there were others once, which may be much like them."""
+        paths = sorted(file.path for file in tests if os.fsencode(file.path) not in self.now)[:LOOKED_UP]
+        if not paths or not self.base.ever_had(*paths):
+            return
+        name = next(path for path in paths if self.base.ever_had(path))
+        yield (
+            f"the history of {self.source.base_name} has had a {name}, like the hidden {self.folder}: agents"
+            f" may find tests much like it there; {_WITHOUT_PAST}"
         )
 
 
