@@ -114,7 +114,7 @@ def comparison(
     excluded = {**left_out(state), **(unfair or {})}
     watched = None
     if state.plan.stops_when_decided:
-        progress = Progress(state.plan)
+        progress = Progress.of(state)
         if progress.is_complete(state):  # else nobody has looked yet, and the test at the end holds
             watched = Watched(progress.blocks, progress.follow(state))
     known = scored(state) if rows is None else rows
@@ -139,11 +139,24 @@ class Progress:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        found = ((one.task, one.n) for one in plan.attempts if plan.task(one.task).compared)
-        self.blocks: tuple[Block, ...] = tuple(dict.fromkeys(found))
+        self.blocks = plan.blocks
         self._templates = [block for block in self.blocks if plan.task(block[0]).for_each is not None]
+        self._gone: set[Block] = set()
         self._reached = 0
         self._lost: set[AttemptKey] = set()
+
+    @classmethod
+    def of(cls, state: RunState) -> Progress:
+        """That of a run as it stands: what was decided was decided on the blocks that there were then.
+
+        What a person lets a task's items be known for afterwards is none of it.
+        """
+        progress = cls(state.plan)
+        if state.decided is not None:
+            progress.blocks, progress._templates = state.decided_on, []
+            progress._gone = {*state.decided_on} - {*state.plan.blocks}
+            progress._reached = state.decided.blocks
+        return progress
 
     def follow(self, state: RunState) -> int:
         """How many blocks are over now, from the first on: all attempts have ended, or one can't begin.
@@ -161,6 +174,8 @@ class Progress:
         return all(self._is_over(state, block) for block in self._templates)
 
     def _is_over(self, state: RunState, block: Block) -> bool:
+        if block in self._gone:
+            return False
         task, n = block
         keys = [AttemptKey(task, profile, n) for profile in self.plan.compared]
         lost = [key for key in keys if self._is_lost(state, key)]

@@ -72,6 +72,8 @@ class RunState:
     """By task and profile, what is not started any more, since there is no time left for it."""
     decided: e.RunDecided | None = None
     """That every two compared profiles are told apart, and how, if that ends the comparison."""
+    decided_on: tuple[tuple[str, int], ...] = ()
+    """The blocks of the plan then (`Plan.blocks`)."""
     warned: frozenset[tuple[Spent, str]] = frozenset()
     """Of which budgets most was spent, each with its unit."""
     notified: frozenset[tuple[str, str]] = frozenset()
@@ -293,7 +295,7 @@ def _clock_or_people(state: RunState, event: e.Event) -> RunState:
         case e.TooLate():
             return replace(state, late={**state.late, **{(one.task, one.profile): one for one in event.late}})
         case e.RunDecided():
-            return replace(state, decided=event)
+            return replace(state, decided=event, decided_on=state.plan.blocks)
         case e.BudgetUsed():
             of_day = event.at if event.whose == "day" else state.of_day
             return replace(state, warned=state.warned | {(event.whose, event.unit)}, of_day=of_day)

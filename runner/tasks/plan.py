@@ -375,6 +375,12 @@ class Plan(Value):
         return tuple(task for task in self.tasks if task.for_each is not None)
 
     @cached_property
+    def blocks(self) -> tuple[tuple[str, int], ...]:
+        """What every compared profile does once, a task and a repeat, in the order of the plan."""
+        found = ((one.task, one.n) for one in self.attempts if self.task(one.task).compared)
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
     def _attempts(self) -> dict[str, PlannedAttempt]:
         return {str(planned.key): planned for planned in self.attempts}
 

@@ -116,6 +116,23 @@ def test_nothing_is_decided_before_all_is_known_that_is_compared() -> None:
     assert (told.blocks, told.planned) == (SOME + 1, SOME + 1), "they will never be known"
 
 
+def test_what_was_decided_stays_so_when_items_become_known_afterwards() -> None:
+    """A person who lets the need of a `for_each` count later brings in new blocks, which nobody looked at."""
+    state, settling = with_items("p", "q"), Settling()
+    for task in range(SOME):
+        state = done(state, task, p="accepted", q="rejected")
+    never = after(state, *life("fan/p/1", "infrastructure"), *life("fan/q/1", "infrastructure"))
+    (told,) = settling.news(never)
+    was = comparison(after(never, told))
+    again = after(never, told, *(e.AttemptRetried(at=9, attempt=f"fan/{p}/1", why="person") for p in "pq"))
+    for then in (again, after(again, e.TaskExpanded(at=9, task="fan", items=tuple("abcdefgh")))):
+        found = comparison(then)
+        assert [(one.p, one.decided, one.low) for one in found.pairs] == [
+            (one.p, one.decided, one.low) for one in was.pairs
+        ]
+    assert was.pairs[0].p != pytest.approx(2 ** (1 - SOME)), "not the test at the end"
+
+
 def test_a_cheat_decides_nothing() -> None:
     """What settles a comparison is what the audit leaves of it."""
     state, settling = state_of("p", "q"), Settling()

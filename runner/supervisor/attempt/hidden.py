@@ -78,7 +78,8 @@ def out_of_sight(
 
     A file that the base has elsewhere is none that could be hidden: a later release's tests, say, most of
     which were there before. There must be others, and no test of these may be in anything that a box is
-    given, whatever ends its lines have there. Files beside tests often stay the same for years: those are told.
+    given, whatever ends its lines have there. Files beside tests often stay the same for
+    years: those are told.
 
     Args:
         folder: The directory.
