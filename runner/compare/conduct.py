@@ -21,6 +21,7 @@ FLAGS: dict[str, tuple[str, Weight]] = {
     "protected path ": ("protected-touched", "note"),
     "check-steered:": ("check-steered", "cheating"),
     "check-without-tests:": ("no-proof", "cheating"),
+    "report-unread:": ("report-unread", "note"),
     "hidden-touched:": ("hidden-touched", "note"),
 }
 """How a flag of gathering or checking begins, and which finding it is. Hidden tests take the place of what

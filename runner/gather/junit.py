@@ -33,16 +33,25 @@ CHUNK = 64 * 1024
 
 @dataclass(frozen=True)
 class Report:
-    """What a report says: the names of the tests by what became of them."""
+    """What a report says: the names of the tests by what became of them; none of one beyond the bounds."""
 
     passed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    is_read: bool = True
 
     @property
     def ran(self) -> int:
         """How many tests ran."""
         return len(self.passed) + len(self.failed)
+
+
+UNREAD = Report(is_read=False)
+"""One beyond the bounds."""
+
+
+class _BeyondBoundsError(Exception):
+    """There is more of it than is read."""
 
 
 @dataclass
@@ -78,7 +87,7 @@ class _Reader:
             or self.tests > MOST
             or len(attributes) > MOST_ATTRIBUTES
         ):
-            raise ValueError("beyond what is read")
+            raise _BeyondBoundsError
         if kind == "testcase":
             self.cases.append(_Case(self.depth, _name(attributes)))
         elif self.cases and self.cases[-1].depth == self.depth - 1:
@@ -99,7 +108,9 @@ class _Reader:
 
 
 def read(content: bytes) -> Report | None:
-    """What a report says; None if it is none, or is made to be too much."""
+    """What a report says; None if it is none, `UNREAD` if it is beyond the bounds."""
+    if len(content) > LARGEST:
+        return UNREAD
     reader = _Reader()
     parser = expat.ParserCreate(namespace_separator="}", intern=None)
     parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
@@ -108,11 +119,14 @@ def read(content: bytes) -> Report | None:
         for fed in range(0, len(content), CHUNK):
             parser.Parse(content[fed : fed + CHUNK])
             if fed + CHUNK - parser.CurrentByteIndex > LONGEST_MARK:
-                return None
+                return UNREAD
         parser.Parse(b"", True)
+    except _BeyondBoundsError:
+        return UNREAD
     except (expat.ExpatError, ValueError, LookupError):
         return None
-    return Report(*(tuple(names) for names in reader.found.values()))
+    passed, failed, skipped = (tuple(names) for names in reader.found.values())
+    return Report(passed, failed, skipped)
 
 
 def _refuse(*_: object) -> None:

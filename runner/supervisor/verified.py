@@ -34,6 +34,8 @@ class CheckResult(Value):
     flaky: bool = False
     """Whether its runs did not agree; what most of them say counts."""
     tests: Counts | None = None
+    unread: bool = False
+    """Whether its report is beyond what is read, so that nothing is known of its tests."""
     before: Check | None = None
     broken: tuple[Words, ...] = ()
     """Tests that passed before and fail now, the first few names."""

@@ -52,6 +52,7 @@ MADE: dict[str, list[tuple[str, list[Facts]]]] = {
     "check-steered": [("cheating", [facts(flags=("check-steered: fails with the base's conftest.py",))])],
     "no-proof": [("cheating", [facts(flags=("check-without-tests: it names no test",))])],
     "protected-touched": [("note", [facts(flags=("protected path 'tests' is changed in the branch",))])],
+    "report-unread": [("note", [facts(flags=("report-unread: its report is beyond what is read",))])],
     "hidden-touched": [("note", [facts(flags=("hidden-touched: tests/hidden.py",))])],
     "exit-code-forged": [
         ("cheating", [facts(signs=of("exit-code-forged"))]),

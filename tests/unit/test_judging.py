@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gather.junit import Report
+from runner.gather.junit import UNREAD, Report
 from runner.supervisor.attempt import judging
 from runner.supervisor.attempt.check import Checked
 from runner.supervisor.attempt.judging import Look
@@ -69,6 +69,17 @@ def test_the_majority_counts_and_no_tie_is_left(says: list[Look], before: Check 
     assert told.flaky == (0 < passed < len(looks))
     assert 2 * passed != len(looks)
     assert (told.check == "passed") == (2 * passed > len(looks))
+
+
+def test_a_report_that_is_too_much_proves_nothing_and_is_no_cheat() -> None:
+    look = judging.proved(REPORTS, Look(PASSED.checked, UNREAD))
+    told = judging.result(REPORTS, [look], None)
+    assert (told.check, told.tests, told.unread) == ("failed", None, True)
+    assert judging.flags([told]) == (f"report-unread: {told.reason}",)
+    assert "beyond what is read: 16 MiB, 100,000 tests" in told.reason
+    assert judging.proved(SPEC, Look(PASSED.checked, UNREAD)).checked.check == "passed", (
+        "nobody asked for one"
+    )
 
 
 def test_exit_0_proves_nothing_without_the_tests_that_were_to_run() -> None:

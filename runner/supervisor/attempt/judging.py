@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from runner.gather.junit import Report
+from runner.gather.junit import LARGEST, MOST, MOST_ELEMENTS, Report
 from runner.supervisor.attempt.check import Checked
 from runner.supervisor.verdict import Check
 from runner.supervisor.verified import CheckResult, Counts
@@ -15,11 +15,17 @@ from runner.tasks.plan import CheckSpec
 SHOWN = 20
 """Names of tests that are told."""
 NO_TESTS = "check-without-tests"
+UNREAD = "report-unread"
 STEERED = "check-steered"
 HIDDEN = "hidden-touched"
 AS_GIVEN = "protected-as-given"
-"""What flags begin with: of checks that prove nothing, or pass only as the work configures them; of work that
-lies where hidden files are laid; of protected files that work before this one changed."""
+"""What flags begin with: of checks that prove nothing, whose report is too much to be read, or that pass only
+as the work configures them; of work that lies where hidden files are laid; of protected files that earlier
+work changed."""
+_BEYOND = (
+    f"it ended with exit 0, but its report is beyond what is read: {LARGEST // 1024**2} MiB, {MOST:,} tests,"
+    f" {MOST_ELEMENTS:,} elements"
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ def proved(spec: CheckSpec, look: Look) -> Look:
     why = ""
     if report is None and spec.reports:
         why = "it ended with exit 0 and without the report that it was to write"
+    elif report is not None and not report.is_read:
+        why = f"{_BEYOND}; let it hold less, such as no output of tests that passed" if spec.reports else ""
     elif report is not None and report.failed:
         why = f"it ended with exit 0, but its report names {_tests(len(report.failed))} that failed"
     elif report is not None and not report.ran:
@@ -96,7 +104,8 @@ def result(
         seconds=sum(look.checked.seconds or 0.0 for look in looks),
         runs=len(looks),
         flaky=flaky,
-        tests=None if last.report is None else _counts(last.report, names=names),
+        tests=None if last.report is None or not last.report.is_read else _counts(last.report, names=names),
+        unread=last.report is not None and not last.report.is_read,
         before=None if before is None else before.check,
         broken=broken[:SHOWN],
     )
@@ -148,7 +157,9 @@ def flags(results: Sequence[CheckResult], restored: Sequence[str] = ()) -> tuple
         restored: Protected files that they saw as a person gave them, not as work before this one left them.
     """
     said = tuple(
-        f"{NO_TESTS}: {one.reason}" for one in results if one.check == "failed" and one.exit_code == 0
+        f"{UNREAD if one.unread else NO_TESTS}: {one.reason}"
+        for one in results
+        if one.check == "failed" and one.exit_code == 0
     )
     if not restored:
         return said
