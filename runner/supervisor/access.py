@@ -101,6 +101,26 @@ def check_access(plan: Plan, settings: Settings) -> None:
                 load_transcript(Path(access.transcript))
 
 
+def check_as_planned(plan: Plan, settings: Settings) -> None:
+    """See that the services which answered compared profiles so far are those that would answer them now.
+
+    Which ones they are is a part of what is compared: the hash of a profile's settings holds it.
+
+    Raises:
+        UsageError: They are others.
+    """
+    for name in plan.compared:
+        profile = plan.profile(name)
+        spoken, planned = catalog.dialect(profile.settings), profile.upstream.places
+        now = () if spoken is None else settings.services_of(spoken)
+        if planned and tuple(dict.fromkeys(now))[: len(planned)] != planned:
+            raise UsageError(
+                f"{name} is compared as answered by {', '.join(planned)}; now"
+                f" {', '.join(now) or 'nobody'} would answer it",
+                cure="set up the accounts as they were when the run began, or compare anew with `corral run`",
+            )
+
+
 def _check_credential(service: Service, settings: Settings) -> None:
     try:
         look(service, settings.home)

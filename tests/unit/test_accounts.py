@@ -27,10 +27,18 @@ from runner.gateway.keys.logins import Login
 from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import keys
-from runner.supervisor.access import NoCredentialError, accesses_for, check_access
+from runner.supervisor.access import NoCredentialError, accesses_for, check_access, check_as_planned
 from runner.supervisor.host import doctor
 from runner.supervisor.host.forecast import _outlet
-from runner.tasks.plan import ClaudeSettings, CodexSettings, CommandSettings, Plan, PlannedAttempt, Profile
+from runner.tasks.plan import (
+    ClaudeSettings,
+    CodexSettings,
+    CommandSettings,
+    Plan,
+    PlannedAttempt,
+    Profile,
+    Upstream,
+)
 from tests.unit.makers import make_plan
 
 CANARY = "sk-ant-canary-0123456789"
@@ -126,6 +134,19 @@ def test_a_named_variable_that_is_not_set_is_told(tmp_path: Path) -> None:
     settings = having(tmp_path, account("a", source=FromEnvironment(name="MY_KEY")))
     with pytest.raises(NoCredentialError, match="has its key from MY_KEY, which is not set"):
         accesses_for(CLAUDE, KEY, settings)
+
+
+def test_a_comparison_goes_on_only_where_the_same_services_answer(tmp_path: Path) -> None:
+    here = having(tmp_path, account("a", base_url=URL), account("b"))
+    (place, _) = here.services_of("anthropic")
+    asked = CLAUDE.model_copy(update={"upstream": Upstream(places=(place,))})
+    plan = plan_of(asked)
+    compared = plan.model_copy(update={"compared": ("c",)})
+    check_as_planned(compared, here)
+    for others in (having(tmp_path, account("a")), having(tmp_path, account("o", "openai", base_url=URL))):
+        check_as_planned(plan, others)
+        with pytest.raises(UsageError, match=f"c is compared as answered by {place}; now .* would answer it"):
+            check_as_planned(compared, others)
 
 
 @pytest.mark.parametrize(
