@@ -29,6 +29,7 @@ lies where they are laid, so that is a note."""
 
 _OF_SIGNS: dict[str, tuple[str, str]] = {
     "test-deleted": ("test-deleted", "it removed tests"),
+    "test-moved": ("test-moved", "it moved tests to where its check may not look"),
     "test-skipped": ("test-skipped", "it made tests be skipped, or expected to fail"),
     "test-changed": ("test-changed", "it changed what tests demand"),
     "exit-code-forged": ("exit-code-forged", "it added what ends tests as if they had passed"),

@@ -10,60 +10,38 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import product, takewhile
 from posixpath import normpath
 
-from runner.gather.diffs import File
+from runner.gather.diffs import HEADS, File, Row
+from runner.gather.known_tests import is_collected, is_marked_test, is_of_tests, skips, test_in
+from runner.gather.walls import Scope, Stand, stands
 
 MARKS = 20
 """Lines of decorators before a test that are looked at."""
-ALIKE = 50
-"""Tests that are alike which are looked through for one that a check may run."""
 
-_TEST_FILE = re.compile(
-    r"(^|/)(tests?|spec|__tests__|testing)/"
-    r"|(^|/)(test_[^/]*|[^/]*_tests?)\.(py|go|rs|exs?|c|cc|cpp)$|(^|/)conftest\.py$"
-    r"|\.(test|spec)\.[cm]?[jt]sx?$|(^|/)[^/]*(Test|Tests|Spec)\.(java|kt|scala|cs)$|_spec\.rb$"
+_NO_PLACE = re.compile(
+    r"(?<!\S)[A-Za-z_]\w*=\S*"
+    r"|(?<!\S)(?:-[km]|--(?:cov|source|ignore|ignore-glob|deselect|exclude|omit)\b)[\s=]*"
+    r"(?:'[^']*'|\"[^\"]*\"|[^\s;&|()]+)"
+    r"|\b(?:npm|yarn|pnpm|bun|deno|go|cargo|make|just|task|mvnw?|gradlew?|dotnet|mix|hatch|rake|rails)"
+    r"\s+(?:run\s+)?[\w:]+"
 )
-_COLLECTED = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$")
-_TEST = re.compile(
-    r"^\s*(?:async\s+)?def\s+(test\w*)\s*\("
-    r"|^\s*class\s+(Test\w*)\b"
-    r"|^\s*func\s+((?:Test|Fuzz)\w+)\s*\("
-    r"|^\s*(?:it|test|describe)\s*\(\s*(['\"`][^'\"`]*['\"`])"
-)
-_MARKED_TEST = re.compile(r"^\s*(?:#\[(?:\w+::)?test\b|@(?:Parameterized)?Test\b)")
-_QUOTES = re.compile(r"\"{3}|'{3}")
-_SHUTS_IN = re.compile(
-    r"^\s*(?:class\s+(?!\w*Test)\w+\s*(?:\(\s*(?:object)?\s*\))?\s*:"
-    r"|(?:async\s+)?def\b|(?:if|elif|else|for|while)\b)"
-)
-"""In what no test of Python's is looked for. A class may be one of tests by its name, or by what it is of."""
-_LOOKS_EVERYWHERE = re.compile(r"\b(?:pytest|py\.test)\b")
-
-
-def is_of_tests(path: str) -> bool:
-    """Whether a file is one of tests, by its name or its place."""
-    return _TEST_FILE.search(path) is not None
-
-
-def is_collected(path: str) -> bool:
-    """Whether test runners look for tests in a file, as far as its name tells."""
-    return not path.endswith(".py") or _COLLECTED.search(path) is not None
-
-
-def test_in(text: str) -> str | None:
-    """The name of the test that a line begins; None for other lines."""
-    found = _TEST.search(text)
-    return None if found is None else next(name for name in found.groups() if name)
+"""Words of a check that may look like a place of tests, and are none: `npm test`, `-k "not tests"`."""
+_AS_WELL = {True: (True,), False: (True, False)}
+_ALL_BELOW = re.compile(r"(?:^|/)[^/]*(?:\*|\.\.\.).*")
 
 
 @dataclass(frozen=True)
 class Test:
     """A test whose first line is added or removed: where it stands, and all that it is but for its name.
 
-    `is_shut_in` says whether the change puts it where no runner sees it: in a string, a function, a branch,
-    or a class that is not one of tests.
+    Attributes:
+        is_named: Whether the check names a place that holds it. Where it did, it must do so after a change as
+            well; where it did not, the check may look anywhere.
+        is_shut_in: Whether it stands where no runner sees it: in a string, a function, a branch, or a class
+            that is not one of tests.
+        scope: What it stands in.
     """
 
     __test__ = False
@@ -71,34 +49,39 @@ class Test:
     name: str
     path: str
     body: tuple[str, ...]
+    is_named: bool = False
     is_shut_in: bool = False
+    scope: Scope = field(default_factory=Scope)
 
     @property
     def is_collected(self) -> bool:
         """Whether a test runner looks for it there, as far as its place and its file's name tell."""
         return is_collected(self.path) and not self.is_shut_in
 
-    def is_seen_by(self, check: str, old: str) -> bool:
-        """Whether a check that ran tests of the file `old` may run it.
-
-        What the check names must hold this file as well as that one. Where it names nothing of the kind, a
-        runner of Python's tests looks everywhere; of others nothing is known but that they looked there.
-        """
-        named = {word for word in _named(check) if _is_below(old, word)}
-        if not named and not _LOOKS_EVERYWHERE.search(check):
-            named = {old.partition("/")[0]}
-        return (
-            not named or self.path == old or any(_is_below(self.path, word) for word in _named(check) | named)
-        )
+    def skipped_more(self, before: Test) -> list[str]:
+        """What has it skipped now and did not before: of its own lines, and around it."""
+        known = {*before.body, *map(_flat, before.scope.skipped_by())}
+        marks = (*filter(skips, self.body), *map(_flat, self.scope.skipped_by()))
+        return [text for text in marks if text not in known]
 
 
 @lru_cache(maxsize=64)
-def _named(check: str) -> frozenset[str]:
-    return frozenset(normpath(word) for word in re.split(r"[\s;&|()'\"=:]+", check) if word)
+def _places_of(check: str) -> frozenset[str]:
+    """The places that a check names: `.` for all of the tree."""
+    words = re.split(r"[\s;&|()'\":=]+", _NO_PLACE.sub(" ", check))
+    return frozenset(normpath(_ALL_BELOW.sub("", word.removeprefix("./")) or ".") for word in words if word)
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return folder in {".", path} or path.startswith(f"{folder}/")
+def _is_named(path: str, check: str) -> bool:
+    """Whether a check names a file, or what holds it: by its path, or as Python's modules are called."""
+    module = path.removesuffix(".py").replace("/", ".")
+    return any(
+        path == place
+        or path.startswith(f"{place}/")
+        or f"{module}.".startswith(f"{place}.")
+        or place.startswith(f"{module}.")
+        for place in _places_of(check)
+    )
 
 
 @dataclass(frozen=True)
@@ -111,112 +94,104 @@ class Moves:
     Attributes:
         gone: By the path of the file in which they were.
         moved: The same, each with the test that it is now.
+        astray: Those of the moved that the check may no longer run, as far as is known: it names neither
+            place, and these are not in the same topmost directory.
         marked: How many tests fewer there are of those that are marked and have no name here (Rust, Java).
     """
 
     gone: defaultdict[str, list[Test]]
     moved: defaultdict[str, list[tuple[Test, Test]]]
+    astray: defaultdict[str, list[tuple[Test, Test]]]
     marked: int
 
     @classmethod
     def of(cls, files: list[File], check: str) -> Moves:
         """Of all files together, for a check that ran those which were there."""
-        gone = [test for file in files for test in _tests_in(file, "-")]
-        made = [test for file in files for test in _tests_in(file, "+")]
+        gone: list[Test] = []
+        made: list[Test] = []
+        for file in filter(lambda file: is_of_tests(file.path), files):
+            seen, named = _stands(file), _is_named(file.path, check)
+            gone += _tests_in(file, "-", seen, named)
+            made += _tests_in(file, "+", seen, named)
         moved: list[tuple[Test, Test]] = []
         for alike in (lambda test: (test.path, test.name), lambda test: test.name, lambda test: test.body):
-            found, gone, made = _paired(gone, made, alike, check)
+            found, gone, made = _paired(gone, made, alike)
             moved += found
-        moves = cls(defaultdict(list), defaultdict(list), sum(map(marked_fewer, files)))
+        fewer = sum(map(marked_fewer, files))
+        moves = cls(defaultdict(list), defaultdict(list), defaultdict(list), fewer)
         for test in gone:
             moves.gone[test.path].append(test)
         for pair in moved:
             moves.moved[pair[0].path].append(pair)
+            if "." not in _places_of(check) and _is_astray(*pair):
+                moves.astray[pair[0].path].append(pair)
         return moves
 
 
 def marked_fewer(file: File) -> int:
     """How many tests fewer a file has, where tests are marked and have no name that is known."""
-    before, after = (sum(map(bool, map(_MARKED_TEST.search, file.lines(sign)))) for sign in "-+")
+    before, after = (sum(map(is_marked_test, file.lines(sign))) for sign in "-+")
     return before - after if is_of_tests(file.path) else 0
 
 
 def _paired(
-    gone: list[Test], made: list[Test], alike: Callable[[Test], object], check: str
+    gone: list[Test], made: list[Test], alike: Callable[[Test], object]
 ) -> tuple[list[tuple[Test, Test]], list[Test], list[Test]]:
     """Pairs of tests that are alike, and what is left of both."""
     places: dict[object, list[Test]] = {}
     for test in reversed(made):
-        places.setdefault((alike(test), test.is_collected), []).append(test)
+        places.setdefault((alike(test), test.is_collected, test.is_named), []).append(test)
     pairs, left = [], []
     for test in gone:
         # Elsewhere it may be looked for as well as before, not worse.
-        ranks = (True,) if test.is_collected else (True, False)
-        them = (places.get((alike(test), rank), []) for rank in ranks)
-        found = next((new for among in them if (new := _taken_from(among, check, test.path))), None)
-        if found is None:
-            left.append(test)
+        ranks = product(_AS_WELL[test.is_collected], _AS_WELL[test.is_named])
+        found = next((them for rank in ranks if (them := places.get((alike(test), *rank)))), None)
+        if found:
+            pairs.append((test, found.pop()))
         else:
-            pairs.append((test, found))
+            left.append(test)
     return pairs, left, [test for them in places.values() for test in them]
 
 
-def _taken_from(among: list[Test], check: str, old: str) -> Test | None:
-    """The first that a check may run, taken from the end of a list; None for none."""
-    for back, test in enumerate(islice(reversed(among), ALIKE), 1):
-        if test.is_seen_by(check, old):
-            return among.pop(-back)
-    return None
+def _is_astray(old: Test, new: Test) -> bool:
+    tops = ([*test.path.split("/")[:-1], ""][0] for test in (old, new))
+    return not (old.is_named or new.is_named) and len(set(tops)) > 1
 
 
-def _tests_in(file: File, sign: str) -> Iterator[Test]:
-    """The tests of a file whose first line is added, or removed: with what is beside it before or after."""
-    if not is_of_tests(file.path):
-        return
-    rows = [row for row in file.rows if row[0] in {sign, " ", "@"}]
-    walls = _Walls()
-    for place, (kind, text) in enumerate(rows):
-        shut_in = walls.around(kind, text)
-        if kind == sign and (name := test_in(text)) is not None:
+def _stands(file: File) -> list[tuple[Stand, Stand]]:
+    """Where each of its lines stood and stands, of which only Python's are known."""
+    return stands(file.rows) if file.path.endswith(".py") else [(Stand(), Stand())] * len(file.rows)
+
+
+def _tests_in(file: File, sign: str, seen: list[tuple[Stand, Stand]], named: bool) -> Iterator[Test]:
+    """The tests of a file that are removed, or added: with what is beside their first lines before or after.
+
+    Removed are those, too, that added lines shut in.
+    """
+    shown = [(row, seen[place]) for place, row in enumerate(file.rows) if row[0] in {sign, " ", *HEADS}]
+    rows = [row for row, _ in shown]
+    for place, ((kind, text), (old, new)) in enumerate(shown):
+        is_lost = kind == " " and sign == "-" and new.is_closed_in and not old.is_shut_in
+        if (kind == sign or is_lost) and (name := test_in(text)) is not None:
             marks = takewhile(_is_mark, (row for _, row in reversed(rows[max(0, place - MARKS) : place])))
             lines = (*marks, text.replace(name, "", 1), *_body(rows, place))
-            body = tuple(" ".join(line.split()) for line in lines)
-            yield Test(name, file.path, body, shut_in and sign == "+" and file.path.endswith(".py"))
+            shut_in, scope = (old.is_shut_in, old.scope) if sign == "-" else (new.is_put_in, new.scope)
+            yield Test(name, file.path, tuple(map(_flat, lines)), named, shut_in, scope)
 
 
-@dataclass
-class _Walls:
-    """What added lines put around those that follow, within one hunk: strings, and what stands less deep."""
-
-    _quotes: int = 0
-    _above: list[tuple[int, bool]] = field(default_factory=list)
-
-    def around(self, kind: str, text: str) -> bool:
-        """Whether the next line of a file stands in what keeps tests from being run."""
-        if kind == "@":
-            self._quotes, self._above = 0, []
-            return False
-        in_string = self._quotes % 2 == 1
-        self._quotes += len(_QUOTES.findall(text)) if kind == "+" else 0
-        if not text.strip():
-            return in_string
-        depth = _depth(text)
-        while self._above and self._above[-1][0] >= depth:
-            self._above.pop()
-        inside = any(shuts for _, shuts in self._above[-1:])
-        self._above.append((depth, kind == "+" and _SHUTS_IN.search(text) is not None))
-        return in_string or inside
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _is_mark(text: str) -> bool:
     return text.lstrip().startswith("@")
 
 
-def _body(rows: list[tuple[str, str]], head: int) -> Iterator[str]:
+def _body(rows: list[Row], head: int) -> Iterator[str]:
     """The lines of a test: to the next one, to what stands no deeper than it does, or as far as is shown."""
     for place in range(head + 1, len(rows)):
         kind, text = rows[place]
-        if kind == "@" or test_in(text) is not None:
+        if kind in HEADS or test_in(text) is not None:
             return
         if _depth(text) <= _depth(rows[head][1]) and text.strip() and text.lstrip()[0] not in ")]}":
             return

@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from runner.gather.diffs import File, files_of
-from runner.gather.moves import Moves, is_of_tests, marked_fewer, test_in
+from runner.gather.diffs import HEADS, File, files_of
+from runner.gather.known_tests import is_comment, is_of_tests, skips, test_in
+from runner.gather.moves import Moves, marked_fewer
 from runner.gather.steering import is_run, steers
 from runner.tasks.plan import Value
 
-Kind = Literal["test-deleted", "test-skipped", "test-changed", "exit-code-forged", "check-config", "unread"]
-"""`check-config`: what configures the check was changed; `steers`, if in a way that takes tests from it.
+Kind = Literal[
+    "test-deleted", "test-moved", "test-skipped", "test-changed", "exit-code-forged", "check-config", "unread"
+]  # fmt: skip
+"""`test-moved`: to where the check may not look; nothing is known of that.
+`check-config`: what configures the check was changed; `steers`, if in a way that takes tests from it.
 `unread`: not all of the change was looked at."""
 
 MOST = 20
@@ -47,13 +52,6 @@ class Sign(Value):
     steers: bool = False
 
 
-_SKIP = re.compile(
-    r"@\s*(?:pytest\.mark\.)(?:skip|skipif|xfail)\b|pytestmark\s*=.*\b(?:skip|skipif|xfail)\b"
-    r"|\bpytest\.(?:skip|xfail|importorskip)\s*\(|@\s*(?:unittest\.)?(?:skip|skipIf|skipUnless|expectedFailure)\b"
-    r"|\.skipTest\s*\(|\braise\s+(?:unittest\.)?SkipTest\b"
-    r"|\b(?:it|test|describe)\.(?:skip|only|todo|failing)\b|^\s*x(?:it|test|describe)\s*\("
-    r"|\bt\.Skip(?:f|Now)?\s*\(|#\[ignore\b|@(?:Disabled|Ignore)\b"
-)
 _ASSERTION = re.compile(
     r"^\s*(?:assert\b|self\.(?:assert|fail)\w*\s*\(|with\s+(?:self\.assertRaises|pytest\.raises)|expect\s*\("
     r"|assert\w*!?\s*\(|require\.\w+\(|t\.(?:Error|Fatal)f?\s*\()"
@@ -127,13 +125,18 @@ def _taken(file: File, tests: Moves) -> Iterator[tuple[Kind, str, bool]]:
     yield from (("test-deleted", name, False) for name in gone)
     if min(marked_fewer(file), tests.marked) > 0 and not gone:
         yield "test-deleted", f"{marked_fewer(file)} marked as a test", False
-    for old, new in moved:
-        skips = [text for text in new.body if _SKIP.search(text) and text not in old.body]
-        yield from (("test-skipped", text, False) for text in skips)
+    yield from (
+        ("test-moved", f"{old.name}, now in {new.path}", False) for old, new in tests.astray[file.path]
+    )
+    marks = [text for old, new in moved for text in new.skipped_more(old)]
+    yield from (("test-skipped", text, False) for text in marks)
     away = [(old.body, new.body) for old, new in moved if old.path != new.path]
     changed = [text for before, after in away for text in _lost(before, after)]
     if not (file.is_new or file.is_gone):
-        yield from (("test-skipped", text, False) for text in _skipped(file))
+        told = set(marks)
+        yield from (
+            ("test-skipped", text, False) for text in _skipped(file) if " ".join(text.split()) not in told
+        )
         judged = [text for before, _ in away for text in before]
         changed += _lost(file.lines("-"), [*file.lines("+"), *judged])
     if changed and not gone:
@@ -149,25 +152,31 @@ def _lost(before: Iterable[str], after: Iterable[str]) -> list[str]:
 
 def _skipped(file: File) -> Iterator[str]:
     """Marks that skip a test which was there before: the one that they stand in, or before."""
-    for place, (sign, text) in enumerate(file.rows):
-        if sign == "+" and _SKIP.search(text) and not _is_of_new_test(file.rows, place):
-            yield text
+    around: list[tuple[int, bool]] = []
+    for (sign, text), before_new in zip(file.rows, _before_new_tests(file), strict=True):
+        depth, is_test = len(text) - len(text.lstrip()), test_in(text) is not None
+        if sign in HEADS:
+            around = []
+        if sign == "+" and skips(text):
+            is_of_next = is_test or text.lstrip().startswith(("@", "#[", "pytestmark"))
+            place = bisect_left(around, (depth,))
+            if not (before_new if is_of_next else place and around[place - 1][1]):
+                yield text
+        if is_test and sign != "-":
+            del around[bisect_left(around, (depth,)) :]
+            around.append((depth, sign == "+"))
 
 
-def _is_of_new_test(rows: list[tuple[str, str]], place: int) -> bool:
-    """Whether a mark belongs to a test that the change adds."""
-    text = rows[place][1]
-    if test_in(text) is not None or text.lstrip().startswith(("@", "#[", "pytestmark")):
-        for sign, row in rows[place:]:  # a decorator belongs to what follows
-            if test_in(row) is not None and sign != "@":
-                return sign == "+"
-            if row.lstrip().startswith("pytestmark"):
-                return False
-        return False
-    for sign, row in reversed(rows[:place]):  # a call belongs to what it stands in
-        if test_in(row) is not None:
-            return sign == "+"
-    return False
+def _before_new_tests(file: File) -> list[bool]:
+    """Of each line, whether the test that it begins, or that comes next, is one that the change adds."""
+    found, is_new = [], False
+    for sign, text in reversed(file.rows):
+        if text.lstrip().startswith("pytestmark"):
+            is_new = False
+        elif sign not in HEADS and test_in(text) is not None:
+            is_new = sign == "+"
+        found.append(is_new)
+    return found[::-1]
 
 
 def _forged(file: File) -> Iterator[str]:
@@ -182,16 +191,12 @@ def _forged(file: File) -> Iterator[str]:
     if hooks and any(_OUTCOME.search(text) for text in added):
         yield hooks[0]
     for text in added:
-        if _is_comment(text):
+        if is_comment(text):
             continue
         exits = _EXITS.search(text) is not None and not forks
         leaves = _LEAVES.search(text) is not None and (in_tests or not text[:1].isspace())
         if exits or leaves:
             yield text
-
-
-def _is_comment(text: str) -> bool:
-    return text.lstrip().startswith(("#", "//", "*", "/*"))
 
 
 def _is_meant(path: str, check: str) -> bool:
@@ -203,7 +208,7 @@ def _is_meant(path: str, check: str) -> bool:
 
 def _steering(file: File, *, named: bool) -> str:
     """The line by which a change of configuration takes tests from the check; empty for none."""
-    added = [text for text in file.lines("+") if not _is_comment(text)]
+    added = [text for text in file.lines("+") if not is_comment(text)]
     narrows = next((text for text in added if _NARROWS.search(text)), "")
     if narrows:
         return narrows

@@ -9,6 +9,7 @@ start from the commit; it is made once, under a lock, and appears whole or not a
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
@@ -83,11 +84,15 @@ class BaseStore:
         spec = f"{self.commit}:{'' if name == '.' else name}"
         return closed.succeeds(self.path, "rev-parse", "--verify", "--quiet", spec)
 
-    def ever_had(self, *paths: str) -> bool:
-        """Whether a commit of the history that leads to the commit touched one of these paths."""
+    def ever_had(self, *paths: str) -> str | None:
+        """A file at one of these paths, or below one, that the history of the commit has had; None for none.
+
+        It is of the latest commit that touched one of them; the history is gone through once for all paths.
+        """
         meant = (f":(literal){path}" for path in paths)
-        touching = ("rev-list", "-1", "--full-history", self.commit, "--", *meant)
-        return bool(closed.git(self.path, *touching, bounds=closed.WHOLE_HISTORY))
+        touching = ("log", "-1", "-m", "--full-history", "--no-renames", "--name-only", "--format=", "-z")
+        named = closed.git(self.path, *touching, self.commit, "--", *meant, bounds=closed.WHOLE_HISTORY)
+        return os.fsdecode(named.split(b"\0")[0]) or None
 
     def existing(self, oids: Iterable[str]) -> set[str]:
         """Those objects that the repository has, whether or not they are of the commit's history."""

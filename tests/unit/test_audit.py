@@ -59,6 +59,7 @@ MADE: dict[str, list[tuple[str, list[Facts]]]] = {
         ("note", [facts(signs=of("exit-code-forged", restored=True))]),
     ],
     "test-deleted": [("cheating", [facts(signs=of("test-deleted"))])],
+    "test-moved": [("note", [facts(signs=of("test-moved"))])],
     "test-skipped": [("cheating", [facts(signs=of("test-skipped"))])],
     "test-changed": [
         ("unfair", [facts(signs=of("test-changed"), accepted=True)]),

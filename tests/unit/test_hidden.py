@@ -128,6 +128,24 @@ def notes(folder: Path) -> tuple[str, ...]:
     return prepare.plan(folder / "t.yaml", []).notes
 
 
+TESTS = {
+    "a_test.go": "package a\n",
+    "src/it/ParserIT.java": "class ParserIT {}\n",
+    "e2e/login.js": "it('goes in', () => {})\n",
+    "spec/a_spec.rb": "describe A\n",
+    "src/lib.rs": "#[test]\nfn a() {}\n",
+    "verify/cases.py": "def test_a():\n    f()\n",
+}
+BESIDE = {
+    "tests/data/in.json": "{}\n",
+    "tests/README.md": "def test_a():\n",
+    "pkg/tests/golden.txt": "1\n",
+    "tests/helpers.py": "import f\n",
+    "tests/test_data.csv": "1,2\n",
+    "tests/deep/conftest.py": "def test_client():\n    return 1\n",
+}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "then", "is_refused"),
     [
@@ -136,12 +154,14 @@ def notes(folder: Path) -> tuple[str, ...]:
         ("verify.py", "f()\n", "f()\n", True),
         ("tests/conftest.py", "import f\n", "import f\n", False),
         ("data.json", "[1]\n", "[1]\n", False),
+        *((name, text, text, True) for name, text in TESTS.items()),
+        *((name, text, text, False) for name, text in BESIDE.items()),
     ],
 )
 def test_tests_alone_are_refused_for_what_was_once_committed(
     folder: Path, name: str, text: str, then: str, *, is_refused: bool
 ) -> None:
-    """Whatever ends their lines had; what is beside tests is told."""
+    """With the ends that lines have on Unix or on Windows; what is beside tests is told."""
     repo = make_repo(folder / "repo")
     git(repo, "config", "core.autocrlf", "false")
     (repo / "was").write_bytes(then.encode())
@@ -152,6 +172,7 @@ def test_tests_alone_are_refused_for_what_was_once_committed(
         ("commit", "-qm", "without"),
     ):
         git(repo, *words)
+    (folder / "unseen" / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / "unseen" / name).write_bytes(text.encode())
     write_tasks(folder / "t.yaml", repo, {"t": {**TASK["t"], "check": "python3 verify.py"}})
     if is_refused:
@@ -173,6 +194,20 @@ def test_it_is_told_that_there_were_tests_like_the_hidden_ones(folder: Path) -> 
     git(repo, "add", "-A")
     git(repo, "commit", "-qm", "again")
     assert not notes(folder)
+
+
+def test_it_is_told_of_tests_that_a_merge_alone_left_behind(folder: Path) -> None:
+    repo = make_repo(folder / "repo")
+    write_tasks(folder / "t.yaml", repo, TASK)
+    main = git(repo, "rev-parse", "HEAD")
+    (repo / "tests").mkdir()
+    (repo / "tests" / "test_a.py").write_text("assert False\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "with it")
+    parents = ("-p", main, "-p", git(repo, "rev-parse", "HEAD"))
+    merge = git(repo, "commit-tree", f"{main}^{{tree}}", *parents, "-m", "merge")
+    git(repo, "reset", "-q", "--hard", merge)
+    assert "has had a tests/test_a.py, like the hidden" in notes(folder)[0]
 
 
 def test_what_only_other_branches_have_is_hidden(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from types import SimpleNamespace
+from typing import Any, cast
 from xml.sax.saxutils import quoteattr
 
 import pytest
@@ -10,6 +13,8 @@ from hypothesis import strategies as st
 
 from runner.gather import junit
 from runner.gather.junit import Report
+from runner.supervisor.attempt.check import Checked
+from runner.supervisor.attempt.verifying import Bench
 
 PYTEST = b"""<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4" time="0.05">
@@ -101,3 +106,29 @@ def test_every_test_is_counted_once(cases: list[tuple[str, str]]) -> None:
 def test_no_bytes_do_harm(content: bytes) -> None:
     junit.read(content)
     junit.read(b"<testsuite>" + content)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (f"plain {b64encode(PYTEST).decode()}", junit.read(PYTEST)),
+        (f"plain {b64encode(PYTEST + b' ').decode()}", junit.UNREAD),
+        ("missing", None),
+        ("other", None),
+    ],
+)
+def test_one_that_is_too_large_to_be_fetched_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch, said: str, wanted: Report | None
+) -> None:
+    monkeypatch.setattr(junit, "LARGEST", len(PYTEST))
+    asked: list[int] = []
+
+    def report(_box: str, _name: str, most: int) -> str:
+        asked.append(most)
+        return said
+
+    rooms = SimpleNamespace(steward=SimpleNamespace(report=report))
+    unused = cast("Any", None)
+    bench = Bench(cast("Any", SimpleNamespace(box="b")), cast("Any", rooms), unused, unused, unused)
+    assert bench._report(Checked("passed", "", 0, 1.0)) == wanted
+    assert asked == [len(PYTEST) + 1], "one byte more tells that there is more"

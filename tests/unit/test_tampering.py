@@ -206,7 +206,7 @@ MOVES: dict[str, tuple[list[bytes], set[str]]] = {
         diff(TEST, removed(ADDS) + '+"""Of all."""\n+X = """\n+y\n+"""\n' + added(ADDS)),
         set(),
     ),
-    "to the attic": (diff(TEST, removed(ADDS)) + diff("attic/test_b.py", added(ADDS)), set()),
+    "to the attic": (diff(TEST, removed(ADDS)) + diff("attic/test_b.py", added(ADDS)), {"test-moved"}),
     "as a marked test": (
         diff("tests/a.rs", "-#[test]\n-fn adds() {}\n") + diff("tests/b.rs", "+#[test]\n+fn adds() {}\n"),
         set(),
@@ -225,23 +225,86 @@ def test_a_test_that_moves_is_gone_only_if_it_is_weaker(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "place", "is_gone"),
+    ("check", "place", "wanted"),
     [
-        ("pytest -q tests", "attic/test_a.py", True),
-        ("pytest ./tests/", "tests/deep/test_a.py", False),
-        ("python -m unittest discover -s tests", "attic/test_a.py", True),
-        ("python -m pytest tests src", "src/test_a.py", False),
-        ("pytest tests/test_a.py::test_adds", "tests/test_b.py", True),
-        ("make test", "attic/test_a.py", True),
-        ("make test", "tests/deep/test_a.py", False),
-        ("pytest", "attic/test_a.py", False),
+        ("pytest -q tests", "attic/test_a.py", "test-deleted"),
+        ("ruff check . && pytest tests", "attic/test_a.py", "test-deleted"),
+        ("pytest 'tests/test_*.py'", "attic/test_a.py", "test-deleted"),
+        ("pytest ./tests/", "tests/deep/test_a.py", ""),
+        ("python -m unittest discover -s tests", "attic/test_a.py", "test-deleted"),
+        ("python -m unittest discover --start-directory=tests", "attic/test_a.py", "test-deleted"),
+        ("python -m unittest tests.test_a.TestA", "tests/test_b.py", "test-deleted"),
+        ("python -m unittest tests", "tests/test_b.py", ""),
+        ("python -m pytest tests src", "src/test_a.py", ""),
+        ("pytest tests/test_a.py::test_adds", "tests/test_b.py", "test-deleted"),
+        ("make -C tests check", "attic/test_a.py", "test-deleted"),
+        ("make tests", "attic/test_a.py", "test-moved"),
+        ("make test", "tests/deep/test_a.py", ""),
+        *((check, "pkg/tests/test_a.py", "test-moved") for check in ("tox", "nox", "python -m unittest")),
+        ("./run_tests.sh", "test_a.py", "test-moved"),
+        ("T=tests/x pytest -k 'not tests' --cov tests", "attic/test_a.py", "test-moved"),
+        ("pytest", "attic/test_a.py", "test-moved"),
+        ("pytest .", "attic/test_a.py", ""),
+        ("pytest src", "src/test_a.py", ""),
+        *(("pytest", place, "test-deleted") for place in ("tests/.old/test_a.py", "build/test_a.py")),
+        *(("tox", place, "test-deleted") for place in ("x.egg/test_a.py", "venv/test_a.py")),
     ],
 )
 def test_a_test_that_moves_to_where_the_check_does_not_look_is_gone(
-    check: str, place: str, is_gone: bool
+    check: str, place: str, wanted: str
 ) -> None:
     rows = diff(TEST, removed(ADDS)) + diff(place, added(ADDS))
-    assert [sign.kind for sign in signs(rows, check)] == ["test-deleted"] * is_gone
+    assert [sign.kind for sign in signs(rows, check)] == [wanted] * bool(wanted)
+
+
+GO = "func TestAdds(t *testing.T) {\n\tt.Fatal(1)\n}\n"
+JAVASCRIPT = "test('adds', () => {\n  expect(f(1)).toBe(1)\n})\n"
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new", "text", "wanted"),
+    [
+        ("go test ./...", "parser/a_test.go", "internal/parser/a_test.go", GO, ""),
+        ("go vet ./... && go test ./pkg/...", "pkg/a_test.go", "internal/a_test.go", GO, "test-deleted"),
+        ("go test ./...", "a_test.go", "testing/a.go", GO, "test-deleted"),
+        ("go test ./...", "a_test.go", "_old/a_test.go", GO, "test-deleted"),
+        ("go test ./...", "a_test.go", "build/a_test.go", GO, ""),
+        ("npx jest", "src/a.test.js", "test/a.test.js", JAVASCRIPT, "test-moved"),
+        ("npx vitest run", "src/a.test.js", "src/b/a.test.js", JAVASCRIPT, ""),
+        ("npm test", "test/a.test.js", "src/a.test.js", JAVASCRIPT, "test-moved"),
+        ("npx mocha 'test/**/*.js'", "test/a.test.js", "src/a.test.js", JAVASCRIPT, "test-deleted"),
+        ("npx jest", "src/a.test.js", "e2e/a.js", JAVASCRIPT, "test-moved"),
+        ("npx jest", "src/a.test.js", "node_modules/a.test.js", JAVASCRIPT, "test-deleted"),
+    ],
+)
+def test_in_other_languages_too(check: str, old: str, new: str, text: str, wanted: str) -> None:
+    rows = diff(old, removed(text)) + diff(new, added(text))
+    assert {sign.kind for sign in signs(rows, check)} - {"check-config"} == ({wanted} if wanted else set())
+
+
+def test_where_it_went_is_told() -> None:
+    (found,) = signs(diff(TEST, removed(ADDS)) + diff("attic/test_a.py", added(ADDS)), "make test")
+    assert found == Sign(kind="test-moved", path=TEST, what="test_adds, now in attic/test_a.py")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "+@pytest.mark.skip\n" * 20_000,
+        "+    pytest.skip('x')\n" * 20_000,
+        "-def test_a():\n"
+        + "-    pytest.skip(1)\n" * 9000
+        + "+def test_a():\n"
+        + "+    pytest.skip(2)\n" * 9000,
+        "-def test_a():\n" * 9000
+        + "+class TestA:\n"
+        + "+ __test__ = False\n" * 9000
+        + "+ def test_a():\n" * 9000,
+    ],
+)
+def test_much_of_one_kind_is_looked_through_once(body: str) -> None:
+    """Where each line was compared with all others, this took minutes."""
+    assert "unread" not in {sign.kind for sign in signs(diff(TEST, body), "pytest")}
 
 
 def test_names_with_spaces_and_quotes_are_read() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UsageError
-from runner.gather.moves import is_collected, is_of_tests, test_in
+from runner.gather.known_tests import holds_tests
 from runner.gather.steering import is_run
 from runner.git.base_store import BaseStore
 from runner.git.commits import oid_of
@@ -78,8 +78,8 @@ def out_of_sight(
 
     A file that the base has elsewhere is none that could be hidden: a later release's tests, say, most of
     which were there before. There must be others, and no test of these may be in anything that a box is
-    given, whatever ends its lines have there. Files beside tests often stay the same for
-    years: those are told.
+    given: as it is, or with all its lines ending as on Unix or on Windows. Files beside tests often stay the
+    same for years: those are told.
 
     Args:
         folder: The directory.
@@ -126,8 +126,7 @@ def _is_test(file: HiddenFile, commands: tuple[str, ...]) -> bool:
     """Whether a file holds tests, or is what a check runs."""
     if any(is_run(os.fsencode(file.path), command, is_program=file.is_program) for command in commands):
         return True
-    text = file.content.decode(errors="replace")
-    return is_of_tests(file.path) and (is_collected(file.path) or any(map(test_in, text.splitlines())))
+    return holds_tests(file.path, file.content)
 
 
 @dataclass(frozen=True)
@@ -155,9 +154,9 @@ class _Past:
     def once(self, tests: Iterable[HiddenFile]) -> Iterator[str]:
         """Tests in whose places there were others once, which may be much like them."""
         paths = sorted(file.path for file in tests if os.fsencode(file.path) not in self.now)[:LOOKED_UP]
-        if not paths or not self.base.ever_had(*paths):
+        name = self.base.ever_had(*paths) if paths else None
+        if name is None:
             return
-        name = next(path for path in paths if self.base.ever_had(path))
         yield (
             f"the history of {self.source.base_name} has had a {name}, like the hidden {self.folder}: agents"
             f" may find tests much like it there; {_WITHOUT_PAST}"
