@@ -46,6 +46,18 @@ class Inherited:
         """
         return outside(self.work.steering(commands), self.wanted)
 
+    def seen(self, protect: Iterable[str], commands: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """The commit that protected paths are taken from, and the files that differ there from this work's.
+
+        What it planted comes from it no more than what it changed of what a person gave.
+
+        Raises:
+            GitError: It can't be read, or made.
+        """
+        known, planted = tuple(protect), self.planted(commands)
+        restored = tuple(dict.fromkeys((*self.restored(known), *inside(planted, known))))
+        return self.without(tuple({*restored, *planted})), restored
+
     def without(self, files: tuple[str, ...]) -> str:
         """A commit like this work's last, with these files as a person gave them; that one itself for none.
 

@@ -286,8 +286,8 @@ class _Life:
         bench = Bench(spec, self._rooms, self._box.space, self._box.base, self._orders.stop)
         log = self._rooms.log(spec.run, spec.key, "check.log")
         inherited = self._inherited(found)
-        restored = inherited.restored(task.protect)
-        commit = Commit(found.tip, found.checked, inherited.without(restored) if restored else None)
+        seen, restored = inherited.seen(task.protect, task.commands)
+        commit = Commit(found.tip, found.checked, seen)
         made = Verification(bench, task.checks, commit, task.protect, log)
         before = yield from self._before(made)
         results = yield from self._alone(lambda: made.results(before))
@@ -308,7 +308,7 @@ class _Life:
         inherited: Inherited,
     ) -> tuple[CheckResult, ...]:
         """The results as they count: without files that steer checks, of its own or of tasks before it."""
-        planted = inherited.planted(made.commands)
+        planted = inherited.planted(self._spec.task.commands)
         since = found.since(inherited.without(planted))
         return made.without_steering(results, since, self._spec.task.paths, planted)
 

@@ -170,11 +170,6 @@ class Verification:
         self._second: dict[str, list[Look]] = {check.name: [] for check in checks}
         self._base: dict[str, Look] = {}
 
-    @property
-    def commands(self) -> tuple[str, ...]:
-        """What the checks run."""
-        return tuple(check.run for check in self._checks)
-
     def on_base(self) -> tuple[CheckResult, ...]:
         """What the checks say of the base commit itself.
 
@@ -234,7 +229,7 @@ class Verification:
         """
         if judging.in_all(told)[0] != "passed":
             return told
-        files = outside(work.steering(self.commands), (*wanted, *self._protect))
+        files = outside(work.steering(tuple(one.run for one in self._checks)), (*wanted, *self._protect))
         if not files and not planted:
             return told
         commit = replace(self._commit, tip=work.without(files), base=self._commit.base or work.base)
