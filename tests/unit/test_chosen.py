@@ -49,6 +49,14 @@ def test_what_a_person_chose_counts_first() -> None:
     assert wanted(group) == ["a/q/1"]
 
 
+def test_of_several_choices_the_last_counts() -> None:
+    for last, before in (("a/p/1", "a/q/1"), ("a/q/1", "a/p/1")):
+        state = night(("a/p/1", "accepted", None), ("a/q/1", "rejected", None), used=before)
+        state = after(state, e.TaskDecided(at=10, task="a", what="use", attempt=last))
+        (group,) = gathered(state)
+        assert wanted(group) == [last]
+
+
 def test_cheats_go_in_at_a_persons_word_only() -> None:
     cheats = {"a/p/1": "test-deleted: two tests", "b/p/1": "exit-code-forged: os._exit"}
     attempts = (

@@ -153,7 +153,8 @@ def _skip(state: RunState, order: orders.Decide, now: float) -> e.Event | str:
     last = _last(state, order.task)
     if any(attempt.phase != "final" for attempt in last):
         return f"{order.task} has not ended"
-    if all(state.counts(attempt) for attempt in last):
+    used = any(key.task == order.task for key in state.used)  # that word can be taken back
+    if not used and all(state.counts(attempt) for attempt in last):
         return f"{order.task} served: there is nothing to decide"
     return e.TaskDecided(at=now, task=order.task, what="skip")
 

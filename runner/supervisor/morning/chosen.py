@@ -104,14 +104,18 @@ class _Chosen:
         return (task for task in dict.fromkeys([*of_person, *needing_first]) if task in there)
 
     def _uses(self, task: str) -> list[AttemptState]:
-        return [one for one in self.accepted if one.key.task == task and one.key in self.state.used]
+        """Those of a task that a person chose, the last word first."""
+        last_first = tuple(reversed(self.state.used))
+        uses = [one for one in self.accepted if one.key.task == task and one.key in last_first]
+        return sorted(uses, key=lambda one: last_first.index(one.key))
 
     def _choose(self, task: str) -> PassedOver | None:
         """Fix which attempt of a task goes in, and of those that it builds on; or say why none can."""
         if task in self.fixed:
             return None
-        options = self._uses(task) or [one for one in self.accepted if one.key.task == task]
+        options = [one for one in self.accepted if one.key.task == task]
         options.sort(key=lambda one: (self._rank(one.key.profile), one.key.n, one.key.try_))
+        options = self._uses(task) or options
         first: PassedOver | None = None
         for option in options:
             line = [option.key, *self._held(option)]
