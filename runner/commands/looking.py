@@ -34,6 +34,7 @@ from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import command, find_attempt
+from runner.supervisor.graph import deciding
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
@@ -72,8 +73,9 @@ def status(
         out.print(live.draw(state, holds.now_held(grants, state.name, now) | signs, "", now))
         for row in report.to_decide(state):
             out.print(row, soft_wrap=True)
-        if state.ended is None and there != "works":
-            resume = f"`corral resume {state.name}` goes on, `corral reap` gives up"
+        if there != "works" and (state.ended is None or deciding.left_to_do(state)):
+            resume = f"`corral resume {state.name}` goes on"
+            resume += ", `corral reap` gives up" if state.ended is None else ""
             words = f"nobody works on this run: {resume}" if there == "nobody" else f"just now {RETURNS}"
             out.print(Text(words, "yellow"), soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,26 @@ def test_a_task_that_failed_is_listed_once_with_all_that_waits_for_it(failed: Ru
     assert all(command in told for command in typed)
     assert summary.summary(failed)["undecided"] == [
         {"task": "a", "attempts": ["a/p/1"], "waiting": ["b/p/1", "d/p/1"], "commands": typed}
+    ]
+
+
+def test_where_nothing_waits_all_that_can_be_typed_is_told_and_cheats_come_last() -> None:
+    two = [PlannedAttempt(task="a", profile=name) for name in ("one", "two", "none")]
+    state = after(
+        started(make_plan(*two)),
+        *life("a/one/1", "rejected"),
+        *life("a/two/1", "rejected"),
+        *life("a/none/1", "no-change"),
+    )
+    cheat = state.attempts[AttemptKey("a", "one")]
+    cheat = replace(cheat, flags=("check-steered: it passes only with its own conftest.py",))
+    state = replace(state, attempts=state.attempts.updated(cheat))
+    (one,) = deciding.undecided(state)
+    told = [(typed, what) for typed, what in deciding.commands(state, one) if "decide" in typed]
+    assert told == [
+        ("corral decide r a skip", "let it be: it need not be done"),
+        ("corral decide r a use a/two/1", "take its work as accepted"),
+        ("corral decide r a use a/one/1", f"take its work as accepted; {deciding.CHEATED}"),
     ]
 
 
@@ -153,7 +174,7 @@ def test_a_person_s_choice_goes_before_what_served() -> None:
 
 
 def use(attempt: str) -> orders.Decide:
-    return orders.Decide(task=attempt.split("/")[0], what="use", attempt=attempt)
+    return orders.Decide(task=attempt.split("/", maxsplit=1)[0], what="use", attempt=attempt)
 
 
 SKIP_A = orders.Decide(task="a", what="skip")
