@@ -112,6 +112,15 @@ def test_a_persons_choice_holds_for_what_builds_on_it() -> None:
     assert wanted(group) == ["a/q/1", "b/q/1"]
 
 
+def test_what_was_discarded_is_told_unless_another_of_its_task_is_there() -> None:
+    state = night(("a/p/1", "accepted", None), ("a/q/1", "accepted", None), ("b/p/1", "accepted", None))
+    for name in ("a/p/1", "b/p/1"):
+        state = after(state, e.AttemptDiscarded(at=9, attempt=name, branch="x", commit=commit(name)))
+    (group,) = gathered(state)
+    assert (wanted(group), [str(one.key) for one in group.discarded]) == (["a/q/1"], ["b/p/1"])
+    assert [(row.attempt, row.cause) for row in passed_over(group)] == [("b/p/1", "discarded")]
+
+
 def test_without_a_branch_there_is_nothing_to_put_together() -> None:
     assert gathered(night(("a/p/1", "no-change", None), ("b/p/1", "timeout", None))) == []
 
