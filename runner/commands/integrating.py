@@ -62,7 +62,7 @@ def integrated(
     else:
         _show(done, dry)
         if deciding.left_to_do(state):
-            words = f"attempts of this run are still to be done: `corral resume {state.name}` goes on with them"
+            words = f"attempts of this run are still to be done: `corral resume {state.name}` goes on"
             out.print(Text(words, "yellow"), soft_wrap=True)
     fine = {"same", "discarded"}
     return int(any(not one.went_in and one.cause not in fine for each in done for one in each.event.joined))

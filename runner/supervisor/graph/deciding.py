@@ -12,7 +12,7 @@ from runner.compare.conduct import conduct
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.graph import retrying
-from runner.supervisor.graph.schedule import decide, finished
+from runner.supervisor.graph.schedule import decide
 from runner.supervisor.morning.evidence import of_conduct
 from runner.supervisor.ownership import orders
 from runner.supervisor.state import RunState, apply
@@ -123,8 +123,16 @@ def can_go_on(state: RunState, ordered: bool) -> bool:
 
 def left_to_do(state: RunState) -> bool:
     """Whether whoever takes a run up has something to finish or to begin."""
+    return bool(open_attempts(state))
+
+
+def open_attempts(state: RunState) -> list[AttemptKey]:
+    """What whoever takes a run up has to finish or to begin, in the order of the plan."""
     resumed = apply(state, e.RunResumed(at=state.started, jobs=1))
-    return not finished(resumed) or next(retrying.due(resumed, 0.0), None) is not None
+    again = {AttemptKey.parse(follows.attempt).first for follows in retrying.due(resumed, 0.0)}
+    closed = {"final", "held"}
+    stands = decide(resumed, jobs=0)
+    return [one.key for one in stands if one.standing not in closed or one.key.first in again]
 
 
 def advised(state: RunState, attempt: AttemptState) -> int:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.compare.audit import discounted
+from runner.errors import UsageError
 from runner.names import AttemptKey
+from runner.supervisor import events as e
 from runner.supervisor.morning.evidence import audited
 from runner.supervisor.scoring import scored
 from runner.supervisor.state import RunState
@@ -107,6 +109,24 @@ def _was_accepted(state: RunState, attempt: AttemptState) -> bool:
 def names_of(source: Source) -> tuple[str, str]:
     """What a group is called: the repository, or, where a run has several bases of it, that one."""
     return source.repo, f"{source.repo} at {source.base_name}"
+
+
+def integrations(state: RunState) -> list[tuple[Source, e.Integrated]]:
+    """What was put together and is a branch, each with its repository.
+
+    Raises:
+        UsageError: Nothing is.
+    """
+    found = []
+    for name, event in state.integrated.items():
+        sources = (one for one in state.plan.sources if name in names_of(one) and one.base == event.base)
+        source = next(sources, None)
+        if source is not None and event.commit is not None:
+            found.append((source, event))
+    if not found:
+        said = f"nothing of the run {state.name} was put together"
+        raise UsageError(said, cure=f"`corral integrate {state.name}` does it")
+    return found
 
 
 def cheats(state: RunState) -> dict[str, str]:
