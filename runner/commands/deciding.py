@@ -154,16 +154,18 @@ def _order(
         print_json({"run": state.name, "orders": rows, "lives": lives, "heeded": now is not None})
         return
     for order in wanted:
-        out.print(Text(block(_words(order))), soft_wrap=True)
+        out.print(Text(block(_words(state, order))), soft_wrap=True)
     if not lives and (now is None or deciding.left_to_do(now)):
         what = "heeds this" if now is None else "goes on"
         words = f"nobody works on this run just now: `corral resume {state.name}` {what}"
         out.print(Text(words, "yellow"), soft_wrap=True)
 
 
-def _words(order: orders.Retry | orders.Decide) -> str:
+def _words(state: RunState, order: orders.Retry | orders.Decide) -> str:
     if isinstance(order, orders.Retry):
         return f"{order.attempt} is tried again"
     if order.what == "skip":
+        if any(state.serves(one) for one in state.attempts.of_task(order.task)):
+            return f"no work of {order.task} is chosen any more: what was accepted of it counts"
         return f"what needs {order.task} goes on without it"
     return f"{order.attempt} counts as accepted"

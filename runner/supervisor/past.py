@@ -213,7 +213,7 @@ def require_known(runs: Sequence[PastRun], task: str | None, profile: str | None
     """
     tasks = dict.fromkeys(name for run in runs for name in run.tasks)
     if runs and task is not None and task not in tasks:
-        what = "a task, or a kind of tasks,"
+        what = "a task, or a kind of task,"
         raise UsageError(f"{_none_of(runs)} {what} called {task!r}", cure=meant(task, tasks))
     profiles = [one for run in runs for one in run.profiles]
     if runs and profile is not None and not any(is_called(one, profile) for one in profiles):

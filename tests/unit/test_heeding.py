@@ -15,6 +15,7 @@ from runner.supervisor.morning.chosen import gathered
 from runner.supervisor.ownership import orders
 from runner.supervisor.ownership.heeding import heed
 from runner.supervisor.ownership.lease import owned
+from runner.tasks.plan import PlannedAttempt
 from tests.unit.test_discarding import FIX, NEXT, Night, call
 
 
@@ -45,6 +46,18 @@ def test_the_last_of_several_words_counts(night: Night) -> None:
         assert call(night.home, "decide", "r", "fix", *words).exit_code == 0
     row = json.loads(call(night.home, "status", "--json").output)
     assert (row["skipped"], row["attempts"][0]["chosen"], row["exit_code"]) == (["fix"], False, 0)
+
+
+def test_a_skip_only_takes_a_choice_back_where_other_work_was_accepted(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    night.begin(FIX, PlannedAttempt(task="fix", profile="q"))
+    night.attempt("fix/p/1", "rejected")
+    accepted = night.attempt("fix/q/1")
+    night.note(e.RunEnded(at=9, exit_code=0))
+    call(night.home, "decide", "r", "fix", "use", "fix/p")
+    assert "what was accepted of it counts" in call(night.home, "decide", "r", "fix", "skip").output
+    (group,) = gathered(night.state)
+    assert [one.commit for one in group.wanted] == [accepted]
 
 
 def test_what_is_to_be_begun_waits_and_it_is_said_for_what(night: Night) -> None:

@@ -220,13 +220,6 @@ def test_what_was_put_together_can_be_asked_for(night: Night) -> None:  # noqa: 
     assert discarded.exit_code == 2
     assert "`corral integrate r` makes it anew" in discarded.output
     assert f"git -C '{night.repo}' branch -D corral/r/+integration" in discarded.output
-    old = {
-        **told,
-        "base": git(night.repo, "rev-parse", "corral/r/fix/p/1~1"),
-        "repo": f"{night.repo} at HEAD",
-    }
-    night.note(e.Integrated(at=10, branch="corral/r/+integration.2", joined=joined, **old))
-    assert call(night.home, "take", "+integration", "more").exit_code == 0, "what has no source is left aside"
 
 
 def test_without_an_integration_there_is_none_to_take_or_discard(night: Night) -> None:  # noqa: F811
