@@ -36,7 +36,9 @@ def compare(
     found = judged(state, include_unfair=include_unfair)
     if as_json:
         counts = {} if include_unfair else discounted(found.audit)
-        print_json({**view.as_json(state, found.comparison), "discounted": dict(counts)})
+        rows = view.as_json(state, found.comparison)
+        more = {"include_unfair": include_unfair, "audit": fairness.as_json(found.audit)}
+        print_json({**rows, "discounted": dict(counts), **more})
         return
     out.print(Group(report.headline(state), *view.terminal(state, found.comparison)))
     if include_unfair:

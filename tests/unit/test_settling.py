@@ -211,7 +211,12 @@ def test_the_command_says_it_to_people_and_programs(tmp_path: Path) -> None:
                     journal.append("r", event)
     asked = {"CORRAL_HOME": str(tmp_path), "CORRAL_CONFIG": os.devnull}
     told = CliRunner().invoke(cli.app, ["compare", "r", "--json"], env=asked)
-    assert json.loads(told.stdout)["better"] == ["p", "q"]
+    row = json.loads(told.stdout)
+    assert row["better"] == ["p", "q"]
+    assert row["tasks"][0] == {"task": "t0", "verdicts": {"p": ["accepted"], "q": ["rejected"]}}
+    assert (row["include_unfair"], set(row["audit"]) >= {"findings", "pairs", "left_out"}) == (False, True)
+    unfair = CliRunner().invoke(cli.app, ["compare", "r", "--include-unfair", "--json"], env=asked)
+    assert json.loads(unfair.stdout)["include_unfair"] is True
     assert "p is accepted more often" in CliRunner().invoke(cli.app, ["compare", "r"], env=asked).stdout
     nothing = CliRunner().invoke(cli.app, ["compare", "plain"], env=asked)
     assert isinstance(nothing.exception, UsageError)

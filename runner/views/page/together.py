@@ -256,6 +256,7 @@ def _why(one: Joined) -> str:
         "same": "is in already",
         "cheating": "is not trusted",
         "error": "could not be tried",
+        "discarded": "was discarded",
         "": "",
     }
     files = f" ({', '.join(line(file, 60) for file in one.files[:4])})" if one.files else ""
