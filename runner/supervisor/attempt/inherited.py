@@ -20,10 +20,12 @@ class Inherited:
     Attributes:
         work: What it made of the commit that a person gave.
         wanted: The paths that its tasks were to change.
+        tasks: These tasks' names, where they are known.
     """
 
     work: Between
     wanted: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
 
     def restored(self, protect: Iterable[str]) -> tuple[str, ...]:
         """Protected files that a person gave, and that this work changed or took away.
@@ -34,6 +36,11 @@ class Inherited:
             GitError: It can't be read.
         """
         return inside(outside(self.work.altered(), self.wanted), protect)
+
+    @property
+    def cure(self) -> str:
+        """What a person can do who wants changed what it changed."""
+        return f"name it in the `paths` of {' or '.join(self.tasks) or 'the task that changed it'}"
 
     def planted(self, commands: tuple[str, ...]) -> tuple[str, ...]:
         """Files that steer checks and that this work has otherwise than the commit that a person gave.

@@ -210,6 +210,7 @@ class Verification:
         work: Between,
         wanted: Iterable[str],
         planted: Collection[str] = (),
+        cure: str = "",
     ) -> tuple[CheckResult, ...]:
         """The results as they count where work changes files that steer checks.
 
@@ -222,6 +223,7 @@ class Verification:
             wanted: The paths that a person wants changed: what lies there is left as it is, and so is what
                 this verification restores.
             planted: Files that the base of the work has otherwise than the one given here.
+            cure: What a person can do who wants these as they are.
 
         Raises:
             GitError: Such a commit could not be made.
@@ -240,7 +242,9 @@ class Verification:
             while not looks or judging.once_more(check, looks, "passed"):
                 self._head(check, one.runs + len(looks), " without files that steer it")
                 looks.append(self._bench.run(check, commit, self._protect, self._log))
-            counted.append(judging.without(one, judging.result(check, looks, None), own, tuple(planted)))
+            counted.append(
+                judging.without(one, judging.result(check, looks, None), own, tuple(planted), cure)
+            )
         return tuple(counted)
 
     def _head(self, check: CheckSpec, number: int, more: str = "") -> None:
