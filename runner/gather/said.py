@@ -38,6 +38,9 @@ _HERE = re.compile(r"([\"']?)(?:\$\{?\w+\}?|\$\(pwd\)|`pwd`)([\"']?)/")
 """A directory that a shell puts in, before the rest of a path: it is taken for the tree's."""
 _QUOTED = re.compile(r"\\(.)|'([^']*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
 _PARTS = re.compile(r"[;&|(`\n]+")
+_APART = re.compile(r"[\s;&|()`]")
+_BLANK = "\0"
+"""What sets words and commands apart, and, where it is quoted, does not."""
 _WORD = re.compile(r"[^\s<>=:{})]+")
 
 
@@ -115,14 +118,14 @@ def _commands(command: str) -> Iterator[list[str]]:
     def flat(found: re.Match[str]) -> str:
         escaped, single, double = found.groups()
         if escaped is not None:
-            return "" if escaped == "\n" else escaped if escaped not in ";&|()`" else " "
+            return "" if escaped == "\n" else _APART.sub(_BLANK, escaped)
         text = single if single is not None else re.sub(r"\\(.)", r"\1", double, flags=re.DOTALL)
         quoted.append(text)
-        return _PARTS.sub(" ", text)
+        return _APART.sub(_BLANK, text)
 
     outside = _QUOTED.sub(flat, _HERE.sub(_without, command))
     for part in _PARTS.split(re.sub(r"[\"']", "", outside)):
-        yield _WORD.findall(part)
+        yield [word.replace(_BLANK, " ") for word in _WORD.findall(part)]
     for text in quoted:
         if _PARTS.search(text) or " " in text:
             yield from (_WORD.findall(re.sub(r"[\"']", "", part)) for part in _PARTS.split(text))

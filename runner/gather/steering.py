@@ -151,9 +151,6 @@ def is_run(path: bytes, command: str, *, is_program: bool = False, is_link: bool
         is_link: Whether it is or was a link, which may stand for a directory of what the command names.
     """
     text = path.decode(errors="surrogateescape")
-    if " " in text:  # as one word
-        name = text.rpartition("/")[2]
-        command, text = command.replace(name, name.replace(" ", "_")), text.replace(" ", "_")
     return _is_run(text, said(command), is_program=is_program, is_link=is_link)
 
 

@@ -80,6 +80,8 @@ def test_other_links_do_not(path: str) -> None:
         ("x.sh", "echo `./x.sh`"),
         ("x.sh", "/workspace/x.sh"),
         ("x y.sh", "sh 'x y.sh'"),
+        ("a b/x.sh", "cd 'a b' && ./x.sh"),
+        ("x y.sh", "sh x\\ y.sh"),
         ("ci/check.py", "python -m ci.check"),
         ("ci/__main__.py", "python3 -m ci -v"),
         ("x.sh", "env A=b nice -n 5 ./x.sh 'a"),
