@@ -259,6 +259,34 @@ def test_the_page_stays_small_however_much_there_is() -> None:
     assert text.count("shows it whole") >= 2 * len(material.attempts)
 
 
+DENSE = Read('I am good, doing <b>add</b> & "all" <script>\u202e</script>\n')
+COLOURFUL = (
+    "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n"
+    "-x = {1: '&', 2: '<'} if not y else [3, 4, '>']\n+x = {1: '&&', 2: '<<'} or [3, '>>']\n"
+)
+
+
+def test_nothing_is_cut_while_there_is_room() -> None:
+    """Escapes and colours make small texts many times as long: that may not cut them."""
+    material = pages.night(Size(tasks=3, repeats=1, jobs=2, diff=COLOURFUL))
+    long = Read("<>" * 20_000 + "\n" + "y" * 900)
+    for said in (DENSE, long):
+        shown = tuple(replace(one, check=said, output=said) for one in material.attempts)
+        text = page(replace(material, attempts=shown))
+        assert "shows it whole" not in text
+        assert "shows what it changed" not in text
+        assert text.count(escaped(said.text.strip())) == 2 * len(shown)
+        assert text.count("<ins>") == len(shown)
+
+
+def test_a_large_text_beside_small_ones_has_what_they_leave() -> None:
+    material = pages.night(SMALL)
+    first, *others = material.attempts
+    large = Read("<x>" * 150_000)
+    text = page(replace(material, attempts=(replace(first, check=large), *others)))
+    assert escaped(large.text) in text
+
+
 def test_a_thousand_attempts_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "LARGEST", 900_000)  # as a thousand would have to fit: to each its part
     material = pages.night(Size(tasks=17, repeats=2, jobs=8, diff=pages.large_diff(1000)))
@@ -315,6 +343,22 @@ def test_shares_are_fair(needs: list[int], total: int) -> None:
         assert total - sum(given_) < len(needs)  # nothing is kept back
         assert min(lacking) >= max(given_) - 1  # nobody who lacks something has less than another
         assert max(given_) <= min(lacking) + 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), max_size=20), st.integers(0, 9000))
+def test_drawings_share_what_there_is(sizes: list[tuple[int, int]], total: int) -> None:
+    """Each by what it was thought to take, and by what it takes."""
+    given_: dict[int, int] = {}
+
+    def draw(n: int, most: int) -> Html:
+        given_[n] = most
+        return Html("x" * min(most, sizes[n][1]))
+
+    drawn = sharing.within([thought for thought, _ in sizes], total, draw)
+    assert sum(len(one.text) for one in drawn) <= total
+    assert len(given_) == len(sizes)
+    if sum(max(one) for one in sizes) <= total:
+        assert [len(one.text) for one in drawn] == [size for _, size in sizes]
 
 
 # -- time
