@@ -79,7 +79,7 @@ def _why(attempt: AttemptState) -> Iterator[str]:
 def _told(state: RunState, attempt: AttemptState) -> Iterator[str]:
     """What else is known of an attempt, a line each."""
     task = state.plan.task(attempt.key.task)
-    yield f"verdict: {attempt.verdict or attempt.phase}"
+    yield f"verdict: {wording.judged(state, attempt)}"
     if task.item is not None:
         yield f"item: {task.item}"
     yield from (f"try {one.key.try_}: {one.verdict}  {one.reason}" for one in state.tries(attempt.key)[:-1])

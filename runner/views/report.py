@@ -101,7 +101,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "replay", wording.followed(one)
     standings = _standings(state)
     yield "stands at", _verdict(state, standings, one) if one.verdict is None else ""
-    yield "verdict", one.verdict or ""
+    yield "verdict", "" if one.verdict is None else wording.judged(state, one)
     yield "why", one.reason or _held(standings, one)
     yield "tried again", "" if one.retry is None else wording.retried(one.retry)
     yield "memory", "" if one.retry is None or not one.retry.memory else wording.size(one.retry.memory)
@@ -241,9 +241,8 @@ def _verdict(state: RunState, standings: Standings, attempt: AttemptState) -> st
     if attempt.verdict is None:
         held = standings.get(attempt.key, ("final", ""))[0] == "held"
         return "held" if held else attempt.phase
-    if attempt.key in state.used:
-        return f"{attempt.verdict}, used"
-    return f"{attempt.verdict}, tried again" if attempt.again else attempt.verdict
+    again = attempt.again and attempt.key not in state.used
+    return f"{attempt.verdict}, tried again" if again else wording.judged(state, attempt)
 
 
 def _check(attempt: AttemptState) -> str:

@@ -121,6 +121,12 @@ def _why(one: e.Joined) -> str:
     return line(one.why) + (files if one.files else "")
 
 
+def unnamed(one: e.Joined) -> list[str]:
+    """The others with which it does not go that `why` does not name."""
+    named = {word.rstrip(",:;") for word in one.why.split()}
+    return [name for name in one.with_ if name not in named]
+
+
 def _whose(name: str, many: int) -> str:
     return f"  {line(name)}" if many > 1 else ""
 

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
@@ -37,6 +38,12 @@ REPLAYED = (
 def colour(verdict: str | None) -> str:
     """The colour of a verdict."""
     return COLOURS.get(verdict or "", "red" if verdict else "")
+
+
+def judged(state: RunState, attempt: AttemptState) -> str:
+    """The verdict on an attempt, and that a person uses it all the same; where it stands if it has none."""
+    verdict = attempt.verdict or attempt.phase
+    return f"{verdict}, used" if attempt.key in state.used else verdict
 
 
 def duration(seconds: float | None) -> str:

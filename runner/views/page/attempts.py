@@ -15,7 +15,7 @@ from runner.views.inert import line
 from runner.views.page import clock, curves, diffs, sharing
 from runner.views.page.markup import NOTHING, Html, escaped, joined, tag
 from runner.views.page.material import Material, Read, Shown, Step
-from runner.views.page.words import grade, mark, note, section, table, took
+from runner.views.page.words import grade, mark, note, section, table, took, verdict
 
 FRAME = 1600
 """Bytes around an attempt's texts: its heading, and what leads to what is left out."""
@@ -84,12 +84,12 @@ def _facts_of(material: Material, one: Shown) -> Html:
 
 def _attempt(material: Material, one: Shown, facts: Html, texts: Html) -> Html:
     state = one.state
-    found = grade(material.state, state)
+    found = grade(material, state)
     head = tag(
         "summary",
         mark(found),
         tag("span", tag("b", state.key.profile), f" /{_number(one)}", class_="who"),
-        tag("span", state.verdict or state.phase, class_=f"chip {found}"),
+        tag("span", verdict(material, state), class_=f"chip {found}"),
         tag("span", took(state.seconds) if state.seconds is not None else "", class_="figure"),
         tag("span", wording.usd(state.usd) if state.tokens is not None else "", class_="figure"),
         tag("span", wording.diff_stat(state) if state.branch else "", class_="figure change"),

@@ -47,8 +47,10 @@ def _title(audit: Audit, unfair: list[PairVerdict]) -> str:
     caught = (
         f"{wording.many(len(cheats), 'attempt')} reached for the result by another way." if cheats else ""
     )
+    eased = {one.attempt for one in audit.findings if one.weight == "unfair"}
+    harder = f"{wording.many(len(eased), 'attempt')} had it easier or harder than others." if eased else ""
     apart = f"{len(unfair)} of {wording.many(len(audit.pairs), 'pair')} left out as unfair." if unfair else ""
-    return " ".join(filter(None, (caught, apart))) or "Nothing unfair was found."
+    return " ".join(filter(None, (caught, harder, apart))) or "Nothing unfair was found."
 
 
 def _findings(material: Material, audit: Audit) -> Html | None:

@@ -87,6 +87,7 @@ def material(home: Path, state: RunState, events: Sequence[e.Event], now: float,
         comparison=judged.comparison,
         audit=judged.audit,
         matrices=judged.matrices or {},
+        took=lives.took(events, now),
     )
 
 
