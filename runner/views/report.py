@@ -110,7 +110,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "work", one.work or ""
     yield "checked", _check(one)
     yield from (("", checks.line(check)) for check in one.checks)
-    yield "change", wording.diff_stat(one) if one.branch else ""
+    yield "change", wording.diff_stat(one) if one.branch or one.discarded else ""
     yield "branch", one.branch or wording.discarded(one)
     yield "commit", one.commit or ""
     yield "repository", state.plan.sources[state.plan.task(one.key.task).source].repo
@@ -278,7 +278,7 @@ def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[st
                         ),
                     )
                 ),
-                f"`{a.branch}`" if a.branch else "",
+                markdown(a.branch or wording.discarded(a)),
             )
             for a in state.as_written
         ],

@@ -143,7 +143,7 @@ def caps(caps: Caps) -> str:
 
 def diff_stat(attempt: AttemptState) -> str:
     """How much an attempt changed."""
-    if attempt.branch is None:
+    if attempt.branch is None and attempt.discarded is None:
         return "-"
     if attempt.files is None:
         return UNKNOWN

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from runner.compare.audit import Audit, Finding
 from runner.supervisor import events as e
+from runner.supervisor.attempt.samples import Used
 from runner.supervisor.state import RunState
-from runner.tasks.plan import PlannedAttempt
-from runner.views import junit, live, pull_request, report
-from runner.views.page import lives
+from runner.supervisor.verified import CheckResult
+from runner.tasks.plan import ClaudeSettings, PlannedAttempt
+from runner.views import junit, live, measured, pull_request, report, tabular
+from runner.views.page import activity, lives, prose
 from runner.views.page.material import Material, Shown, Span
 from runner.views.page.page import page
 from tests.unit.makers import after, life, make_plan, started
@@ -139,3 +145,93 @@ def test_how_many_ran_at_once_is_what_ran_at_once() -> None:
     text = words(replace(material(state), attempts=shown))
     assert "2 agents, at most 2 at once" in text
     assert "2 at once at most" in text
+
+
+# -- what was thrown away
+
+
+@pytest.mark.parametrize("bundle", ["/home/ada/kept/r+fix.bundle", None])
+def test_every_report_says_where_a_discarded_branch_is(bundle: str | None) -> None:
+    gathered = e.AttemptGathered(
+        at=5,
+        attempt="fix/good/1",
+        work="gathered",
+        branch="corral/r/fix/good/1",
+        commit="b" * 40,
+        files=1,
+        insertions=3,
+        deletions=2,
+    )
+    gone = e.AttemptDiscarded(
+        at=8,
+        attempt="fix/good/1",
+        branch="corral/r/fix/good/1",
+        commit="b" * 40,
+        bundle=bundle,
+        elsewhere=("mine",),
+    )
+    state = ended("accepted", "rejected", gathered, gone)
+    said = f"discarded; its commits are in {bundle or 'mine'}"
+    shown = (
+        words(material(state)),
+        printed(report.terminal(state)),
+        report.text_markdown(state),
+        printed(report.attempt(state, state.attempts[A.key], Path("/x"))),
+        junit.text_xml(state),
+    )
+    for text in shown:
+        assert said in text
+        assert "1 file +3 -2" in text
+    assert said in tabular.text_csv(state)
+
+
+# -- words
+
+
+def test_an_answer_that_is_given_again_at_the_end_is_told_once() -> None:
+    def said(text: str) -> bytes:
+        block = {"type": "text", "text": text}
+        return json.dumps({"type": "assistant", "message": {"content": [block]}}).encode()
+
+    def result(text: str) -> bytes:
+        told = {"type": "result", "subtype": "success", "num_turns": 2, "result": text}
+        return json.dumps(told).encode()
+
+    for answer in ("Done: `a`.", "x" * 3000):
+        found = activity.steps(ClaudeSettings(model="m"), [said("First."), said(answer), result(answer)])
+        assert [one.words.count(answer[:20]) for one in found][:1] == [0]
+        assert len(found) == 2
+        assert found[1].words.startswith("[success, 2 turns]")
+    both = activity.steps(ClaudeSettings(model="m"), [said("First."), result("Another.")])
+    assert [one.words for one in both] == ["First.", "[success, 2 turns] Another."]
+
+
+def test_code_in_a_prompt_is_shown_as_code() -> None:
+    asked = "Mend `f(<x>)`:\n\n    >>> f(1)\n    2\n\nand\n```py\nx = `1`\n```\nor `not\n  - a `list`"
+    assert prose.prose(asked).text == (
+        "Mend <code>f(&lt;x&gt;)</code>:<pre>&gt;&gt;&gt; f(1)\n2</pre>and<pre>x = `1`</pre>"
+        "or `not\n  - a <code>list</code>"
+    )
+
+
+@given(st.text(alphabet="` \nax\t<", max_size=80))
+def test_nothing_of_a_prompt_is_lost(text: str) -> None:
+    shown = unescape(re.sub("<[^>]+>", "", prose.prose(text).text))
+    assert re.sub(r"[`\s]", "", re.sub(r"(?m)^\s*```.*$", "", text)) == re.sub(r"[`\s]", "", shown)
+
+
+def test_what_was_not_measured_is_said_once() -> None:
+    one = ended("accepted", "accepted").attempts[A.key]
+    limits = ended("accepted", "accepted").limits(A.key)
+    nothing = replace(one, used=Used())
+    assert [*measured.told(nothing, limits, None)] == [("resources", "not measured")]
+    some = dict(measured.told(replace(one, used=Used(most_pids=4, io_waited=1.0)), limits, None))
+    assert some == {"processes": "at most 4", "waited for": "io 1.0 s"}
+
+
+def test_a_check_without_a_name_is_not_called_so_in_junit() -> None:
+    checks = (CheckResult(name="check", check="passed"), CheckResult(name="types", check="passed"))
+    checked = e.AttemptChecked(at=6, attempt="fix/good/1", check="passed", checks=checks)
+    text = junit.text_xml(ended("accepted", "accepted", checked))
+    assert "\ncheck passed" in text
+    assert "\ncheck types passed" in text

@@ -47,7 +47,26 @@ _CALL = re.compile(rf"({'|'.join(_TOOLS)}|mcp__\w{{1,60}}): (.*)", re.DOTALL)
 def steps(settings: Settings, rows: Iterable[bytes]) -> tuple[Step, ...]:
     """The steps of an agent's output, in order; the rows are its lines, without their ends."""
     told = (catalog.told(settings, row) for row in rows if row and row != READY)
-    return tuple(_merged(one for words in told if words for one in _steps(words)))
+    return tuple(_merged(_once(one for words in told if words for one in _steps(words))))
+
+
+def _once(found: Iterable[Step]) -> Iterator[Step]:
+    """The same without an answer that the next step, how it all ended, gives again."""
+    before: Step | None = None
+    for step in found:
+        if before is not None and not _repeats(before, step):
+            yield before
+        before = step
+    if before is not None:
+        yield before
+
+
+def _repeats(before: Step, step: Step) -> bool:
+    head, _, answer = step.words.partition("] ")
+    if not before.kind == step.kind == "said" or not head.startswith("[") or not answer:
+        return False
+    is_cut = len(step.words) == LAST and answer.endswith("…")
+    return before.words.startswith(answer[:-1]) if is_cut else before.words == answer
 
 
 def _steps(words: str) -> Iterator[Step]:

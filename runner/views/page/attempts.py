@@ -12,7 +12,7 @@ from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
 from runner.views import checks, measured, summary, wording
 from runner.views.inert import line
-from runner.views.page import clock, curves, diffs, sharing
+from runner.views.page import clock, curves, diffs, prose, sharing
 from runner.views.page.markup import NOTHING, Html, escaped, joined, tag
 from runner.views.page.material import Material, Read, Shown, Step
 from runner.views.page.words import grade, mark, note, section, table, took, verdict
@@ -70,10 +70,11 @@ def _prompt(task: Task, most: int) -> Html | None:
     if not words:
         return None
     cut = words if len(words) <= most else words[:most] + "…"
-    text = tag("blockquote", cut)
+    text = tag("blockquote", prose.prose(cut))
     if len(words) <= SHORT_PROMPT:
         return text
-    return tag("details", tag("summary", f"What was asked: {line(words, 90)}"), text, class_="alt")
+    head = tag("summary", "What was asked: ", prose.inline(line(words, 90)))
+    return tag("details", head, text, class_="alt")
 
 
 def _facts_of(material: Material, one: Shown) -> Html:
@@ -84,7 +85,7 @@ def _facts_of(material: Material, one: Shown) -> Html:
 
 def _attempt(material: Material, one: Shown, facts: Html, texts: Html) -> Html:
     state = one.state
-    found = grade(material, state)
+    found, changed = grade(material, state), state.branch or state.discarded
     head = tag(
         "summary",
         mark(found),
@@ -92,7 +93,7 @@ def _attempt(material: Material, one: Shown, facts: Html, texts: Html) -> Html:
         tag("span", verdict(material, state), class_=f"chip {found}"),
         tag("span", took(state.seconds) if state.seconds is not None else "", class_="figure"),
         tag("span", wording.usd(state.usd) if state.tokens is not None else "", class_="figure"),
-        tag("span", wording.diff_stat(state) if state.branch else "", class_="figure change"),
+        tag("span", wording.diff_stat(state) if changed else "", class_="figure change"),
     )
     # What a link leads to is inside: a browser opens what it is in.
     body = tag("div", facts, texts, id=one.name, class_="body")
@@ -165,7 +166,7 @@ def _side(material: Material, one: Shown) -> Html:
 def _facts(material: Material, one: Shown) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "model", summary.played_words(material.state, state.key.profile)
-    yield "branch", state.branch or ""
+    yield "branch", state.branch or wording.discarded(state)
     yield "take it", command(material.state, "take", one.key, "my-branch") if state.branch else ""
     yield "files kept in", state.kept or ""
     yield "worked", took(state.seconds) if state.seconds is not None else ""

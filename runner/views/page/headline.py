@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from runner.compare.scored import Comparison, Pair
 from runner.supervisor.graph import deciding
+from runner.supervisor.state import RunState
 from runner.views import summary, wording
 from runner.views.inert import line
 from runner.views.page.markup import Html, joined, tag
@@ -16,7 +17,7 @@ from runner.views.page.words import link, listed, long, section, share, span_of
 def headline(material: Material) -> Html:
     """The head of the page."""
     state = material.state
-    played = summary.who_played(state)
+    played = _played(state)
     return tag(
         "header",
         tag(
@@ -27,10 +28,19 @@ def headline(material: Material) -> Html:
         ),
         tag("h1", " ".join(_first(material))),
         tag("p", " ".join(_second(material)), class_="deck"),
-        tag("p", f"In this run {played}. {summary.played_words(state)}", class_="played") if played else None,
+        tag("p", played, class_="played") if played else None,
         _figures(material),
         class_="top",
     )
+
+
+def _played(state: RunState) -> str:
+    """Who played the model, and what that makes of figures; empty if nobody did."""
+    who, words = summary.who_played(state), summary.played_words(state)
+    if not who:
+        return ""
+    is_one = words.count(" played the model here: ") == 1
+    return f"In this run {who}" + (f": {words.partition(': ')[2]}" if is_one else f". {words}")
 
 
 def takeable(material: Material) -> list[str]:
