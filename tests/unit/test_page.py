@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -507,12 +508,13 @@ def test_the_command_writes_the_page_of_a_run(tmp_path: Path, monkeypatch: pytes
     plan = pages.plan(SMALL)
     source = Source(repo=str(repo), git_dir=str(repo / ".git"), base=base, base_name="main")
     home = tmp_path / "home"
-    name = str(plan.attempts[0].key)
+    name, other = str(plan.attempts[0].key), str(plan.attempts[3].key)
     with Journal(home / "journal.db") as book:
         started = e.RunStarted(at=1000, plan=plan.model_copy(update={"sources": (source,)}), jobs=2)
         for event in (
             started,
             *life(name, "accepted", commit=commit, base=base),
+            *life(other, "accepted", commit=commit, base=base),
             e.RunEnded(at=2000, exit_code=0),
         ):
             book.append(plan.run, event.model_copy(update={"at": 1000.0 + event.at % 1000}))
@@ -533,14 +535,24 @@ def test_the_command_writes_the_page_of_a_run(tmp_path: Path, monkeypatch: pytes
     assert "&lt;script&gt;" in text
     assert name in reading.ids
     elsewhere = tmp_path / "there" / "page.html"
+    refused = CliRunner().invoke(app, ["report", plan.run, "--html", str(elsewhere)])
+    assert f"there is no directory {elsewhere.parent}" in str(refused.exception)
+    assert not elsewhere.parent.exists()
+    elsewhere.parent.mkdir()
     assert CliRunner().invoke(app, ["report", plan.run, "--html", str(elsewhere)]).exit_code == 0
     assert elsewhere.stat().st_size > 10_000
+    said = json.loads(CliRunner().invoke(app, ["report", plan.run, "--json"]).output)
+    compared = json.loads(CliRunner().invoke(app, ["compare", plan.run, "--json"]).output)
+    assert said["comparison"] == compared
+    (conflicts,) = said["conflicts"]
+    assert (conflicts["repo"], conflicts["matrix"]["attempts"]) == (str(repo), [name, other])
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["latest", "page.html"], "would be written with --html"),
+        (["latest", "--csv", "x.csv"], "--csv is printed, not written"),
         (["page.html", "--html"], "is a file's name, not a run's"),
         (["latest", "--html", "--json"], "exclude each other"),
     ],

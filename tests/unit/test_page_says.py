@@ -20,7 +20,7 @@ from runner.supervisor.attempt.samples import Used
 from runner.supervisor.state import RunState
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import ClaudeSettings, PlannedAttempt
-from runner.views import junit, live, measured, pull_request, report, tabular
+from runner.views import fairness, junit, live, measured, pull_request, report, tabular
 from runner.views.page import activity, lives, prose
 from runner.views.page.material import Material, Shown, Span
 from runner.views.page.page import page
@@ -90,6 +90,23 @@ def test_unfair_attempts_are_no_nothing() -> None:
     text = words(material(ended("accepted", "accepted"), unfair))
     assert "Nothing unfair was found" not in text
     assert "1 attempt had it easier or harder than others." in text
+
+
+def test_findings_of_a_kind_are_one_line_and_what_counts_comes_first() -> None:
+    busy = [
+        Finding(f"t{n}/good/1", "host-busy", f"{n // 3} tasks or more for each core of the host")
+        for n in range(12)
+    ]
+    own = [Finding("fix/good/1", "host-busy", "7 tasks or more"), Finding("fix/bad/1", "forged", "it did")]
+    found = Audit((*busy, *own, replace(own[1], weight="cheating"), replace(own[0], weight="unfair")))
+    said = [*fairness.rows(found)]
+    assert [weight for weight, _, _ in said] == ["cheating", "unfair", "note", "note"]
+    assert said[2][2] == "13 attempts, such as t0/good/1: 0 tasks or more for each core of the host"
+    text = words(material(ended("accepted", "accepted"), found))
+    shown = text[text.index("Fair and honest?") : text.index("findings in detail")]
+    assert shown.count("host-busy") == 2  # the one that is unfair, and the notes
+    assert "and the like of 10 attempts" in shown
+    assert shown.index(" cheating ") < shown.index(" unfair ") < shown.index(" to know ")
 
 
 def joined(repo: str, *names: str) -> e.Integrated:

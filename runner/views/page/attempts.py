@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
+from runner.compare.audit import Finding
 from runner.supervisor.finding import command
 from runner.supervisor.state import RunState
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
 from runner.views import checks, measured, summary, wording
+from runner.views.fairness import ORDER
 from runner.views.inert import line
 from runner.views.page import clock, curves, diffs, prose, sharing
 from runner.views.page.markup import NOTHING, Html, escaped, joined, tag
@@ -113,17 +115,10 @@ def _story(material: Material, one: Shown) -> Html:
         tag("li", tag("time", clock.told(moment.at, material.zone)), " ", line(moment.words, 240))
         for moment in one.moments
     ]
-    flags = [tag("li", line(flag, 300)) for flag in state.flags]
     found = () if material.audit is None else material.audit.of(one.name)
-    flags += [
-        tag(
-            "li",
-            tag("span", one_found.weight, class_=f"chip {one_found.weight}"),
-            " ",
-            line(one_found.words, 300),
-        )
-        for one_found in found
-    ]
+    notes = [tag("li", _weighed(each)) for each in found if each.weight == "note"]
+    flags = [tag("li", _weighed(each)) for weight in ORDER[:-1] for each in found if each.weight == weight]
+    flags += [*(tag("li", line(flag, 300)) for flag in state.flags), *notes]
     return tag(
         "div",
         tag("p", line(state.reason, 500), class_="reason") if state.reason else None,
@@ -132,6 +127,10 @@ def _story(material: Material, one: Shown) -> Html:
         _activity(material, one),
         class_="story",
     )
+
+
+def _weighed(finding: Finding) -> Html:
+    return joined(tag("span", finding.weight, class_=f"chip {finding.weight}"), " ", line(finding.words, 300))
 
 
 def _activity(material: Material, one: Shown) -> Html | None:
