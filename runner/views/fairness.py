@@ -128,6 +128,12 @@ def of_attempt(found: Audit, attempt: str) -> Iterator[tuple[str, str]]:
         yield from ((f"{weight}: {one.what}", one.words) for one in mine if one.weight == weight)
 
 
+def unsaid(flags: Iterable[str], found: Iterable[Finding]) -> list[str]:
+    """What was noticed of an attempt that no finding says as well."""
+    said = {words for one in found for words in (one.words, f"{one.what}: {one.words}")}
+    return [flag for flag in flags if flag not in said]
+
+
 def as_json(found: Audit) -> summary.Json:
     """All of it for programs."""
     return {

@@ -124,8 +124,9 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "cost", wording.usd(one.usd) if one.tokens is not None else ""
     yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
-    yield from (("noticed", flag) for flag in one.flags)
-    yield from fairness.of_attempt(fairness.audit(state), str(one.key))
+    audit = fairness.audit(state)
+    yield from (("noticed", flag) for flag in fairness.unsaid(one.flags, audit.of(str(one.key))))
+    yield from fairness.of_attempt(audit, str(one.key))
 
 
 def diff(raw: bytes) -> Text:

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import ClaudeSettings, PlannedAttempt
 from runner.views import fairness, junit, live, measured, pull_request, report, tabular
 from runner.views.page import activity, lives, prose
-from runner.views.page.material import Material, Shown, Span
+from runner.views.page.material import Material, Shown, Span, Step
 from runner.views.page.page import page
 from tests.unit.makers import after, life, make_plan, started
 
@@ -221,6 +222,29 @@ def test_an_answer_that_is_given_again_at_the_end_is_told_once() -> None:
         assert found[1].words.startswith("[success, 2 turns]")
     both = activity.steps(ClaudeSettings(model="m"), [said("First."), result("Another.")])
     assert [one.words for one in both] == ["First.", "[success, 2 turns] Another."]
+
+
+def test_a_call_of_several_lines_is_one_call() -> None:
+    def event(*blocks: dict[str, Any]) -> bytes:
+        return json.dumps({"type": "assistant", "message": {"content": blocks}}).encode()
+
+    script = "python - <<'END'\nfor n in range(3):\n    print(n)\nEND"
+    ran: dict[str, Any] = {"type": "tool_use", "name": "Bash", "input": {"command": script}}
+    told = {"type": "text", "text": "See:\n\n    x = 1\n\nand run it."}
+    assert activity.steps(ClaudeSettings(model="m"), [event(told), event(ran)]) == (
+        Step("said", "See: x = 1 and run it."),
+        Step("did", "Bash: python - <<'END' for n in range(3): print(n) END"),
+    )
+
+
+def test_what_was_noticed_and_found_is_told_once() -> None:
+    noticed = e.AttemptGathered.model_validate(
+        {"at": 5, "attempt": "fix/bad/1", "work": "gathered", "commit": "b" * 40, "flags": ("it did",)}
+    )
+    state = ended("accepted", "rejected", noticed)
+    found = Audit((Finding("fix/bad/1", "protected-touched", "it did"),))
+    assert words(material(state, found)).count("it did") == 2  # in the table, and at the attempt
+    assert words(material(state)).count("it did") == 1
 
 
 def test_code_in_a_prompt_is_shown_as_code() -> None:

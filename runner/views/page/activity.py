@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import pairwise
 
 from runner.agents import catalog
 from runner.sandbox.output import READY
@@ -70,18 +70,18 @@ def _repeats(before: Step, step: Step) -> bool:
 
 
 def _steps(words: str) -> Iterator[Step]:
-    """What one line of its output says: text, calls, and the answers that are indented below."""
-    for is_answer, rows in groupby(words.split("\n"), key=lambda row: row.startswith("    ")):
-        text = list(rows)
-        if is_answer:
-            first = next((row for row in text if row.strip()), "")
-            yield Step("got", line(first, GOT))
-            continue
-        for call, more in groupby(text, key=lambda row: _CALL.fullmatch(row) is not None):
-            if call:
-                yield from (Step("did", line(row, DID)) for row in more)
-            elif said := " ".join(row.strip() for row in more if row.strip()):
-                yield Step("said", line(said, LAST))
+    """What one line of its output says: text, then calls of one line or several, then indented answers."""
+    rows = words.split("\n")
+    while rows and rows[-1].startswith("    "):
+        rows.pop()
+    answer = words.split("\n")[len(rows) :]
+    calls = [n for n, row in enumerate(rows) if _CALL.fullmatch(row)]
+    if said := " ".join(row.strip() for row in rows[: calls[0] if calls else None] if row.strip()):
+        yield Step("said", line(said, LAST))
+    for begin, end in pairwise([*calls, len(rows)]):
+        yield Step("did", line("\n".join(rows[begin:end]), DID))
+    if answer:
+        yield Step("got", line(next((row for row in answer if row.strip()), ""), GOT))
 
 
 def _merged(found: Iterable[Step]) -> Iterator[Step]:

@@ -12,11 +12,12 @@ from runner.supervisor.state import RunState
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
 from runner.views import checks, measured, summary, wording
-from runner.views.fairness import ORDER
+from runner.views.fairness import ORDER, unsaid
 from runner.views.inert import line
-from runner.views.page import clock, curves, diffs, prose, sharing
+from runner.views.page import clock, curves, diffs, sharing
 from runner.views.page.markup import NOTHING, Html, escaped, joined, tag
 from runner.views.page.material import Material, Read, Shown, Step
+from runner.views.page.prose import inline, prose
 from runner.views.page.words import grade, mark, note, section, table, took, verdict
 
 FRAME = 1600
@@ -72,10 +73,10 @@ def _prompt(task: Task, most: int) -> Html | None:
     if not words:
         return None
     cut = words if len(words) <= most else words[:most] + "…"
-    text = tag("blockquote", prose.prose(cut))
+    text = tag("blockquote", prose(cut))
     if len(words) <= SHORT_PROMPT:
         return text
-    head = tag("summary", "What was asked: ", prose.inline(line(words, 90)))
+    head = tag("summary", "What was asked: ", inline(line(words, 90)))
     return tag("details", head, text, class_="alt")
 
 
@@ -118,10 +119,10 @@ def _story(material: Material, one: Shown) -> Html:
     found = () if material.audit is None else material.audit.of(one.name)
     notes = [tag("li", _weighed(each)) for each in found if each.weight == "note"]
     flags = [tag("li", _weighed(each)) for weight in ORDER[:-1] for each in found if each.weight == weight]
-    flags += [*(tag("li", line(flag, 300)) for flag in state.flags), *notes]
+    flags += [*(tag("li", inline(line(flag, 300))) for flag in unsaid(state.flags, found)), *notes]
     return tag(
         "div",
-        tag("p", line(state.reason, 500), class_="reason") if state.reason else None,
+        tag("p", inline(line(state.reason, 500)), class_="reason") if state.reason else None,
         joined(tag("h4", "Noticed"), tag("ul", flags, class_="flags")) if flags else None,
         joined(tag("h4", "What happened"), tag("ol", told, class_="moments")) if told else None,
         _activity(material, one),
@@ -129,8 +130,9 @@ def _story(material: Material, one: Shown) -> Html:
     )
 
 
-def _weighed(finding: Finding) -> Html:
-    return joined(tag("span", finding.weight, class_=f"chip {finding.weight}"), " ", line(finding.words, 300))
+def _weighed(found: Finding) -> Html:
+    chip = tag("span", found.weight, class_=f"chip {found.weight}")
+    return joined(chip, " ", inline(line(found.words, 300)))
 
 
 def _activity(material: Material, one: Shown) -> Html | None:
@@ -145,7 +147,7 @@ def _step(material: Material, one: Shown, step: Step | None) -> Html:
         logs = tag("code", command(material.state, "logs", one.key))
         return tag("li", "… ", logs, " has what comes between", class_="cut")
     if step.kind != "did":
-        return tag("li", step.words, class_=step.kind)
+        return tag("li", inline(step.words), class_=step.kind)
     tool, colon, asked = step.words.partition(": ")
     return tag("li", tag("b", tool), " ", tag("code", asked) if colon else None, class_="did")
 

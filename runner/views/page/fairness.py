@@ -12,6 +12,7 @@ from runner.views.fairness import ORDER, alike, usual
 from runner.views.inert import line
 from runner.views.page.markup import Html, joined, tag
 from runner.views.page.material import Material
+from runner.views.page.prose import inline
 from runner.views.page.together import joined_pair
 from runner.views.page.words import as_table, link, note, section, table
 
@@ -88,7 +89,7 @@ def _finding(material: Material, words: str, of_it: Sequence[Finding], others: i
     like = tag("small", f" – and the like of {wording.many(others, 'attempt')}") if others else None
     return (
         tag("span", _WEIGHTS[one.weight], class_=f"chip {one.weight}"),
-        tag("span", line(words, 400), like),
+        tag("span", inline(line(words, 400)), like),
         tag("code", line(one.what, 60)),
         tag("span", named, more),
     )
