@@ -54,11 +54,8 @@ def _drawn(gone: Course, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _facts(one: AttemptState, used: Used | None) -> Iterator[tuple[str, str]]:
-    """What an attempt used, a line each for what is known of it."""
-    known = [(name, words) for name, words in _measured(one, used) if words]
-    yield from known
-    if used is not None and not known:
-        yield "resources", "not measured"
+    """What an attempt used, a line each for what is known of it; the audit says if nothing was measured."""
+    yield from ((name, words) for name, words in _measured(one, used) if words)
 
 
 def _measured(one: AttemptState, used: Used | None) -> Iterator[tuple[str, str]]:

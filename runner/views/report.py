@@ -125,7 +125,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
     audit = fairness.audit(state)
-    yield from (("noticed", flag) for flag in fairness.unsaid(one.flags, audit.of(str(one.key))))
+    yield from (("noticed", flag) for flag in fairness.unsaid(wording.noticed(one), audit.of(str(one.key))))
     yield from fairness.of_attempt(audit, str(one.key))
 
 
@@ -227,7 +227,7 @@ def _remarks(state: RunState) -> Iterator[Text]:
     for one in state.as_written:
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
         said = (one.reason, _held(standings, one), wording.followed(one), wording.discarded(one))
-        for words in (*said, *one.flags, *kept):
+        for words in (*said, *wording.noticed(one), *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
 
@@ -275,7 +275,7 @@ def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[st
                         (
                             wording.diff_stat(a) if a.verdict else "",
                             markdown(a.reason),
-                            *map(markdown, a.flags),
+                            *map(markdown, wording.noticed(a)),
                         ),
                     )
                 ),

@@ -125,6 +125,11 @@ def followed(attempt: AttemptState) -> str:
     return f"departed from the recording {where}: {departed.what}"
 
 
+def noticed(attempt: AttemptState) -> list[str]:
+    """What was noticed of an attempt that the reason of its verdict does not say."""
+    return [flag for flag in attempt.flags if not attempt.reason or not flag.endswith(attempt.reason)]
+
+
 def discarded(attempt: AttemptState) -> str:
     """That an attempt's branch was discarded, and where its commits are; empty if it was not."""
     if attempt.discarded is None:

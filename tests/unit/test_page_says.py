@@ -245,6 +245,10 @@ def test_what_was_noticed_and_found_is_told_once() -> None:
     found = Audit((Finding("fix/bad/1", "protected-touched", "it did"),))
     assert words(material(state, found)).count("it did") == 2  # in the table, and at the attempt
     assert words(material(state)).count("it did") == 1
+    steered = noticed.model_copy(update={"reason": "it steers", "flags": ("odd: it steers",)})
+    state = ended("accepted", "rejected", steered)
+    assert printed(report.terminal(state)).count("it steers") == 1
+    assert report.text_markdown(state).count("it steers") == 1
 
 
 def test_code_in_a_prompt_is_shown_as_code() -> None:
@@ -262,10 +266,13 @@ def test_nothing_of_a_prompt_is_lost(text: str) -> None:
 
 
 def test_what_was_not_measured_is_said_once() -> None:
-    one = ended("accepted", "accepted").attempts[A.key]
-    limits = ended("accepted", "accepted").limits(A.key)
+    state = ended("accepted", "accepted")
+    one, limits = state.attempts[A.key], state.limits(A.key)
     nothing = replace(one, used=Used())
-    assert [*measured.told(nothing, limits, None)] == [("resources", "not measured")]
+    assert [*measured.told(nothing, limits, None)] == []
+    said = printed(report.attempt(state, nothing, Path("/x")))
+    assert said.count("what its boxes used is not known") == 1
+    assert "?" not in said
     some = dict(measured.told(replace(one, used=Used(most_pids=4, io_waited=1.0)), limits, None))
     assert some == {"processes": "at most 4", "waited for": "io 1.0 s"}
 

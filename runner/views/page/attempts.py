@@ -119,7 +119,7 @@ def _story(material: Material, one: Shown) -> Html:
     found = () if material.audit is None else material.audit.of(one.name)
     notes = [tag("li", _weighed(each)) for each in found if each.weight == "note"]
     flags = [tag("li", _weighed(each)) for weight in ORDER[:-1] for each in found if each.weight == weight]
-    flags += [*(tag("li", inline(line(flag, 300))) for flag in unsaid(state.flags, found)), *notes]
+    flags += [*(tag("li", inline(line(flag, 300))) for flag in unsaid(wording.noticed(state), found)), *notes]
     return tag(
         "div",
         tag("p", inline(line(state.reason, 500)), class_="reason") if state.reason else None,
