@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 
 from runner.compare.audit import Finding
 from runner.supervisor.finding import command
@@ -20,8 +20,8 @@ from runner.views.page.material import Material, Read, Shown, Step
 from runner.views.page.prose import inline, prose
 from runner.views.page.words import grade, mark, note, section, table, took, verdict
 
-FRAME = 1600
-"""Bytes around an attempt's texts: its heading, and what leads to what is left out."""
+FRAME = 400
+"""Bytes around an attempt's texts: what they are in, and what leads to what is left out."""
 INFLATION = 4
 """How many bytes of a page a character becomes at most, as a rule: colours and escapes take some."""
 PROMPTS = 1_000_000
@@ -42,11 +42,11 @@ def attempts(material: Material, room: int) -> Html | None:
     if not material.attempts:
         return None
     shown = material.attempts[: sharing.MOST_ATTEMPTS]
-    facts = [_facts_of(material, one) for one in shown]
+    facts = [(_head(material, one), _facts_of(material, one)) for one in shown]
     tasks = {name: _asked(material, name) for name in dict.fromkeys(one.key.task for one in shown)}
-    taken = sum(len(one.text.encode()) for one in (*facts, *tasks.values()))
+    taken = sum(len(one.text.encode()) for one in chain(*facts, tasks.values()))
     texts = _texts(material.state, shown, room - taken - FRAME * len(shown))
-    told = [(one, _attempt(material, one, *of_it)) for one, *of_it in zip(shown, facts, texts, strict=True)]
+    told = [(one, _attempt(one, *known, text)) for one, known, text in zip(shown, facts, texts, strict=True)]
     parts = [
         tag("div", tasks[name], [drawn for _, drawn in of_it], class_="task")
         for name, of_it in groupby(told, lambda each: each[0].key.task)
@@ -86,10 +86,10 @@ def _facts_of(material: Material, one: Shown) -> Html:
     return joined(pair, _checks(one.name, one.state.checks))
 
 
-def _attempt(material: Material, one: Shown, facts: Html, texts: Html) -> Html:
+def _head(material: Material, one: Shown) -> Html:
     state = one.state
     found, changed = grade(material, state), state.branch or state.discarded
-    head = tag(
+    return tag(
         "summary",
         mark(found),
         tag("span", tag("b", state.key.profile), f" /{_number(one)}", class_="who"),
@@ -98,6 +98,9 @@ def _attempt(material: Material, one: Shown, facts: Html, texts: Html) -> Html:
         tag("span", wording.usd(state.usd) if state.tokens is not None else "", class_="figure"),
         tag("span", wording.diff_stat(state) if changed else "", class_="figure change"),
     )
+
+
+def _attempt(one: Shown, head: Html, facts: Html, texts: Html) -> Html:
     # What a link leads to is inside: a browser opens what it is in.
     body = tag("div", facts, texts, id=one.name, class_="body")
     return tag("details", head, body, class_="attempt")
