@@ -16,9 +16,10 @@ from rich.text import Text
 
 from runner import settings as configuration
 from runner.agents import catalog
-from runner.commands import paging
+from runner.commands import comparing, paging
 from runner.commands.host import grants_of
 from runner.commands.words import (
+    INTEGRATION,
     JsonOption,
     LinesOption,
     RunArgument,
@@ -26,7 +27,6 @@ from runner.commands.words import (
     print_json,
     print_row,
 )
-from runner.compare.audit import discounted
 from runner.errors import UsageError
 from runner.git import worktree
 from runner.names import AttemptKey
@@ -36,13 +36,16 @@ from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import command, find_attempt
+from runner.supervisor.graph import deciding
+from runner.supervisor.morning.chosen import integrations
 from runner.supervisor.morning.judged import judged
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Settings as AgentSettings
-from runner.views import comparison, fairness, holds, junit, live, measured, report, summary, tabular
+from runner.tasks.plan import Source
+from runner.views import fairness, holds, junit, live, measured, report, summary, tabular
 from runner.views.inert import block, cell
 
 LOOK = 0.5
@@ -76,8 +79,9 @@ def status(
         out.print(live.draw(state, holds.now_held(grants, state.name, now) | signs, "", now))
         for row in report.to_decide(state):
             out.print(row, soft_wrap=True)
-        if state.ended is None and there != "works":
-            resume = f"`corral resume {state.name}` goes on, `corral reap` gives up"
+        if there != "works" and (state.ended is None or deciding.left_to_do(state)):
+            resume = f"`corral resume {state.name}` goes on"
+            resume += ", `corral reap` gives up" if state.ended is None else ""
             words = f"nobody works on this run: {resume}" if there == "nobody" else f"just now {RETURNS}"
             out.print(Text(words, "yellow"), soft_wrap=True)
 
@@ -202,19 +206,29 @@ def diff(
 
 
 def take(
-    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
+    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]], or `+integration`.")],
     branch: Annotated[str, typer.Argument(help="The new branch's name.")],
     name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
 ) -> None:
-    """Make a branch of your own naming from an attempt's work."""
+    """Make a branch of your own naming from an attempt's work, or from what was put together."""
     state = find_run(configuration.load(), name)
-    found = find_attempt(state, attempt)
-    commit = discarding.commit_of(state, found)
-    source = state.plan.sources[state.plan.task(found.key.task).source]
-    branch = branch.removeprefix("refs/heads/")
-    worktree.take(Path(source.git_dir), branch, commit)
-    words = f"{branch} is now at {commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
-    out.print(words, soft_wrap=True)
+    for source, commit, what in _taken(state, attempt):
+        named = branch.removeprefix("refs/heads/")
+        worktree.take(Path(source.git_dir), named, commit)
+        out.print(f"{named} is now at {commit[:12]} in {source.repo} ({what})", soft_wrap=True)
+
+
+def _taken(state: RunState, attempt: str) -> list[tuple[Source, str, str]]:
+    """From which commits of which repositories a branch is made, and what they are."""
+    if attempt != INTEGRATION:
+        found = find_attempt(state, attempt)
+        source = state.plan.sources[state.plan.task(found.key.task).source]
+        return [(source, discarding.commit_of(state, found), f"{found.key}, {found.verdict}")]
+    made = [(source, one.commit or "", one.branch or "") for source, one in integrations(state)]
+    if len({source.git_dir for source, _, _ in made}) < len(made):
+        several = ", ".join(f"{commit[:12]} ({what})" for _, commit, what in made)
+        raise UsageError(f"there are several in one repository: {several}", cure="git branch NAME COMMIT")
+    return made
 
 
 def show_report(
@@ -262,11 +276,10 @@ def show_report(
 def _all_of_it(settings: Settings, state: RunState) -> dict[str, object]:
     """All that is known of a run, for programs."""
     found = judged(state)
-    compared = {**comparison.as_json(state, found.comparison), "discounted": discounted(found.audit)}
     return {
         **summary.summary(state),
         "audit": fairness.as_json(found.audit),
-        "comparison": compared if state.plan.compared else None,
+        "comparison": comparing.for_programs(state, found) if state.plan.compared else None,
         "conflicts": [
             {"repo": repo, "matrix": asdict(matrix)} for repo, matrix in foresee(settings.home, state).items()
         ],

@@ -32,7 +32,6 @@ HEAD = (
     Column("cost", importance=2),
     Column("change", importance=5),
 )
-CHEATED = "the audit found that it cheated: see what `show` says first"
 DIFF_ROWS = 5000
 DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
@@ -153,7 +152,7 @@ def next_steps(state: RunState) -> RenderableType:
     steps += inbox.steps(state)
     for best in (honest or good)[:1]:
         steps += [command(state, verb, best.key) for verb in ("show", "diff", "logs")]
-        warning = "" if honest else f"   # {CHEATED}"
+        warning = "" if honest else f"   # {deciding.CHEATED}"
         steps += [command(state, "take", best.key, "my-branch") + warning]
     if len(honest) > 1:
         steps += [f"corral integrate {state.name}   # all that goes together, on one branch"]

@@ -123,6 +123,10 @@ def test_branches_of_several_repositories_are_several() -> None:
     assert "2 branches are put together: one branch in each of 2 repositories." in text
     assert re.search(r"/x/one On the branch corral/r/\+integration", text)
     assert re.search(r"/x/two On the branch corral/r/\+integration", text)
+    old = after(ended("accepted", "rejected"), joined("/x", "fix/bad/1"))
+    assert "out of date: it would be put together with fix/good/1 and without fix/bad/1" in words(
+        material(old)
+    )
     state = after(ended("accepted", "accepted"), joined("/x", "fix/good/1", "fix/bad/1"))
     assert "2 branches go together, and are one branch already." in words(material(state))
 

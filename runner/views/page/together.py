@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from runner.gather.conflicts import Matrix, Meeting
 from runner.supervisor.events import Integrated
 from runner.supervisor.events.of_run import Joined
+from runner.supervisor.morning.chosen import Outdated, outdated
 from runner.supervisor.verified import CheckResult
 from runner.views import together, wording
 from runner.views.inert import line
@@ -193,12 +194,12 @@ def integrations(material: Material) -> Html | None:
     went_in = sum(one.went_in for event in found for one in event.joined)
     whole = sum(len(event.joined) for event in found)
     title = f"{went_in} of {wording.many(whole, 'branch', 'branches')} went in."
-    return section(
-        "integration", "Put together", title, [_integrated(material, event, len(found)) for event in found]
-    )
+    old = outdated(material.state)
+    parts = [_integrated(material, event, len(found), old.get(event.repo)) for event in found]
+    return section("integration", "Put together", title, parts)
 
 
-def _integrated(material: Material, event: Integrated, many: int) -> Html:
+def _integrated(material: Material, event: Integrated, many: int, old: Outdated | None) -> Html:
     inside = [one for one in event.joined if one.went_in]
     outside = [one for one in event.joined if not one.went_in]
     facts = [
@@ -212,6 +213,7 @@ def _integrated(material: Material, event: Integrated, many: int) -> Html:
         if event.branch
         else tag("p", "No branch was made."),
         tag("p", _checked(event), class_="note"),
+        tag("p", line(together.now_otherwise(material.state, old), 400)) if old is not None else None,
     ]
     entered = [tag("li", link(material, one.attempt)) for one in inside]
     left_out = [
@@ -260,6 +262,7 @@ def _why(material: Material, one: Joined) -> Html:
         "same": "is in already",
         "cheating": "is not trusted",
         "error": "could not be tried",
+        "discarded": "was discarded",
         "": "",
     }
     files = f" ({', '.join(line(file, 60) for file in one.files[:4])})" if one.files else ""
