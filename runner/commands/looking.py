@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from runner import settings as configuration
 from runner.agents import catalog
-from runner.commands import paging
+from runner.commands import comparing, paging
 from runner.commands.host import grants_of
 from runner.commands.words import (
     INTEGRATION,
@@ -37,6 +38,7 @@ from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import command, find_attempt
 from runner.supervisor.graph import deciding
 from runner.supervisor.morning.chosen import integrations
+from runner.supervisor.morning.judged import judged
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
@@ -256,11 +258,11 @@ def show_report(
         raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
     settings = configuration.load()
     if as_html or file is not None:
-        _write_page(settings, name, file, as_html=as_html)
+        _write_page(settings, name, file, *wanted)
         return
     state = find_run(settings, name)
     if as_json:
-        print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
+        print_json(_all_of_it(settings, state))
     elif as_markdown:
         sys.stdout.write(report.text_markdown(state, foresee(settings.home, state)))
     elif as_csv:
@@ -271,9 +273,24 @@ def show_report(
         out.print(report.terminal(state, foresee(settings.home, state)))
 
 
-def _write_page(settings: Settings, name: str, file: Path | None, *, as_html: bool) -> None:
-    """Write the page of a run, and print where it is."""
-    if not as_html:
+def _all_of_it(settings: Settings, state: RunState) -> dict[str, object]:
+    """All that is known of a run, for programs."""
+    found = judged(state)
+    return {
+        **summary.summary(state),
+        "audit": fairness.as_json(found.audit),
+        "comparison": comparing.for_programs(state, found) if state.plan.compared else None,
+        "conflicts": [
+            {"repo": repo, "matrix": asdict(matrix)} for repo, matrix in foresee(settings.home, state).items()
+        ],
+    }
+
+
+def _write_page(settings: Settings, name: str, file: Path | None, form: str = "") -> None:
+    """Write the page of a run, and print where it is; `form` is the option that was given, if any."""
+    if form != "--html":
+        if form:
+            raise UsageError(f"{form} is printed, not written", cure=f"corral report {name} {form} > {file}")
         raise UsageError(f"{file} would be written with --html", cure=f"corral report {name} --html {file}")
     if "/" in name or name.endswith((".html", ".htm")):
         cure = f"the run comes first: corral report latest --html {name}"

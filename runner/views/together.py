@@ -40,7 +40,7 @@ def terminal(state: RunState, matrices: Matrices) -> Iterator[RenderableType]:
         yield Text()
         yield from integrated(event, len(state.integrated))
         if name in old:
-            yield cell(f"  {_now_otherwise(state, old[name])}", "yellow")
+            yield cell(f"  {now_otherwise(state, old[name])}", "yellow")
 
 
 def integrated(event: e.Integrated, many: int = 1) -> Iterator[RenderableType]:
@@ -76,13 +76,13 @@ def lines(state: RunState, matrices: Matrices) -> Iterator[str]:
         yield from ("", f"### Put together{_marked(event.repo, len(state.integrated))}", "")
         yield from (markdown(headline(event)), "")
         if event.repo in old:
-            yield from (markdown(_now_otherwise(state, old[event.repo])), "")
+            yield from (markdown(now_otherwise(state, old[event.repo])), "")
         yield from ("| | branch | |", "|---|---|---|")
         for one in event.joined:
             yield f"| {_standing(one)} | {markdown(one.attempt)} | {markdown(_why(one))} |"
 
 
-def _now_otherwise(state: RunState, old: Outdated) -> str:
+def now_otherwise(state: RunState, old: Outdated) -> str:
     """That others would be put together now, and which."""
     parts = [f"with {_some(old.new)}" if old.new else "", f"without {_some(old.gone)}" if old.gone else ""]
     said = " and ".join(filter(None, parts))
@@ -138,6 +138,12 @@ def _standing(one: e.Joined) -> str:
 def _why(one: e.Joined) -> str:
     files = f": {', '.join(one.files[:FILES])}" + (" …" if len(one.files) > FILES else "")
     return line(one.why) + (files if one.files else "")
+
+
+def unnamed(one: e.Joined) -> list[str]:
+    """The others with which it does not go that `why` does not name."""
+    named = {word.rstrip(",:;") for word in one.why.split()}
+    return [name for name in one.with_ if name not in named]
 
 
 def _whose(name: str, many: int) -> str:

@@ -276,7 +276,8 @@ class _Work:
                 f"{self.group.source.repo} has no longer the commit {base[:12]}, on which all of it builds",
                 cure="bring the commit back: branches can't be put together without their base",
             )
-        self.say(f"{self.group.name}: putting {len(candidates)} branches together")
+        many = "1 branch" if len(candidates) == 1 else f"{len(candidates)} branches"
+        self.say(f"{self.group.name}: putting {many} together")
         return integrate(Tip(base, tree[base]), candidates, self._put, self._passes)
 
     def _put(self, tip: Tip, one: Candidate) -> Tip | Clash:
