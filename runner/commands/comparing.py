@@ -12,8 +12,9 @@ from runner import settings as configuration
 from runner.commands.words import JsonOption, RunArgument, out, print_json
 from runner.compare.audit import discounted
 from runner.errors import UsageError
-from runner.supervisor.morning.judged import judged
+from runner.supervisor.morning.judged import Judged, judged
 from runner.supervisor.records import find_run
+from runner.supervisor.state import RunState
 from runner.views import comparison as view
 from runner.views import fairness, report
 
@@ -35,11 +36,18 @@ def compare(
         raise UsageError(f"the run {state.name} compares nothing", cure=cure)
     found = judged(state, include_unfair=include_unfair)
     if as_json:
-        counts = {} if include_unfair else discounted(found.audit)
-        print_json({**view.as_json(state, found.comparison), "discounted": dict(counts)})
+        print_json(for_programs(state, found, include_unfair=include_unfair))
         return
     out.print(Group(report.headline(state), *view.terminal(state, found.comparison)))
     if include_unfair:
         out.print(Text("counted as it is, whatever the audit found, at your word", "yellow"))
     else:
         out.print(Group(*fairness.terminal(state)))
+
+
+def for_programs(state: RunState, found: Judged, *, include_unfair: bool = False) -> dict[str, object]:
+    """A comparison, and what the audit made of it, for programs."""
+    counts = {} if include_unfair else discounted(found.audit)
+    rows = view.as_json(state, found.comparison)
+    more = {"include_unfair": include_unfair, "audit": fairness.as_json(found.audit)}
+    return {**rows, "discounted": dict(counts), **more}

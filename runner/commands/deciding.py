@@ -18,6 +18,7 @@ from runner.supervisor.finding import find_attempt
 from runner.supervisor.graph import deciding
 from runner.supervisor.host.forecast import require_room
 from runner.supervisor.ownership import orders
+from runner.supervisor.ownership.heeding import heed
 from runner.supervisor.ownership.presence import is_left
 from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState
@@ -146,21 +147,25 @@ def _order(
             raise UsageError(done, cure=f"`corral status {state.name}` shows where everything stands")
     for order in wanted:
         give(settings, state.name, order)
+    now = heed(settings.home, state.name)
     lives = not is_left(settings.home, state.name)
     if as_json:
         rows = [order.model_dump(mode="json") for order in wanted]
-        print_json({"run": state.name, "orders": rows, "lives": lives})
+        print_json({"run": state.name, "orders": rows, "lives": lives, "heeded": now is not None})
         return
     for order in wanted:
-        out.print(Text(block(_words(order))), soft_wrap=True)
-    if not lives:
-        words = f"nobody works on this run just now: `corral resume {state.name}` goes on"
+        out.print(Text(block(_words(state, order))), soft_wrap=True)
+    if not lives and (now is None or deciding.left_to_do(now)):
+        what = "heeds this" if now is None else "goes on"
+        words = f"nobody works on this run just now: `corral resume {state.name}` {what}"
         out.print(Text(words, "yellow"), soft_wrap=True)
 
 
-def _words(order: orders.Retry | orders.Decide) -> str:
+def _words(state: RunState, order: orders.Retry | orders.Decide) -> str:
     if isinstance(order, orders.Retry):
         return f"{order.attempt} is tried again"
     if order.what == "skip":
+        if any(state.serves(one) for one in state.attempts.of_task(order.task)):
+            return f"no work of {order.task} is chosen any more: what was accepted of it counts"
         return f"what needs {order.task} goes on without it"
     return f"{order.attempt} counts as accepted"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from runner import settings as configuration
-from runner.commands.words import JsonOption, out, print_json
+from runner.commands.words import INTEGRATION, JsonOption, out, print_json
+from runner.errors import UsageError
 from runner.supervisor import discarding
+from runner.supervisor.morning.chosen import integrations
 from runner.supervisor.records import find_run
 from runner.views.inert import block
 
@@ -22,6 +25,13 @@ def discard(
     """Delete an attempt's branch; commits that exist nowhere else are put aside first, as a bundle."""
     settings = configuration.load()
     state = find_run(settings, name)
+    if attempt == INTEGRATION:
+        there = [
+            f"`{shlex.join(('git', '-C', source.repo, 'branch', '-D', one.branch or ''))}`"
+            for source, one in integrations(state)
+        ]
+        said = f"{INTEGRATION} is no attempt's: `corral integrate {state.name}` makes it anew"
+        raise UsageError(said, cure=f"{', '.join(there)} deletes it")
     found, told = discarding.discard(settings.home, state.name, attempt)
     if as_json:
         print_json(

@@ -9,6 +9,7 @@ import typer
 
 from runner import settings as configuration
 from runner.commands.words import JsonOption, out, print_json
+from runner.errors import UsageError
 from runner.supervisor import past
 from runner.views import history_view
 
@@ -33,8 +34,11 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show what all runs say of profiles and kinds of task, and how that changed."""
+    if days == 0:
+        raise UsageError("--days 0 leaves no run to look at", cure="--days 1 is the last 24 hours")
     since = 0.0 if days is None else time.time() - days * DAY
     runs = past.read(configuration.load(), since)
+    past.require_known(runs, task, profile)
     real = past.chosen(runs, task, profile, played=False)
     played = past.chosen(runs, task, profile, played=True)
     if as_json:

@@ -13,6 +13,7 @@ from rich.text import Text
 from runner import settings as configuration
 from runner.commands.words import JsonOption, RunArgument, build_line, err, out, print_json
 from runner.settings import Settings
+from runner.supervisor.graph import deciding
 from runner.supervisor.morning.combined import Verify, verifier
 from runner.supervisor.morning.together import Say, Together, put_together
 from runner.supervisor.records import find_run
@@ -51,7 +52,7 @@ def integrated(
         as_json: Whether for programs.
 
     Returns:
-        The exit code: 0 if every branch that was to go in is in, 1 if one was left out.
+        The exit code: 0 if every branch that is there is in, 1 if one was left out.
     """
     with _progress(as_json) as say:
         done = put_together(settings.home, state, verify, say, dry=dry)
@@ -60,7 +61,11 @@ def integrated(
         print_json({"schema": 1, "run": state.name, "dry_run": dry, "repositories": rows})
     else:
         _show(done, dry)
-    return int(any(not one.went_in and one.cause != "same" for each in done for one in each.event.joined))
+        if deciding.left_to_do(state):
+            words = f"attempts of this run are still to be done: `corral resume {state.name}` goes on"
+            out.print(Text(words, "yellow"), soft_wrap=True)
+    fine = {"same", "discarded"}
+    return int(any(not one.went_in and one.cause not in fine for each in done for one in each.event.joined))
 
 
 def _row(one: Together) -> dict[str, object]:

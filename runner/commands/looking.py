@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +16,10 @@ from rich.text import Text
 
 from runner import settings as configuration
 from runner.agents import catalog
-from runner.commands import paging
+from runner.commands import comparing, paging
 from runner.commands.host import grants_of
 from runner.commands.words import (
+    INTEGRATION,
     JsonOption,
     LinesOption,
     RunArgument,
@@ -34,10 +36,15 @@ from runner.supervisor import discarding, signboard
 from runner.supervisor.attempt import metering
 from runner.supervisor.attempt.spec import log_file
 from runner.supervisor.finding import command, find_attempt
+from runner.supervisor.graph import deciding
+from runner.supervisor.morning.chosen import integrations
+from runner.supervisor.morning.judged import judged
 from runner.supervisor.morning.together import foresee
 from runner.supervisor.ownership.presence import RETURNS, is_left, presence
 from runner.supervisor.records import all_runs, find_run
+from runner.supervisor.state import RunState
 from runner.tasks.plan import Settings as AgentSettings
+from runner.tasks.plan import Source
 from runner.views import fairness, holds, junit, live, measured, report, summary, tabular
 from runner.views.inert import block, cell
 
@@ -72,8 +79,9 @@ def status(
         out.print(live.draw(state, holds.now_held(grants, state.name, now) | signs, "", now))
         for row in report.to_decide(state):
             out.print(row, soft_wrap=True)
-        if state.ended is None and there != "works":
-            resume = f"`corral resume {state.name}` goes on, `corral reap` gives up"
+        if there != "works" and (state.ended is None or deciding.left_to_do(state)):
+            resume = f"`corral resume {state.name}` goes on"
+            resume += ", `corral reap` gives up" if state.ended is None else ""
             words = f"nobody works on this run: {resume}" if there == "nobody" else f"just now {RETURNS}"
             out.print(Text(words, "yellow"), soft_wrap=True)
 
@@ -198,19 +206,29 @@ def diff(
 
 
 def take(
-    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]]")],
+    attempt: Annotated[str, typer.Argument(help="TASK[/PROFILE[/N[.TRY]]], or `+integration`.")],
     branch: Annotated[str, typer.Argument(help="The new branch's name.")],
     name: Annotated[str, typer.Option("--run", help="The run.")] = "latest",
 ) -> None:
-    """Make a branch of your own naming from an attempt's work."""
+    """Make a branch of your own naming from an attempt's work, or from what was put together."""
     state = find_run(configuration.load(), name)
-    found = find_attempt(state, attempt)
-    commit = discarding.commit_of(state, found)
-    source = state.plan.sources[state.plan.task(found.key.task).source]
-    branch = branch.removeprefix("refs/heads/")
-    worktree.take(Path(source.git_dir), branch, commit)
-    words = f"{branch} is now at {commit[:12]} in {source.repo} ({found.key}, {found.verdict})"
-    out.print(words, soft_wrap=True)
+    for source, commit, what in _taken(state, attempt):
+        named = branch.removeprefix("refs/heads/")
+        worktree.take(Path(source.git_dir), named, commit)
+        out.print(f"{named} is now at {commit[:12]} in {source.repo} ({what})", soft_wrap=True)
+
+
+def _taken(state: RunState, attempt: str) -> list[tuple[Source, str, str]]:
+    """From which commits of which repositories a branch is made, and what they are."""
+    if attempt != INTEGRATION:
+        found = find_attempt(state, attempt)
+        source = state.plan.sources[state.plan.task(found.key.task).source]
+        return [(source, discarding.commit_of(state, found), f"{found.key}, {found.verdict}")]
+    made = [(source, one.commit or "", one.branch or "") for source, one in integrations(state)]
+    if len({source.git_dir for source, _, _ in made}) < len(made):
+        several = ", ".join(f"{commit[:12]} ({what})" for _, commit, what in made)
+        raise UsageError(f"there are several in one repository: {several}", cure="git branch NAME COMMIT")
+    return made
 
 
 def show_report(
@@ -240,11 +258,11 @@ def show_report(
         raise UsageError(f"{' and '.join(wanted)} exclude each other", cure="give one of them")
     settings = configuration.load()
     if as_html or file is not None:
-        _write_page(settings, name, file, as_html=as_html)
+        _write_page(settings, name, file, *wanted)
         return
     state = find_run(settings, name)
     if as_json:
-        print_json({**summary.summary(state), "audit": fairness.as_json(fairness.audit(state))})
+        print_json(_all_of_it(settings, state))
     elif as_markdown:
         sys.stdout.write(report.text_markdown(state, foresee(settings.home, state)))
     elif as_csv:
@@ -255,9 +273,24 @@ def show_report(
         out.print(report.terminal(state, foresee(settings.home, state)))
 
 
-def _write_page(settings: Settings, name: str, file: Path | None, *, as_html: bool) -> None:
-    """Write the page of a run, and print where it is."""
-    if not as_html:
+def _all_of_it(settings: Settings, state: RunState) -> dict[str, object]:
+    """All that is known of a run, for programs."""
+    found = judged(state)
+    return {
+        **summary.summary(state),
+        "audit": fairness.as_json(found.audit),
+        "comparison": comparing.for_programs(state, found) if state.plan.compared else None,
+        "conflicts": [
+            {"repo": repo, "matrix": asdict(matrix)} for repo, matrix in foresee(settings.home, state).items()
+        ],
+    }
+
+
+def _write_page(settings: Settings, name: str, file: Path | None, form: str = "") -> None:
+    """Write the page of a run, and print where it is; `form` is the option that was given, if any."""
+    if form != "--html":
+        if form:
+            raise UsageError(f"{form} is printed, not written", cure=f"corral report {name} {form} > {file}")
         raise UsageError(f"{file} would be written with --html", cure=f"corral report {name} --html {file}")
     if "/" in name or name.endswith((".html", ".htm")):
         cure = f"the run comes first: corral report latest --html {name}"

@@ -31,6 +31,9 @@ def write(settings: Settings, name: str, file: Path | None) -> Path:
     Raises:
         UsageError: There is no such run, or the file can't be written.
     """
+    if file is not None and not file.absolute().parent.is_dir():
+        cure = f"`mkdir -p {file.parent}` makes it; or name another file"
+        raise UsageError(f"there is no directory {file.parent}", cure=cure)
     find_run(settings, name)  # says what is wrong where there is none
     with journal(settings) as book:
         run, text = _page(settings, book, name)

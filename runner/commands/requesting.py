@@ -12,19 +12,18 @@ import typer
 from rich.text import Text
 
 from runner import settings as configuration
-from runner.commands.words import JsonOption, out, print_json
+from runner.commands.words import INTEGRATION, JsonOption, out, print_json
 from runner.errors import UsageError
 from runner.git import publishing, remotes, trusted, worktree
 from runner.settings import Settings
 from runner.supervisor import discarding
 from runner.supervisor.finding import find_attempt
+from runner.supervisor.morning.chosen import integrations
 from runner.supervisor.records import find_run
 from runner.supervisor.state import RunState
 from runner.tasks.plan import Source
 from runner.views import pull_request
 from runner.views.inert import block
-
-INTEGRATION = "+integration"
 
 
 class Forge(StrEnum):
@@ -118,20 +117,11 @@ def _works(state: RunState, attempt: str) -> list[Work]:
 def _put_together(state: RunState) -> list[Work]:
     """What was put together, for each repository, and for each base where a run has several."""
     made: list[Work] = []
-    for one in state.integrated.values():
-        source = next((source for source in state.plan.sources if one.repo in _names(source)), None)
-        if source is not None and one.branch is not None and one.commit is not None:
-            stem = INTEGRATION if not made else f"{INTEGRATION}-{len(made) + 1}"
-            titled, body = pull_request.title_of_all(state, one), pull_request.body_of_all(state, one)
-            made.append(Work(INTEGRATION, stem, source, one.branch, one.commit, titled, body))
-    if not made:
-        said = f"nothing of the run {state.name} was put together"
-        raise UsageError(said, cure=f"`corral integrate {state.name}` does it")
+    for source, one in integrations(state):
+        stem = INTEGRATION if not made else f"{INTEGRATION}-{len(made) + 1}"
+        titled, body = pull_request.title_of_all(state, one), pull_request.body_of_all(state, one)
+        made.append(Work(INTEGRATION, stem, source, one.branch or "", one.commit or "", titled, body))
     return made
-
-
-def _names(source: Source) -> tuple[str, str]:
-    return source.repo, f"{source.repo} at {source.base_name}"
 
 
 @dataclass(frozen=True)

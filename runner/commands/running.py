@@ -121,7 +121,7 @@ def resume(
         cure = "`corral retry ATTEMPT` tries one again, and `corral run` starts anew"
         raise UsageError(f"every attempt of the run {state.name} has ended", cure=cure)
     access.check_access(state.plan, settings)
-    access.check_as_planned(state.plan, settings)
+    access.check_as_planned(state, settings)
     begun = False
 
     def go_on(night: Night) -> RunState:

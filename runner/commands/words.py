@@ -15,6 +15,9 @@ from runner.views.inert import InertConsole, cell
 WIDE = 240
 """Columns where nobody looks: in a file or a pipe nothing is cut or wrapped to fit a screen."""
 
+INTEGRATION = "+integration"
+"""What commands call all that was put together."""
+
 out = InertConsole(width=None if sys.stdout.isatty() else WIDE)
 err = InertConsole(stderr=True)
 

@@ -236,7 +236,8 @@ def _shown(value: Hashable) -> str:
         short = "" if value.full_disk else " less than that"
         sizes = f"{value.memory // 2**20} MiB of memory, {value.disk // 2**20} MiB of disk{short}"
         return (
-            f"{value.cpus:g} CPUs, {sizes}, {value.pids} processes, {value.time:g} s, {value.idle:g} s idle"
+            f"{value.cpus:g} CPU{'' if value.cpus == 1 else 's'}, {sizes}, {value.pids} processes, "
+            f"{value.time:g} s, {value.idle:g} s idle"
         )
     return str(value)
 

@@ -11,16 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from runner.gather import tampering
 from runner.gather.active import SCRIPTS, active, acts, is_partly_active
-from runner.gather.links import LONGEST_TARGET, links_of
 from runner.gather.objects import Objects, reading
 from runner.gather.policy import SUBMODULE, SYMLINK, Refused
-from runner.gather.steering import is_run, stands_in, steers
+from runner.gather.steering import Steering
+from runner.gather.tree import LONGEST_TARGET, tree_of
 from runner.git import closed
 from runner.git.closed import GitError
 from runner.git.putting_back import put_back
@@ -103,21 +103,28 @@ class Between:
         return (f"outside-paths: it changed {', '.join(told)}{more}, outside of `paths`",) if count else ()
 
     def steering(self, commands: tuple[str, ...]) -> tuple[str, ...]:
-        """Files that differ and that steer what checks do, or are run by one of these commands.
-
-        Of those that a command runs only such count as were there before: work that is to bring them along
-        can't be checked without. Files count by all names that links of the first commit give them.
+        """Files that differ and that steer what checks do, or are run by one of these commands (`Steering`).
 
         Raises:
             GitError: The commits can't be compared, or links of the first can't be read.
         """
+        if self.base == self.tip:
+            return ()
         found = []
-        links = links_of(self.git_dir, self.alternates, self.base)
+        with tree_of(self.git_dir, self.alternates, self.base) as tree:
+            steering = Steering.of(commands, tree)
         with self._rows() as rows:
             while pair := tuple(islice(rows, 2)):
                 entry = _entry(*pair)
-                if any(_steers(replace(entry, path=name), commands) for name in links.names(entry.path)):
-                    found.append(entry.path.decode(errors="surrogateescape"))
+                path = entry.path.decode(errors="surrogateescape")
+                if steering.counts(
+                    path,
+                    is_new=entry.before == NOTHING,
+                    is_program=EXECUTABLE in {entry.mode, entry.mode_before},
+                    is_link=entry.mode == SYMLINK,
+                    was_link=entry.mode_before == SYMLINK,
+                ):
+                    found.append(path)
         return tuple(found)
 
     def without(self, files: Collection[str], *, alone: bool = False) -> str:
@@ -186,18 +193,6 @@ class _Entry:
 def _entry(head: bytes, path: bytes) -> _Entry:
     mode_before, mode, before, after, _ = head.decode("ascii").removeprefix(":").split(" ")
     return _Entry(path, mode_before, mode, before, after)
-
-
-def _steers(entry: _Entry, commands: tuple[str, ...]) -> bool:
-    """Whether a file that differs steers checks, or is run by one of these commands."""
-    kinds = {entry.mode, entry.mode_before}
-    if steers(entry.path, is_link=entry.mode == SYMLINK):
-        return True
-    if entry.before == NOTHING:
-        return stands_in(entry.path)
-    return any(
-        is_run(entry.path, one, is_program=EXECUTABLE in kinds, is_link=SYMLINK in kinds) for one in commands
-    )
 
 
 def _shortened(path: bytes) -> str:

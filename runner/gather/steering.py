@@ -7,12 +7,13 @@ for; each group says who does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from fnmatch import translate
-from functools import lru_cache
-from itertools import pairwise, takewhile
-from posixpath import normpath
+from functools import cached_property
+from itertools import chain
+
+from runner.gather.said import Said, said
+from runner.gather.tree import Tree
 
 KINDS: dict[str, tuple[str, ...]] = {
     # pytest: configuration files and plugins ("Configuration", "Writing plugins" in its documentation).
@@ -51,97 +52,97 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 INSTALLED = {"node_modules", ".venv", "site-packages", "dist-packages"}
 """Directories of installed packages, test runners among them."""
-LOADED = (
-    "argparse", "ast", "asyncio", "atexit", "base64", "bdb", "codeop", "concurrent", "configparser",
-    "contextlib", "contextvars", "copyreg", "dataclasses", "difflib", "dis", "doctest", "fnmatch",
-    "functools", "gettext", "hashlib", "importlib", "inspect", "linecache", "locale", "logging", "opcode",
-    "optparse", "pathlib", "pdb", "pickle", "pkgutil", "pprint", "reprlib", "runpy", "selectors", "shlex",
-    "shutil", "signal", "socket", "ssl", "struct", "subprocess", "sysconfig", "tempfile", "textwrap",
-    "threading", "token", "tokenize", "traceback", "typing", "warnings", "weakref", "zipfile", "zlib",
-)  # fmt: skip
-"""Modules of Python's library that unittest or pytest loads. One at the top of the tree stands in for them
-where `python -m` is used. Names that people give to modules of their own are not among them (`queue`)."""
-_STANDS_IN = re.compile(rf"({'|'.join(LOADED)})(\.py|\..*\.so|/__init__\.py)?")
-"""Such a file, or a link in the place of a package."""
-
-TOOLS = (
-    "bandit", "behave", "black", "compileall", "coverage", "flake8", "green", "hypothesis", "isort", "mypy",
-    "nose", "nose2", "nox", "pip", "pycodestyle", "pyflakes", "pylint", "pyright", "pytest_asyncio",
-    "pytest_cov", "pytest_mock", "pytest_timeout", "robot", "ruff", "stestr", "subunit", "testtools", "tox",
-    "twisted", "virtualenv", "vulture", "ward", "xdist", "zope",
-)  # fmt: skip
-"""Packages by which checks of Python are run (`python -m coverage run -m pytest`), or that pytest loads."""
-_IS_TOOL = re.compile(rf"({'|'.join(TOOLS)})(\.py|\..*\.so|/.*)?", re.DOTALL)
-
-_PATTERNS = [
-    (tuple(re.compile(translate(part)) for part in pattern.split("/")), kind)
-    for kind, patterns in KINDS.items()
-    for pattern in patterns
-]
-
-_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
-_INTERPRETERS = {
-    "python", "pypy", "node", "deno", "bun", "tsx", "ts-node", "perl", "prove", "ruby", "php", "lua",
+_OF_TESTS = {
+    "test", "tests", "testing", "testdata", "spec", "specs", "__tests__", "fixtures", "fixture", "examples",
 }  # fmt: skip
-_RUNS = _SHELLS | _INTERPRETERS | {".", "source", "run", "chmod"}
-"""Words after which a file stands that is run, or will be: `uv run` and its like among them."""
-_READS = {"make", "gmake", "just", "awk", "gawk", "mawk", "sed"}
-"""What takes the file that says what to do after `-f`."""
-_LOOKS = {
-    "grep", "egrep", "fgrep", "rg", "cat", "head", "tail", "wc", "diff", "cmp", "echo", "printf", "test", "[",
-    "ls", "jq", "sed", "awk", "shellcheck",
-}  # fmt: skip
-"""What runs nothing that is named after it, such as `grep python README`."""
-_HAND_ON = {"xargs", "-exec", "-execdir", "parallel"}
-"""What starts programs on what they read."""
-_NOTHING = {"-", "-s", "-x", "-e", "+"}
-"""What may stand behind a word that runs what it reads."""
-_TEST = re.compile(
-    r"(^|/)(tests?|testing|specs?|__tests__)/|(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]+$|_test\.[^/]+$"
+"""Directories in which such directories are what tests are about."""
+
+LOADED = frozenset((
+    "abc", "argparse", "ast", "asyncio", "atexit", "base64", "bdb", "binascii", "bz2", "codecs", "codeop",
+    "collections", "concurrent", "configparser", "contextlib", "contextvars", "copyreg", "ctypes",
+    "dataclasses", "difflib", "dis", "doctest", "encodings", "enum", "faulthandler", "fcntl", "fnmatch",
+    "functools", "genericpath", "gettext", "hashlib", "heapq", "importlib", "inspect", "io", "ipaddress",
+    "keyword", "linecache", "locale", "logging", "lzma", "ntpath", "opcode", "operator", "optparse", "os",
+    "pathlib", "pdb", "pickle", "pkgutil", "posixpath", "pprint", "pyexpat", "quopri", "re", "readline",
+    "reprlib", "runpy", "selectors", "shlex", "shutil", "site", "ssl", "stat", "struct", "subprocess",
+    "sysconfig", "tempfile", "textwrap", "threading", "token", "tokenize", "traceback", "types", "typing",
+    "unicodedata", "urllib", "warnings", "weakref", "zipfile", "zipimport", "zlib",
+))  # fmt: skip
+"""Modules of Python's library that unittest or pytest loads: one beside what `python -m` runs stands in for
+them. Names that people give to modules of their own, which work there, are not among them (`calendar`,
+`code`, `json`): found by trying each with both."""
+LOADED_BY_PYTEST = frozenset((
+    "bisect", "cmd", "copy", "datetime", "decimal", "email", "glob", "math", "numbers", "platform", "random",
+    "select", "string", "xml",
+))  # fmt: skip
+"""More of them, where the check names pytest: a module of one's own would break it, tried likewise."""
+TOOLS = frozenset((
+    "bandit", "behave", "black", "compileall", "coverage", "flake8", "green", "isort", "mypy", "nose",
+    "nose2", "nox", "pip", "pycodestyle", "pyflakes", "pylint", "pyright", "robot", "ruff", "stestr",
+    "subunit", "testtools", "tox", "twisted", "virtualenv", "vulture", "ward",
+))  # fmt: skip
+"""Packages by which checks of Python are run (`python -m coverage run -m pytest`)."""
+PLUGINS = frozenset((
+    "anyio", "hypothesis", "pytest_asyncio", "pytest_cov", "pytest_mock", "pytest_timeout", "xdist",
+))  # fmt: skip
+"""Packages that pytest loads by itself, where they are installed."""
+_MODULE = re.compile(r"(?P<name>[^/.]+)(?:\.py|\..*\.so|/.*|)", re.DOTALL)
+"""A module, or what lies in a package, from the directory that it is loaded from; or a link in its place."""
+_FIRST = re.compile(r"[^/]+(?:/__init__\.py)?")
+"""The file by which a module or a package begins."""
+_PYTEST = re.compile(r"\b(?:pytest|py\.test)\b")
+
+
+def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """What finds one of these at the end of a path."""
+    each = ("[^/]*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    return re.compile(rf"(?:^|/)(?:{'|'.join(each)})\Z")
+
+
+_ALL = [pattern for patterns in KINDS.values() for pattern in patterns]
+_FILE = _one_of(_ALL)
+_LINK = _one_of(
+    "/".join(parts[:size]) for parts in (one.split("/") for one in _ALL) for size in range(1, len(parts) + 1)
 )
+_NAMED_TEST = re.compile(r"(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]+$|_test\.[^/]+$")
+_AMONG_TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__)/")
+_STARTS_TESTS = re.compile(r"(^|/)(run|check|ci)[^/]*$")
 _SCRIPT = re.compile(r"\.(ba|da|z|k|a)?sh$")
 _BARE = re.compile(r"(^|/)[^/.]+$")
-_CONFIGURATION = re.compile(r"\.(ini|cfg|toml|json|ya?ml|[cm]?[jt]s)$")
 
 
 def steers(path: bytes, *, is_link: bool = False) -> bool:
-    """Whether a file at that path steers what a check does.
+    """Whether a file at that path steers what checks do, whatever they run.
 
     Args:
         path: Where it lies.
         is_link: Whether it is a link, which may stand for a whole directory.
     """
-    text = path.decode(errors="replace").casefold()
-    names = text.split("/")
-    if _STANDS_IN.fullmatch(text) or INSTALLED & set(names):
-        return True
-    return any(
-        _ends_with(names, parts[:size])
-        for parts, _ in _PATTERNS
-        for size in range(1 if is_link else len(parts), len(parts) + 1)
-    )
+    text = path.decode(errors="replace")
+    return _by_name(text, is_link=is_link) or _is_installed(text) or _is_of(LOADED, text)
 
 
-def stands_in(path: bytes) -> bool:
-    """Whether a new file at the top of the tree stands in for a tool by which checks are run.
-
-    Where it was there before, the tool may be what the work is about.
-    """
-    return _IS_TOOL.fullmatch(path.decode(errors="replace").casefold()) is not None
+def _by_name(path: str, *, is_link: bool) -> bool:
+    return (_LINK if is_link else _FILE).search(path.casefold()) is not None
 
 
-def _ends_with(names: list[str], parts: tuple[re.Pattern[str], ...]) -> bool:
-    ends = names[-len(parts) :]
-    return len(ends) == len(parts) and all(map(re.Pattern.match, parts, ends))
+def _is_installed(path: str) -> bool:
+    names = path.casefold().split("/")
+    places = [place for place, name in enumerate(names) if name in INSTALLED]
+    return bool(places) and not _OF_TESTS & set(names[: places[0]])
+
+
+def _is_of(modules: Collection[str], path: str) -> bool:
+    """Whether a file is one of these modules, or the first file of such a package."""
+    found = _MODULE.fullmatch(path.casefold())
+    return found is not None and found["name"] in modules and _FIRST.fullmatch(path.casefold()) is not None
 
 
 def is_run(path: bytes, command: str, *, is_program: bool = False, is_link: bool = False) -> bool:
-    """Whether a command runs that file, or has it for the configuration of what it runs.
+    """Whether a command runs that file, or has it for the configuration of what it runs (`said`).
 
-    No shell is followed. A file that is nothing but a program counts wherever the command names it, whatever
-    starts it there; another one, which may as well be what the work is about, where a word before it is known
-    to run files. Files of tests are not meant: they are what a check is about, and `protect` is there for
-    them. Scripts of shells are none.
+    Files of tests are not meant: they are what a check is about, and `protect` is there for them. Scripts of
+    shells are none, nor is what starts tests, by its name.
 
     Args:
         path: Where it lies.
@@ -149,108 +150,108 @@ def is_run(path: bytes, command: str, *, is_program: bool = False, is_link: bool
         is_program: Whether it may be executed, as far as its mode says.
         is_link: Whether it is or was a link, which may stand for a directory of what the command names.
     """
-    text = path.decode(errors="replace")
-    small = text.casefold()
+    text = path.decode(errors="surrogateescape")
+    return _is_run(text, said(command), is_program=is_program, is_link=is_link)
+
+
+def _is_run(path: str, command: Said, *, is_program: bool, is_link: bool) -> bool:
+    small = path.casefold()
     is_script = _SCRIPT.search(small) is not None
-    if not is_link and _TEST.search(small) and not (is_script or _BARE.search(small)):
+    if not is_link and not is_script and _is_test(small):
         return False
-    if " " in text:  # as one word
-        name = text.rpartition("/")[2]
-        command, text = command.replace(name, name.replace(" ", "_")), text.replace(" ", "_")
-    said = _said(command)
-    if is_link and any(word.startswith(f"{text}/") for word in said.named):
-        return True
-    return any(said.means(word, text) for word in (said.named if is_script or is_program else said.run))
+    return command.means(path, is_program=is_script or is_program, is_link=is_link)
+
+
+def _is_test(path: str) -> bool:
+    if _NAMED_TEST.search(path):
+        return not _BARE.search(path)
+    return bool(_AMONG_TESTS.search(path)) and not (_STARTS_TESTS.search(path) or _BARE.search(path))
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What a command names.
+class Steering:
+    """What steers the checks of one tree.
 
     Attributes:
-        named: Its words, as paths, but for those after what only looks at files.
-        run: Those of files that it runs, whatever kind they are of.
-        parts: The names of files and directories in its words.
+        commands: What these run.
+        heard: What each of them names, also by the tree's links.
+        tops: What stands at the tree's top.
+        aliases: Links that steer by their names, by where they lead.
     """
 
-    named: frozenset[str]
-    run: frozenset[str]
-    parts: frozenset[str]
+    commands: tuple[str, ...]
+    heard: tuple[Said, ...]
+    tops: frozenset[str]
+    aliases: dict[str, list[str]]
 
-    def means(self, word: str, path: str) -> bool:
-        """Whether a word may mean that path, from the top or from a directory that the command names, too."""
-        if not path.endswith(word):
+    @classmethod
+    def of(cls, commands: tuple[str, ...], tree: Tree) -> Steering:
+        """That of checks which run these commands on work that begins with a tree."""
+        aliases: dict[str, list[str]] = {}
+        for link in sorted(tree.links):
+            if _by_name(link, is_link=True) and (real := tree.real(link)):
+                aliases.setdefault(real, []).append(link)
+        heard = tuple(said(command).through(tree) for command in commands)
+        return cls(commands, heard, tree.tops, aliases)
+
+    def counts(self, path: str, *, is_new: bool, is_program: bool, is_link: bool, was_link: bool) -> bool:
+        """Whether a file that differs from the tree's steers the checks.
+
+        Of those that a command runs only such count as were there before: work that is to bring them along
+        can't be checked without.
+
+        Args:
+            path: Where it lies.
+            is_new: Whether the tree has none there.
+            is_program: Whether it may be executed, before or now.
+            is_link: Whether it is a link.
+            was_link: Whether it was one in the tree.
+        """
+        if _by_name(path, is_link=is_link) or _is_installed(path) or self._stands_in(path, is_new=is_new):
+            return True
+        if any(_by_name(name, is_link=False) for name in self._names(path)):
+            return True
+        linked = is_link or was_link
+        return not is_new and any(
+            _is_run(path, one, is_program=is_program, is_link=linked) for one in self.heard
+        )
+
+    def _names(self, path: str) -> list[str]:
+        """By which other names it is found, through links that steer by theirs."""
+        if not self.aliases:
+            return []
+        ends = [place for place, letter in enumerate(path) if letter == "/"] + [len(path)]
+        return [link + path[end:] for end in ends for link in self.aliases.get(path[:end], ())]
+
+    def _stands_in(self, path: str, *, is_new: bool) -> bool:
+        """Whether it takes the place of a module that checks load, at the top or where a command goes."""
+        inside = [path, *(path[len(place) + 1 :] for place in self._places if path.startswith(f"{place}/"))]
+        if any(_is_of(self._modules, one) for one in inside):
+            return True
+        return is_new and any(map(self._is_new_tool, inside))
+
+    @cached_property
+    def _places(self) -> set[str]:
+        return set(chain.from_iterable(one.named for one in self.heard))
+
+    @cached_property
+    def _modules(self) -> frozenset[str]:
+        return LOADED | LOADED_BY_PYTEST if self._names_pytest else LOADED
+
+    @cached_property
+    def _names_pytest(self) -> bool:
+        return any(map(_PYTEST.search, self.commands))
+
+    @cached_property
+    def _tools(self) -> frozenset[str]:
+        """The tools that the commands name, and what pytest loads if they name that."""
+        words = {word for command in self.commands for word in re.findall(r"\w+", command)}
+        return (TOOLS & words) | (PLUGINS if self._names_pytest else frozenset())
+
+    def _is_new_tool(self, path: str) -> bool:
+        """Whether a new file stands in for a tool, where the tree has nothing of that name."""
+        found = _MODULE.fullmatch(path.casefold())
+        if found is None or not (path.endswith((".py", ".so")) or "." not in path):
             return False
-        above = path[: -len(word)].rstrip("/")
-        return path == word or (path[-len(word) - 1] == "/" and above.rpartition("/")[2] in self.parts)
-
-
-@lru_cache(maxsize=64)
-def _said(command: str) -> _Said:
-    flat = re.sub(r"[\"']|\\\n?", "", command)
-    flat = re.sub(r"(\$\{?\w+\}?|\$\(pwd\)|`pwd`)/", "", flat)
-    commands = [re.findall(r"[^\s<>=:{})]+", part) for part in re.split(r"[;&|(`\n]+", flat)]
-    all_words = {word for words in commands for word in words}
-    named, run = set[str](), set[str]()
-    for words in commands:
-        may_run = list(takewhile(lambda word: word not in _LOOKS, words))
-        named |= set(may_run)
-        run |= set(_configured_by(words)) | set(_run_by(may_run))
-        run |= all_words if _runs_what_it_reads(may_run) else set()
-    parts = {part for word in all_words for part in word.split("/")}
-    return _Said(_plain(named | run), _plain(run), frozenset(parts))
-
-
-def _plain(words: set[str]) -> frozenset[str]:
-    """These words as paths from where the work lies, or from a directory below."""
-    plain = {re.sub(r"^(\.\./|/?workspace/)+", "", normpath(word)) for word in words}
-    return frozenset(plain - {"", ".", "..", "/"})
-
-
-def _configured_by(words: list[str]) -> Iterator[str]:
-    """The files that options of one command name: Python's modules, plugins, configuration, programs."""
-    for before, word in pairwise(words):
-        if re.match(r"-\w*m$|-p$", before):
-            yield from (word.replace(".", "/") + end for end in (".py", "/__main__.py"))
-        configures = re.match(r"-c$|--\w*conf", before) and _CONFIGURATION.search(word)
-        if configures or (re.match(r"-\w*f$", before) and _READS & set(words)):
-            yield word
-
-
-def _runners(words: list[str]) -> Iterator[tuple[int, str]]:
-    """Where words of one command stand that run files, and what they are called."""
-    for index, word in enumerate(words):
-        name = word.rpartition("/")[2].rstrip("0123456789.") if index or word != "." else word
-        if name in _RUNS:
-            yield index, name
-
-
-def _run_by(words: list[str]) -> Iterator[str]:
-    """The files that one command runs."""
-    for index, name in _runners(words):
-        for one in _after(name, words[index + 1 :]):
-            yield from (one, f"{one}/__main__.py")
-
-
-def _runs_what_it_reads(words: list[str]) -> bool:
-    """Whether one command runs what comes to it: `| sh`, or `-exec sh`."""
-    begun_by_another = bool(_HAND_ON & set(words))
-    return any(
-        (not index or begun_by_another) and set(words[index + 1 :]) <= _NOTHING
-        for index, _ in _runners(words)
-    )
-
-
-def _after(name: str, words: list[str]) -> Iterator[str]:
-    """The files after a word that runs files: the first, and another where that may be an option's."""
-    is_shell, seen = name in _SHELLS, 0
-    for word in words:
-        if re.match(r"-\w*[cm]$" if is_shell else r"-\w*[cem]$", word):
-            return  # a text, whose words are seen where they stand; or a module
-        if word.startswith("-") or re.fullmatch(r"[\d.]+", word):
-            continue
-        is_path, seen = bool({".", "/"} & set(word)), seen + 1
-        if is_path or seen <= 2:
-            yield word
-        if is_path or name == "run":
-            return
+        name = found["name"]
+        return name in self._tools and not self.tops & {name, f"{name}.py"}

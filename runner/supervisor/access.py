@@ -27,6 +27,8 @@ from runner.gateway.playing.recording import load as load_recording
 from runner.gateway.playing.transcript import load as load_transcript
 from runner.names import AttemptKey
 from runner.settings import Settings
+from runner.supervisor.graph.deciding import open_attempts
+from runner.supervisor.state import RunState
 from runner.tasks.plan import Plan, Profile
 
 
@@ -101,16 +103,22 @@ def check_access(plan: Plan, settings: Settings) -> None:
                 load_transcript(Path(access.transcript))
 
 
-def check_as_planned(plan: Plan, settings: Settings) -> None:
+def check_as_planned(state: RunState, settings: Settings) -> None:
     """See that the services which answered compared profiles so far are those that would answer them now.
 
-    Which ones they are is a part of what is compared: the hash of a profile's settings holds it.
+    Which ones they are is a part of what is compared: the hash of a profile's settings holds it. What has
+    ended was answered.
+
+    Args:
+        state: The run that is to go on.
+        settings: The settings.
 
     Raises:
-        UsageError: They are others.
+        UsageError: They are others, for a profile of which compared attempts are still to be done.
     """
-    for name in plan.compared:
-        profile = plan.profile(name)
+    keys = open_attempts(state)
+    for name in dict.fromkeys(key.profile for key in keys if state.plan.task(key.task).compared):
+        profile = state.plan.profile(name)
         spoken, planned = catalog.dialect(profile.settings), profile.upstream.places
         now = () if spoken is None else settings.services_of(spoken)
         if planned and tuple(dict.fromkeys(now))[: len(planned)] != planned:

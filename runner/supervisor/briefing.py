@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runner import names
 from runner.agents import catalog
@@ -73,14 +73,21 @@ def _line(state: RunState, given: str, base: str) -> Line | None:
     if base == given:
         return None
     by_commit = {one.commit: one for one in state.attempts.values() if one.commit}
-    found: list[str] = []
+    wanted: list[str] = []
+    tasks: list[str] = []
     here: str | None = base
     while here is not None and (before := by_commit.pop(here, None)) is not None:
         if before.key in state.used:
-            return None if here == base else Line(here, tuple(dict.fromkeys(found)))
-        found += state.plan.task(before.key.task).paths
+            given = here
+            break
+        wanted += state.plan.task(before.key.task).paths
+        tasks.append(before.key.task)
         here = before.base
-    return Line(given, tuple(dict.fromkeys(found)))
+    return None if given == base else Line(given, _once(wanted), _once(tasks))
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 def begins(state: RunState, key: AttemptKey, base: str, box: str, waited: float | None) -> e.AttemptStarted:

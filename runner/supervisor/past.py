@@ -16,6 +16,7 @@ from runner.compare.blocks import OUTSIDE
 from runner.compare.comparing import side_of
 from runner.compare.conduct import conduct
 from runner.compare.scored import Scored, Side
+from runner.errors import UsageError
 from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import events as e
@@ -25,6 +26,7 @@ from runner.supervisor.records import journal, run_names
 from runner.supervisor.scoring import counted, total
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verdict import RUN_OVER, served
+from runner.tasks.explain import meant
 from runner.tasks.fanout import item_task
 from runner.tasks.plan import Profile, Task, Upstream
 
@@ -63,12 +65,16 @@ class PastAttempt:
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run: its name, when it began, who took part, and what came of its attempts."""
+    """A run: its name, when it began, who took part, and what came of its attempts.
+
+    `tasks` are the names and kinds of its tasks, as in the file.
+    """
 
     name: str
     began: float
     profiles: tuple[Profile, ...]
     attempts: tuple[PastAttempt, ...]
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,8 @@ def of_run(name: str, events: Iterator[e.Event], since: float = 0.0) -> PastRun 
         for key, them in tries.items()
         if (of_it := counted(plan, them))[-1].verdict is not None
     )
-    return PastRun(name, start.at, plan.profiles, attempts)
+    called = (called for task in plan.tasks for called in (task.of or task.id, task.kind) if called)
+    return PastRun(name, start.at, plan.profiles, attempts, tuple(dict.fromkeys(called)))
 
 
 def _attempt(
@@ -193,6 +200,36 @@ def _attempt(
 # -- putting together
 
 
+def require_known(runs: Sequence[PastRun], task: str | None, profile: str | None) -> None:
+    """See that what a person asks for has been in a run.
+
+    Args:
+        runs: The runs.
+        task: As for `chosen`.
+        profile: As for `chosen`.
+
+    Raises:
+        UsageError: It is in none of them.
+    """
+    tasks = dict.fromkeys(name for run in runs for name in run.tasks)
+    if runs and task is not None and task not in tasks:
+        what = "a task, or a kind of task,"
+        raise UsageError(f"{_none_of(runs)} {what} called {task!r}", cure=meant(task, tasks))
+    profiles = [one for run in runs for one in run.profiles]
+    if runs and profile is not None and not any(is_called(one, profile) for one in profiles):
+        cure = meant(profile, dict.fromkeys(one.name for one in profiles))
+        raise UsageError(f"{_none_of(runs)} a profile called {profile!r}", cure=cure)
+
+
+def _none_of(runs: Sequence[PastRun]) -> str:
+    return "the one run looked at does not have" if len(runs) == 1 else f"none of {len(runs)} runs has"
+
+
+def is_called(profile: Profile, name: str) -> bool:
+    """Whether a person means this profile: by its name, or by the beginning of its identity."""
+    return profile.name == name or profile.hash.startswith(name)
+
+
 def chosen(runs: Iterable[PastRun], task: str | None, profile: str | None, *, played: bool) -> list[PastRun]:
     """The runs with those attempts alone that are asked for; never figures of both kinds together.
 
@@ -204,8 +241,7 @@ def chosen(runs: Iterable[PastRun], task: str | None, profile: str | None, *, pl
     """
 
     def is_meant(one: Profile) -> bool:
-        named = profile is None or one.name == profile or one.hash.startswith(profile)
-        return named and one.upstream.is_played == played
+        return (profile is None or is_called(one, profile)) and one.upstream.is_played == played
 
     found = []
     for run in runs:

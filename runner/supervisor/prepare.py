@@ -149,13 +149,12 @@ def _with_hidden(draft: Plan, tasks: TaskFile, file: Path) -> Plan:
         if task.hidden is None:
             made.append(task)
             continue
-        commands = tuple(check.run for check in task.checks)
-        place = (task.hidden.path, task.source, commands)
+        place = (task.hidden.path, task.source, task.commands)
         try:
             if place not in digests:
                 files = hidden.read(Path(task.hidden.path))
                 told = hidden.out_of_sight(
-                    Path(task.hidden.path), files, draft.sources[task.source], commands
+                    Path(task.hidden.path), files, draft.sources[task.source], task.commands
                 )
                 notes |= dict.fromkeys(told)
                 digests[place] = hidden.digest(files)

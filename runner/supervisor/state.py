@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runner.errors import CorralError
@@ -56,8 +56,8 @@ class RunState:
     """The number of the last order that was heeded."""
     skipped: frozenset[str] = frozenset()
     """Tasks whose dependents go on without them, as a person decided."""
-    used: frozenset[AttemptKey] = frozenset()
-    """Tries whose work counts as accepted, as a person decided."""
+    used: tuple[AttemptKey, ...] = ()
+    """Tries whose work counts as accepted, as a person decided; the last word last."""
     spent: frozenset[tuple[Spent, str]] = frozenset()
     """Which budgets that more than one attempt shares have nothing left: whose, and the name of it."""
     of_day: float | None = None
@@ -156,6 +156,10 @@ class RunState:
     def counts(self, attempt: AttemptState) -> bool:
         """Whether this try served its task, by its verdict or by a person's word."""
         return self.serves(attempt) or attempt.key in self.used
+
+    def used_of(self, keys: Collection[AttemptKey]) -> AttemptState | None:
+        """The try of these attempts whose work a person chose, by the last word; None if they chose none."""
+        return next((self.attempts[key] for key in reversed(self.used) if key.first in keys), None)
 
     @property
     def open_questions(self) -> tuple[Message, ...]:
@@ -314,13 +318,28 @@ def _ordered(state: RunState, event: e.OrderHeeded | e.TaskDecided | e.RunPaused
     match event:
         case e.OrderHeeded():
             return replace(state, heeded=event.seq)
-        case e.TaskDecided(attempt=str(attempt)):
-            used = state.used | {AttemptKey.parse(attempt)}
-            return _judged_anew(replace(state, used=used), event.task)
         case e.TaskDecided():
-            return _judged_anew(replace(state, skipped=state.skipped | {event.task}), event.task)
+            return _judged_anew(_decided(state, event), event.task)
         case _:
             return replace(state, paused=isinstance(event, e.RunPaused))
+
+
+def _decided(state: RunState, event: e.TaskDecided) -> RunState:
+    """The state after a person's word on a task, which takes the place of those before it.
+
+    One who chooses an attempt says nothing for what needs another one of its task and not that one, as the
+    lineages of a comparison do: for them the earlier words hold.
+    """
+    others = tuple(key for key in state.used if key.task != event.task)
+    if event.attempt is None:
+        return replace(state, used=others, skipped=state.skipped | {event.task})
+    chosen = AttemptKey.parse(event.attempt)
+    groups = [group for planned in state.plan.attempts for group in (*planned.after, planned.start)]
+    apart = {name for group in groups if str(chosen.first) not in group for name in group}
+    kept = tuple(key for key in state.used if key.task == event.task and str(key.first) in apart)
+    lacking = any(AttemptKey.parse(name).task == event.task for name in apart)
+    skipped = state.skipped if lacking else state.skipped - {event.task}
+    return replace(state, used=(*others, *kept, chosen), skipped=skipped)
 
 
 def _room_event(state: RunState, event: e.WindowsChanged | e.HostShort | e.JobsChanged) -> RunState:

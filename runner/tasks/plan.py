@@ -301,9 +301,14 @@ class Task(Value):
         return told_before(told)
 
     @property
+    def commands(self) -> tuple[str, ...]:
+        """What its checks run."""
+        return tuple(one.run for one in self.checks)
+
+    @property
     def check(self) -> str | None:
         """Its checks' commands, a line each; None where it has none."""
-        return "\n".join(one.run for one in self.checks) or None
+        return "\n".join(self.commands) or None
 
 
 class PlannedAttempt(Value):

@@ -27,8 +27,10 @@ from runner.tasks.retry_part import OomPart, RetryPart
 _HEAD = """\
 # The task file
 
-YAML, checked before anything starts: what is wrong is reported at once, each with its line and a cure, and
-exit code 2. `corral init` writes a commented first one; `corral schema` prints the JSON Schema for editors.
+YAML, checked before anything starts: what is wrong is reported with its line and a cure, and exit code 2. All
+that is wrong in the file itself is told at once; only then is looked at what it names (repositories and their
+bases, images, `hidden` and included files), one after the other. `corral init` writes a commented first one;
+`corral schema` prints the JSON Schema for editors.
 
 ```yaml
 repo: .

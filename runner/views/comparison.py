@@ -97,6 +97,7 @@ def as_json(state: RunState, found: Comparison | None = None) -> dict[str, JsonV
         "schema": 1,
         "run": state.name,
         "profiles": [_side_row(side) for side in found.profiles],
+        "tasks": list(_task_rows(state)),
         "pairs": [asdict(pair) for pair in found.pairs],
         "excluded": [asdict(one) for one in found.excluded],
         "better": list(found.better),
@@ -109,6 +110,17 @@ def as_json(state: RunState, found: Comparison | None = None) -> dict[str, JsonV
 def _side_row(side: Side) -> dict[str, JsonValue]:
     row: dict[str, JsonValue] = asdict(side)
     return {**row, "pass_at": {str(k): chance for k, chance in side.pass_at}}
+
+
+def _task_rows(state: RunState) -> Iterator[dict[str, JsonValue]]:
+    """What each profile's attempts came to at each task, in the order of the repeats."""
+    rows = [row for row in scored(state) if row.profile in state.plan.compared]
+    for task in dict.fromkeys(row.task for row in rows):
+        verdicts: dict[str, list[JsonValue]] = {name: [] for name in state.plan.compared}
+        for row in rows:
+            if row.task == task:
+                verdicts[row.profile].append(row.verdict)
+        yield {"task": task, "verdicts": {**verdicts}}
 
 
 def _ranking(found: Comparison) -> Iterator[str]:

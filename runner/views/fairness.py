@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from rich.text import Text
@@ -15,8 +15,6 @@ from runner.views.inert import line, markdown
 
 ORDER: tuple[Weight, ...] = ("cheating", "unfair", "note")
 COLOURS: dict[Weight, str] = {"cheating": "bold red", "unfair": "yellow", "note": "dim"}
-NOTES = 3
-"""Attempts told of one kind of note; the rest is a number. Of what counts, all are told."""
 LONGEST = 400
 """Characters of what was found."""
 
@@ -44,7 +42,7 @@ def told(state: RunState) -> Audit:
 
 
 def rows(found: Audit) -> Iterator[tuple[Weight, str, str]]:
-    """Each finding as weight, name and words, the weightier first; of one kind of notes the first few."""
+    """Each finding as weight, name and words, the weightier first; all notes of one kind are one."""
     for weight in ORDER:
         of_weight = [finding for finding in found.findings if finding.weight == weight]
         for what in dict.fromkeys(finding.what for finding in of_weight):
@@ -52,16 +50,28 @@ def rows(found: Audit) -> Iterator[tuple[Weight, str, str]]:
 
 
 def _of_kind(weight: Weight, what: str, findings: list[Finding]) -> Iterator[tuple[Weight, str, str]]:
-    by_words: dict[str, list[str]] = {}
-    for finding in findings:
-        by_words.setdefault(finding.words, []).append(finding.attempt)
-    all_words = list(by_words.items())
-    shown = all_words[:NOTES] if weight == "note" else all_words
-    for words, attempts in shown:
-        whose = attempts[0] if len(attempts) == 1 else f"{wording.many(len(attempts), 'attempt')}"
+    by_words = alike(findings)
+    if weight == "note" and len(by_words) > 1:
+        words, of_it = usual(by_words)
+        whose = f"{wording.many(len(findings), 'attempt')}, such as {of_it[0].attempt}"
         yield weight, what, f"{whose}: {line(words, LONGEST)}"
-    if more := sum(len(attempts) for _, attempts in all_words[len(shown) :]):
-        yield weight, what, f"and {wording.many(more, 'attempt')} more"
+        return
+    for words, of_it in by_words.items():
+        whose = of_it[0].attempt if len(of_it) == 1 else wording.many(len(of_it), "attempt")
+        yield weight, what, f"{whose}: {line(words, LONGEST)}"
+
+
+def alike(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Findings by their words."""
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.words, []).append(finding)
+    return found
+
+
+def usual(by_words: dict[str, list[Finding]]) -> tuple[str, list[Finding]]:
+    """The words of the most findings."""
+    return max(by_words.items(), key=lambda each: len(each[1]))
 
 
 def consequences(found: Audit) -> Iterator[str]:
@@ -116,6 +126,12 @@ def of_attempt(found: Audit, attempt: str) -> Iterator[tuple[str, str]]:
     mine = found.of(attempt)
     for weight in ORDER:
         yield from ((f"{weight}: {one.what}", one.words) for one in mine if one.weight == weight)
+
+
+def unsaid(flags: Iterable[str], found: Iterable[Finding]) -> list[str]:
+    """What was noticed of an attempt that no finding says as well."""
+    said = {words for one in found for words in (one.words, f"{one.what}: {one.words}")}
+    return [flag for flag in flags if flag not in said]
 
 
 def as_json(found: Audit) -> summary.Json:

@@ -6,6 +6,7 @@ is printed goes through an `InertConsole` besides, so that a place that was forg
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -75,10 +76,13 @@ def cell(text: object, style: str = "") -> Text:
 def markdown(text: str) -> str:
     """Untrusted text inside a Markdown table or line: as code, in which nothing links, mentions or acts.
 
-    What would end the code, or the cell of a table, is written out.
+    No backticks in it can end the code: it stands between more of them than it has in a row. What would end
+    the cell of a table is written out.
     """
-    shown = line(text, 500).replace("`", "\\x60").replace("|", "\\x7c")
-    return f"`{shown}`" if shown else ""
+    shown = line(text, 500).replace("|", "\\x7c")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    space = " " if "`" in (shown[:1], shown[-1:]) else ""  # is no part of it
+    return f"{fence}{space}{shown}{space}{fence}" if shown else ""
 
 
 class InertConsole(Console):

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as Xml
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verified import CheckResult
+from runner.tasks.checks import ONLY
 from runner.tasks.when import SKIPPED
 from runner.views import wording
 from runner.views.inert import block, line
@@ -79,13 +80,15 @@ def _why(attempt: AttemptState) -> Iterator[str]:
 def _told(state: RunState, attempt: AttemptState) -> Iterator[str]:
     """What else is known of an attempt, a line each."""
     task = state.plan.task(attempt.key.task)
-    yield f"verdict: {attempt.verdict or attempt.phase}"
+    yield f"verdict: {wording.judged(state, attempt)}"
     if task.item is not None:
         yield f"item: {task.item}"
     yield from (f"try {one.key.try_}: {one.verdict}  {one.reason}" for one in state.tries(attempt.key)[:-1])
     yield from map(_check, attempt.checks)
     if attempt.branch is not None:
         yield f"branch: {attempt.branch}  {wording.diff_stat(attempt)}"
+    elif attempt.discarded is not None:
+        yield f"branch: {wording.discarded(attempt)}  {wording.diff_stat(attempt)}"
     if attempt.tokens is not None:
         yield f"tokens: {attempt.tokens}, cost: {wording.usd(attempt.usd)}"
     yield from (f"noticed: {flag}" for flag in attempt.flags)
@@ -98,7 +101,8 @@ def _check(check: CheckResult) -> str:
     )
     flaky = f"; flaky in {check.runs} runs" if check.flaky else ""
     reason = f": {check.reason}" if check.reason else ""
-    return f"check {check.name} {check.check}{reason}{counts}{flaky}"
+    name = "check" if check.name == ONLY else f"check {check.name}"
+    return f"{name} {check.check}{reason}{counts}{flaky}"
 
 
 def _seconds(seconds: float) -> str:

@@ -364,7 +364,7 @@ def _row(
     name = wording.named(attempt.key, state.plan.task(attempt.key.task))
     if attempt.phase == "final":
         doing = attempt.reason or wording.diff_stat(attempt)
-        verdict = Text(attempt.verdict or "", wording.colour(attempt.verdict))
+        verdict = Text(wording.judged(state, attempt), wording.colour(attempt.verdict))
         peak = wording.size(attempt.peak_memory) if attempt.peak_memory is not None else ""
         return (
             name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 
 from runner.supervisor.attempt.samples import Course, Record, Used, course, in_all
@@ -54,31 +54,33 @@ def _drawn(gone: Course, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _facts(one: AttemptState, used: Used | None) -> Iterator[tuple[str, str]]:
-    """What an attempt used, a line each; nothing where nothing was measured."""
+    """What an attempt used, a line each for what is known of it; the audit says if nothing was measured."""
+    yield from ((name, words) for name, words in _measured(one, used) if words)
+
+
+def _measured(one: AttemptState, used: Used | None) -> Iterator[tuple[str, str]]:
+    """Everything that can be measured, with no words for what was not."""
     spent = one.cpu_seconds if used is None or used.cpu_seconds is None else used.cpu_seconds
-    if spent is not None:
-        yield "cpu time", wording.duration(spent) + _throttled(used)
-    if one.peak_memory is not None:
-        yield "peak memory", wording.size(one.peak_memory)
+    yield "cpu time", "" if spent is None else wording.duration(spent) + _throttled(used)
+    yield "peak memory", "" if one.peak_memory is None else wording.size(one.peak_memory)
     if used is None:
         return
     killed = f"; {wording.many(used.oom_kills, 'process', 'processes')} killed" if used.oom_kills else ""
     refused = f"; {wording.many(used.pid_refusals, 'time')} refused one more" if used.pid_refusals else ""
-    yield "working set", f"at most {wording.size(used.peak_working_set)}{killed}"
-    yield "processes", f"at most {wording.count(used.most_pids)}{refused}"
-    yield "disk", f"at most {wording.size(used.disk_used)}"
-    yield "read, written", f"{wording.size(used.read_bytes)}, {wording.size(used.written_bytes)}"
+    yield "working set", _at_most(used.peak_working_set, wording.size, killed)
+    yield "processes", _at_most(used.most_pids, wording.count, refused)
+    yield "disk", _at_most(used.disk_used, wording.size)
+    moved = (used.read_bytes, used.written_bytes)
+    yield "read, written", "" if moved == (None, None) else ", ".join(map(wording.size, moved))
+    waited = (("cpu", used.cpu_waited), ("memory", used.memory_waited), ("io", used.io_waited))
     yield (
         "waited for",
-        ", ".join(
-            f"{name} {wording.duration(seconds)}"
-            for name, seconds in (
-                ("cpu", used.cpu_waited),
-                ("memory", used.memory_waited),
-                ("io", used.io_waited),
-            )
-        ),
+        ", ".join(f"{name} {wording.duration(seconds)}" for name, seconds in waited if seconds is not None),
     )
+
+
+def _at_most(most: int | None, words: Callable[[int], str], more: str = "") -> str:
+    return (f"at most {words(most)}" if most is not None else "") + (more if most is not None else more[2:])
 
 
 def _throttled(used: Used | None) -> str:

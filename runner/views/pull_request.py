@@ -16,6 +16,7 @@ from runner.supervisor.verified import CheckResult
 from runner.views import summary, wording
 from runner.views.fairness import cheats
 from runner.views.inert import block, line, markdown
+from runner.views.together import unnamed
 
 LONGEST_TITLE = 72
 LONGEST_PROMPT = 6000
@@ -56,7 +57,7 @@ def _body(state: RunState, attempt: AttemptState) -> Iterator[str]:
         yield ""
     settings = state.plan.profile(attempt.key.profile)
     facts = (
-        ("verdict", markdown(attempt.verdict or attempt.phase)),
+        ("verdict", markdown(wording.judged(state, attempt))),
         ("why", markdown(attempt.reason)),
         ("model", markdown(getattr(settings.settings, "model", ""))),
         (
@@ -92,7 +93,7 @@ def _body_of_all(state: RunState, integrated: e.Integrated) -> Iterator[str]:
     yield "| attempt | | why not |"
     yield "|---|---|---|"
     for one in integrated.joined:
-        why = " ".join(filter(None, (markdown(one.why), *map(markdown, (*one.with_, *one.files)))))
+        why = " ".join(filter(None, (markdown(one.why), *map(markdown, (*unnamed(one), *one.files)))))
         yield f"| {markdown(one.attempt)} | {'in' if one.went_in else 'left out'} | {why} |"
     yield from _checks(integrated.checks)
 

@@ -32,7 +32,6 @@ HEAD = (
     Column("cost", importance=2),
     Column("change", importance=5),
 )
-CHEATED = "the audit found that it cheated: see what `show` says first"
 DIFF_ROWS = 5000
 DIFF_BYTES = 1_000_000
 """As much of a diff as is drawn on a terminal: drawing takes most of a second, nobody reads more."""
@@ -101,7 +100,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "replay", wording.followed(one)
     standings = _standings(state)
     yield "stands at", _verdict(state, standings, one) if one.verdict is None else ""
-    yield "verdict", one.verdict or ""
+    yield "verdict", "" if one.verdict is None else wording.judged(state, one)
     yield "why", one.reason or _held(standings, one)
     yield "tried again", "" if one.retry is None else wording.retried(one.retry)
     yield "memory", "" if one.retry is None or not one.retry.memory else wording.size(one.retry.memory)
@@ -110,7 +109,7 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "work", one.work or ""
     yield "checked", _check(one)
     yield from (("", checks.line(check)) for check in one.checks)
-    yield "change", wording.diff_stat(one) if one.branch else ""
+    yield "change", wording.diff_stat(one) if one.branch or one.discarded else ""
     yield "branch", one.branch or wording.discarded(one)
     yield "commit", one.commit or ""
     yield "repository", state.plan.sources[state.plan.task(one.key.task).source].repo
@@ -124,8 +123,9 @@ def _facts(state: RunState, one: AttemptState) -> Iterator[tuple[str, str]]:
     yield "cost", wording.usd(one.usd) if one.tokens is not None else ""
     yield "overshot by", wording.caps(one.overshot)
     yield "requests", str(one.requests) if one.requests is not None else ""
-    yield from (("noticed", flag) for flag in one.flags)
-    yield from fairness.of_attempt(fairness.audit(state), str(one.key))
+    audit = fairness.audit(state)
+    yield from (("noticed", flag) for flag in fairness.unsaid(wording.noticed(one), audit.of(str(one.key))))
+    yield from fairness.of_attempt(audit, str(one.key))
 
 
 def diff(raw: bytes) -> Text:
@@ -152,7 +152,7 @@ def next_steps(state: RunState) -> RenderableType:
     steps += inbox.steps(state)
     for best in (honest or good)[:1]:
         steps += [command(state, verb, best.key) for verb in ("show", "diff", "logs")]
-        warning = "" if honest else f"   # {CHEATED}"
+        warning = "" if honest else f"   # {deciding.CHEATED}"
         steps += [command(state, "take", best.key, "my-branch") + warning]
     if len(honest) > 1:
         steps += [f"corral integrate {state.name}   # all that goes together, on one branch"]
@@ -226,7 +226,7 @@ def _remarks(state: RunState) -> Iterator[Text]:
     for one in state.as_written:
         kept = (f"its files are kept in {one.kept}",) if one.kept else ()
         said = (one.reason, _held(standings, one), wording.followed(one), wording.discarded(one))
-        for words in (*said, *one.flags, *kept):
+        for words in (*said, *wording.noticed(one), *kept):
             if words:
                 yield Text(f"  {one.key}: ", "dim") + cell(words)
 
@@ -241,9 +241,8 @@ def _verdict(state: RunState, standings: Standings, attempt: AttemptState) -> st
     if attempt.verdict is None:
         held = standings.get(attempt.key, ("final", ""))[0] == "held"
         return "held" if held else attempt.phase
-    if attempt.key in state.used:
-        return f"{attempt.verdict}, used"
-    return f"{attempt.verdict}, tried again" if attempt.again else attempt.verdict
+    again = attempt.again and attempt.key not in state.used
+    return f"{attempt.verdict}, tried again" if again else wording.judged(state, attempt)
 
 
 def _check(attempt: AttemptState) -> str:
@@ -275,11 +274,11 @@ def _markdown_lines(state: RunState, matrices: together.Matrices) -> Iterator[st
                         (
                             wording.diff_stat(a) if a.verdict else "",
                             markdown(a.reason),
-                            *map(markdown, a.flags),
+                            *map(markdown, wording.noticed(a)),
                         ),
                     )
                 ),
-                f"`{a.branch}`" if a.branch else "",
+                markdown(a.branch or wording.discarded(a)),
             )
             for a in state.as_written
         ],

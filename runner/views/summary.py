@@ -12,6 +12,7 @@ from runner.supervisor import events as e
 from runner.supervisor.graph import deciding
 from runner.supervisor.graph.schedule import decide
 from runner.supervisor.journal import Row
+from runner.supervisor.morning.chosen import outdated
 from runner.supervisor.scoring import scored as scored  # noqa: PLC0414 - it is a view of the run, too
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
@@ -31,7 +32,7 @@ def summary(
         held: What the requests of living attempts wait for just now, by the attempt's name.
         signs: The latest signs of life of those, in the same way.
     """
-    waiting = _waiting(state)
+    waiting, old = _waiting(state), outdated(state)
     return {
         "kind": "run.summary",
         "schema": 1,
@@ -55,7 +56,8 @@ def summary(
         "undecided": [undecided(state, one) for one in deciding.undecided(state)],
         "skipped": [*sorted(state.skipped)],
         "integrated": [
-            one.model_dump(mode="json", exclude={"kind", "at"}) for one in state.integrated.values()
+            {**one.model_dump(mode="json", exclude={"kind", "at"}), "outdated": name in old}
+            for name, one in state.integrated.items()
         ],
         "attempts": [
             attempt_row(

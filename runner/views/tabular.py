@@ -13,14 +13,14 @@ import io
 from pydantic import JsonValue
 
 from runner.supervisor.state import RunState
-from runner.views import summary
+from runner.views import summary, wording
 from runner.views.inert import written_out
 
 COLUMNS = (
     *("run", "task", "item", "kind", "profile", "n", "try", "settings", "phase", "verdict", "ended", "work"),
     *("check", "reason", "scripted", "usd", "tokens", "requests", "seconds", "held_s", "check_seconds"),
     *("cpu_seconds", "peak_memory", "files", "insertions", "deletions", "branch", "commit", "base", "repo"),
-    *("kept", "chosen", "flags"),
+    *("kept", "chosen", "flags", "discarded"),
 )
 """New ones come behind. Times are seconds, sizes bytes, money US dollars; what is not known is empty."""
 
@@ -37,6 +37,7 @@ def text_csv(state: RunState) -> str:
     for attempt in state.as_written:
         row = summary.attempt_row(state, attempt, waiting={})
         row |= {"run": state.name, "kind": kinds[attempt.key.task]}
+        row["discarded"] = wording.discarded(attempt)
         table.writerow([cell(row[name]) for name in COLUMNS])
     return target.getvalue()
 

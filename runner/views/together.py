@@ -11,6 +11,7 @@ from rich.text import Text
 from runner.gather.conflicts import Matrix, Meeting
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.morning.chosen import Outdated, outdated
 from runner.supervisor.state import RunState
 from runner.supervisor.verdict import Check
 from runner.views import wording
@@ -34,9 +35,12 @@ def terminal(state: RunState, matrices: Matrices) -> Iterator[RenderableType]:
             yield Text("conflicts", "bold") + Text(_whose(name, len(matrices)), "dim")
             yield _pairs(pairs)
             yield from (Text(f"  {words}", "dim") for words in _more(matrix, pairs))
-    for event in state.integrated.values():
+    old = outdated(state)
+    for name, event in state.integrated.items():
         yield Text()
         yield from integrated(event, len(state.integrated))
+        if name in old:
+            yield cell(f"  {now_otherwise(state, old[name])}", "yellow")
 
 
 def integrated(event: e.Integrated, many: int = 1) -> Iterator[RenderableType]:
@@ -67,12 +71,27 @@ def lines(state: RunState, matrices: Matrices) -> Iterator[str]:
                 files = " ".join(markdown(file) for file in pair.files[:FILES]) or markdown(pair.why)
                 yield f"| {markdown(pair.a)} | {markdown(pair.b)} | {files} |"
             yield from (part for words in _more(matrix, pairs) for part in ("", words))
+    old = outdated(state)
     for event in state.integrated.values():
         yield from ("", f"### Put together{_marked(event.repo, len(state.integrated))}", "")
         yield from (markdown(headline(event)), "")
+        if event.repo in old:
+            yield from (markdown(now_otherwise(state, old[event.repo])), "")
         yield from ("| | branch | |", "|---|---|---|")
         for one in event.joined:
             yield f"| {_standing(one)} | {markdown(one.attempt)} | {markdown(_why(one))} |"
+
+
+def now_otherwise(state: RunState, old: Outdated) -> str:
+    """That others would be put together now, and which."""
+    parts = [f"with {_some(old.new)}" if old.new else "", f"without {_some(old.gone)}" if old.gone else ""]
+    said = " and ".join(filter(None, parts))
+    return f"out of date: it would be put together {said} now (corral integrate {state.name})"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FILES} more" if len(names) > FILES else ""
+    return ", ".join(names[:FILES]) + more
 
 
 def conflicting(matrix: Matrix) -> list[Meeting]:
@@ -119,6 +138,12 @@ def _standing(one: e.Joined) -> str:
 def _why(one: e.Joined) -> str:
     files = f": {', '.join(one.files[:FILES])}" + (" …" if len(one.files) > FILES else "")
     return line(one.why) + (files if one.files else "")
+
+
+def unnamed(one: e.Joined) -> list[str]:
+    """The others with which it does not go that `why` does not name."""
+    named = {word.rstrip(",:;") for word in one.why.split()}
+    return [name for name in one.with_ if name not in named]
 
 
 def _whose(name: str, many: int) -> str:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from runner.names import AttemptKey
 from runner.supervisor import events as e
+from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Caps, Task
 from runner.tasks.units import format_duration, format_size
@@ -37,6 +38,12 @@ REPLAYED = (
 def colour(verdict: str | None) -> str:
     """The colour of a verdict."""
     return COLOURS.get(verdict or "", "red" if verdict else "")
+
+
+def judged(state: RunState, attempt: AttemptState) -> str:
+    """The verdict on an attempt, and that a person uses it all the same; where it stands if it has none."""
+    verdict = attempt.verdict or attempt.phase
+    return f"{verdict}, used" if attempt.key in state.used else verdict
 
 
 def duration(seconds: float | None) -> str:
@@ -118,6 +125,11 @@ def followed(attempt: AttemptState) -> str:
     return f"departed from the recording {where}: {departed.what}"
 
 
+def noticed(attempt: AttemptState) -> list[str]:
+    """What was noticed of an attempt that the reason of its verdict does not say."""
+    return [flag for flag in attempt.flags if not attempt.reason or not flag.endswith(attempt.reason)]
+
+
 def discarded(attempt: AttemptState) -> str:
     """That an attempt's branch was discarded, and where its commits are; empty if it was not."""
     if attempt.discarded is None:
@@ -136,7 +148,7 @@ def caps(caps: Caps) -> str:
 
 def diff_stat(attempt: AttemptState) -> str:
     """How much an attempt changed."""
-    if attempt.branch is None:
+    if attempt.branch is None and attempt.discarded is None:
         return "-"
     if attempt.files is None:
         return UNKNOWN

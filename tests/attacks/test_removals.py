@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.leavings import left
+from tests.conftest import FULL, SEED
 from tests.support import Corral, Done, git, make_repo, write_tasks
 
 PROJECT = Path(__file__).parents[2]
@@ -23,6 +25,8 @@ REMOVALS = {
     # A disk of its own bounds bytes and files, and is what is mounted `nosuid,nodev`.
     "disk-cap": ["disk-bytes", "disk-files", "setuid"],
 }
+DRAWN = sorted(REMOVALS) if FULL else random.Random(SEED).sample(sorted(REMOVALS), 2)  # noqa: S311 - a test
+"""What whole runs are tried without: all of them at the full counts."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def test_selfcheck_names_the_promise_and_no_other(without: Without) -> None:
         assert "could not be tested" not in row["found"]
 
 
+@pytest.mark.parametrize("without", DRAWN, indirect=True)
 def test_a_run_is_refused_before_any_attempt(without: Without) -> None:
     done = without("run", without.file)
     assert done.code == 3
@@ -92,6 +97,7 @@ def test_a_run_is_refused_before_any_attempt(without: Without) -> None:
     assert git(without.repo, "for-each-ref", "--format=%(refname)") == "refs/heads/main\nrefs/heads/secret"
 
 
+@pytest.mark.parametrize("without", DRAWN, indirect=True)
 def test_a_run_goes_on_where_a_person_accepts_it_and_says_so(without: Without) -> None:
     accept = [word for promise in without.promises for word in ("--accept-weaker", promise)]
     done = without("run", without.file, "--json", *accept)

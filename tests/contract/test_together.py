@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from runner.commands.integrating import integrated
 from runner.errors import HostError, UsageError
@@ -23,12 +23,13 @@ from runner.names import AttemptKey
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor.journal import Journal
+from runner.supervisor.morning import chosen
 from runner.supervisor.morning.together import Together, foresee, put_together
 from runner.supervisor.ownership.lease import owned
 from runner.supervisor.state import RunState, fold
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import PlannedAttempt
-from runner.views import report
+from runner.views import report, summary
 from tests.support import git, host_git_hashes, make_repo
 from tests.unit.makers import life, make_plan
 
@@ -206,6 +207,7 @@ def test_again_comes_to_the_same_and_otherwise_to_a_further_branch(night: Night)
     again = night.together()
     assert (again.event.branch, again.event.commit) == (first.event.branch, first.event.commit)
     assert (first.is_new, again.is_new) == (True, False)
+    assert put_together_before(night) == [first.event], "what came out the same is not noted anew"
     assert (git(night.repo, "for-each-ref"), git(night.repo, "count-objects", "-v")) == before
     clone = night.home.parent
     more = _commit(clone, night.repo, "corral/r/t09/p/1.2", {"part09.txt": "done\n"})
@@ -214,7 +216,52 @@ def test_again_comes_to_the_same_and_otherwise_to_a_further_branch(night: Night)
     night.checker.checks = {**CHECKS, "t09": "test -s part09.txt"}
     later = night.together()
     assert later.event.branch == "corral/r/+integration.2"
+    assert put_together_before(night) == [first.event, later.event]
     assert git(night.repo, "rev-parse", "corral/r/+integration") == first.event.commit
+
+
+def put_together_before(night: Night) -> list[e.Event]:
+    with Journal(night.home / "journal.db") as book:
+        return list(book.of_kinds("r", "run.integrated"))
+
+
+def discarded(task: str) -> e.Event:
+    name = f"{task}/p/1"
+    return e.AttemptDiscarded(at=10, attempt=name, branch=f"corral/r/{name}", commit="c" * 40)
+
+
+def test_what_was_discarded_is_named_and_what_was_put_together_before_is_out_of_date(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = ended(tmp_path, {name: CHANGES[name] for name in ("t00", "t01")}, CHECKS)
+    first = night.together()
+    assert "out of date" not in report.text_markdown(night.state)
+    night.add(discarded("t01"))
+    old = "out of date: it would be put together without t01/p/1 now (corral integrate r)"
+    assert f"`{old}`" in report.text_markdown(night.state)
+    assert old in drawn(report.terminal(night.state))
+    (row,) = json.loads(json.dumps(summary.summary(night.state)))["integrated"]
+    assert row["outdated"] is True
+
+    assert integrated(Settings(home=night.home), night.state, night.checker, dry=False, as_json=False) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 2 branches in" in said
+    assert "left out t01/p/1 its branch was discarded" in said
+    assert "out of date" not in report.text_markdown(night.state)
+    assert first.event not in night.state.integrated.values()
+    night.add(discarded("t00"))
+    assert chosen.outdated(night.state) == {str(night.repo): chosen.Outdated((), ("t00/p/1",))}
+    with pytest.raises(UsageError, match="no attempt of the run r has an accepted branch"):
+        night.together()
+
+
+def test_where_all_of_them_cheated_nothing_goes_in(tmp_path: Path) -> None:
+    night = ended(tmp_path, {"t00": CHANGES["t00"]}, CHECKS)
+    flags = ("check-steered: it passes only with its own conftest.py",)
+    night.add(e.AttemptChecked(at=10, attempt="t00/p/1", check="passed", flags=flags))
+    night.add(e.AttemptFinal(at=11, attempt="t00/p/1", verdict="accepted"))
+    one = night.together()
+    assert (one.event.branch, left(one)["t00"].cause) == (None, "cheating")
 
 
 def test_a_dry_run_writes_nothing(night: Night) -> None:
@@ -276,6 +323,13 @@ def settings(night: Night) -> Settings:
     return Settings(home=night.home)
 
 
+def drawn(shown: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    return " ".join(console.file.getvalue().split())
+
+
 def test_the_command_says_what_went_in(
     night: Night, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,10 +354,7 @@ def test_the_command_speaks_json(
 def test_the_report_tells_of_it(night: Night) -> None:
     night.together()
     matrices = foresee(night.home, night.state)
-    console = Console(file=io.StringIO(), width=120)
-    console.print(report.terminal(night.state, matrices))
-    assert isinstance(console.file, io.StringIO)
-    seen = " ".join(console.file.getvalue().split())
+    seen = drawn(report.terminal(night.state, matrices))
     text = report.text_markdown(night.state, matrices)
     assert (
         "conflicts branch and files t03/p/1 t07/p/1 shared.txt 2 other pairs that share files merge" in seen

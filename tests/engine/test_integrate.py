@@ -22,6 +22,14 @@ TASKS: dict[str, object] = {
     "shrinks": {"sh": "echo 3 > limit", "check": "test -s limit", "priority": "low"},
     "clashes": {"sh": "sed -i s/two/2/ shared", "check": "grep -q 2 shared", "priority": "low"},
     "unseen": {"sh": "echo 1 > c", "check": "test -s c && sh tests/hidden.sh", "hidden": "hidden"},
+    "writes-tests": "mkdir t; echo 'test -e d' > t/new.sh",
+    "passes-them": {
+        "sh": "touch d",
+        "needs": ["writes-tests"],
+        "from": "writes-tests",
+        "check": "sh t/new.sh",
+        "protect": ["t"],
+    },
     "fails": {"sh": "touch x", "check": "false"},
 }
 
@@ -35,13 +43,15 @@ def test_what_goes_together_is_one_branch_and_the_rest_is_named(corral: Corral, 
     done = corral("integrate", "--json")
     (row,) = done.json["repositories"]
     told = {one["attempt"].partition("/")[0]: one for one in row["joined"]}
-    assert {name for name, one in told.items() if one["went_in"]} == {"eases", "first", "adds", "unseen"}
+    assert {name for name, one in told.items() if one["went_in"]} == {
+        *("eases", "first", "adds", "unseen", "writes-tests", "passes-them")
+    }
     assert (told["clashes"]["cause"], told["clashes"]["files"]) == ("conflict", ["shared"])
     assert told["clashes"]["with_"] == ["first/do-first/1"]
     assert (told["shrinks"]["cause"], told["shrinks"]["with_"]) == ("check", ["adds/do-adds/1"])
     assert "adds: it passes only with the work's own Makefile" in told["shrinks"]["why"]
     checks = {one["name"]: one["check"] for one in row["checks"]}
-    assert checks == dict.fromkeys(("eases", "first", "adds", "unseen"), "passed")
+    assert checks == dict.fromkeys(("eases", "first", "adds", "unseen", "passes-them"), "passed")
     assert done.code == 1  # something was left out
     listed = git(repo, "ls-tree", "-r", "--name-only", row["branch"]).split()
     assert {"a", "c", "shared"} <= set(listed)

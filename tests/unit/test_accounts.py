@@ -39,7 +39,7 @@ from runner.tasks.plan import (
     Profile,
     Upstream,
 )
-from tests.unit.makers import make_plan
+from tests.unit.makers import after, life, make_plan, started
 
 CANARY = "sk-ant-canary-0123456789"
 CLAUDE = Profile(name="c", settings=ClaudeSettings(model="m"), hash="c")
@@ -141,10 +141,13 @@ def test_a_comparison_goes_on_only_where_the_same_services_answer(tmp_path: Path
     (place, _) = here.services_of("anthropic")
     asked = CLAUDE.model_copy(update={"upstream": Upstream(places=(place,))})
     plan = plan_of(asked)
-    compared = plan.model_copy(update={"compared": ("c",)})
+    tasks = tuple(task.model_copy(update={"compared": True}) for task in plan.tasks)
+    compared = started(plan.model_copy(update={"compared": ("c",), "tasks": tasks}))
+    done = after(compared, *(event for one in compared.attempts for event in life(str(one), "rejected")))
     check_as_planned(compared, here)
     for others in (having(tmp_path, account("a")), having(tmp_path, account("o", "openai", base_url=URL))):
-        check_as_planned(plan, others)
+        check_as_planned(started(plan), others)
+        check_as_planned(done, others)
         with pytest.raises(UsageError, match=f"c is compared as answered by {place}; now .* would answer it"):
             check_as_planned(compared, others)
 

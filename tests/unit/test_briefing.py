@@ -19,8 +19,8 @@ def test_what_the_tasks_before_it_may_change_is_wanted_along_the_whole_line() ->
         *life("c/p/1", "done", commit="3" * 40),
         *life("d/p/1", "no-change"),
     )
-    assert _line(state, BASE, "2" * 40) == Line(BASE, ("b/", "a/"))
-    assert _line(state, BASE, "3" * 40) == Line(BASE, ("c/",))
+    assert _line(state, BASE, "2" * 40) == Line(BASE, ("b/", "a/"), ("b", "a"))
+    assert _line(state, BASE, "3" * 40) == Line(BASE, ("c/",), ("c",))
     assert _line(state, BASE, BASE) is None
 
 
@@ -33,4 +33,4 @@ def test_what_a_person_chose_is_given_by_them() -> None:
         *life("b/p/1", "done", commit="2" * 40, base="1" * 40),
     )
     assert _line(state, BASE, "1" * 40) is None
-    assert _line(state, BASE, "2" * 40) == Line("1" * 40)
+    assert _line(state, BASE, "2" * 40) == Line("1" * 40, (), ("b",))

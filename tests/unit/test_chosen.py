@@ -49,6 +49,14 @@ def test_what_a_person_chose_counts_first() -> None:
     assert wanted(group) == ["a/q/1"]
 
 
+def test_of_several_choices_the_last_counts() -> None:
+    for last, before in (("a/p/1", "a/q/1"), ("a/q/1", "a/p/1")):
+        state = night(("a/p/1", "accepted", None), ("a/q/1", "rejected", None), used=before)
+        state = after(state, e.TaskDecided(at=10, task="a", what="use", attempt=last))
+        (group,) = gathered(state)
+        assert wanted(group) == [last]
+
+
 def test_cheats_go_in_at_a_persons_word_only() -> None:
     cheats = {"a/p/1": "test-deleted: two tests", "b/p/1": "exit-code-forged: os._exit"}
     attempts = (
@@ -102,6 +110,15 @@ def test_a_persons_choice_holds_for_what_builds_on_it() -> None:
     )
     (group,) = gathered(state)
     assert wanted(group) == ["a/q/1", "b/q/1"]
+
+
+def test_what_was_discarded_is_told_unless_another_of_its_task_is_there() -> None:
+    state = night(("a/p/1", "accepted", None), ("a/q/1", "accepted", None), ("b/p/1", "accepted", None))
+    for name in ("a/p/1", "b/p/1"):
+        state = after(state, e.AttemptDiscarded(at=9, attempt=name, branch="x", commit=commit(name)))
+    (group,) = gathered(state)
+    assert (wanted(group), [str(one.key) for one in group.discarded]) == (["a/q/1"], ["b/p/1"])
+    assert [(row.attempt, row.cause) for row in passed_over(group)] == [("b/p/1", "discarded")]
 
 
 def test_without_a_branch_there_is_nothing_to_put_together() -> None:

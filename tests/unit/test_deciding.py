@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,26 @@ def test_a_task_that_failed_is_listed_once_with_all_that_waits_for_it(failed: Ru
     assert all(command in told for command in typed)
     assert summary.summary(failed)["undecided"] == [
         {"task": "a", "attempts": ["a/p/1"], "waiting": ["b/p/1", "d/p/1"], "commands": typed}
+    ]
+
+
+def test_where_nothing_waits_all_that_can_be_typed_is_told_and_cheats_come_last() -> None:
+    two = [PlannedAttempt(task="a", profile=name) for name in ("one", "two", "none")]
+    state = after(
+        started(make_plan(*two)),
+        *life("a/one/1", "rejected"),
+        *life("a/two/1", "rejected"),
+        *life("a/none/1", "no-change"),
+    )
+    cheat = state.attempts[AttemptKey("a", "one")]
+    cheat = replace(cheat, flags=("check-steered: it passes only with its own conftest.py",))
+    state = replace(state, attempts=state.attempts.updated(cheat))
+    (one,) = deciding.undecided(state)
+    told = [(typed, what) for typed, what in deciding.commands(state, one) if "decide" in typed]
+    assert told == [
+        ("corral decide r a skip", "let it be: it need not be done"),
+        ("corral decide r a use a/two/1", "take its work as accepted"),
+        ("corral decide r a use a/one/1", f"take its work as accepted; {deciding.CHEATED}"),
     ]
 
 
@@ -150,6 +171,58 @@ def test_a_person_s_choice_goes_before_what_served() -> None:
     )
     state = obeyed(state, orders.Decide(task="a", what="use", attempt="a/two/1"))
     assert next(d.base for d in decide(state, 9) if d.key == b.key) == "2" * 40
+
+
+def use(attempt: str) -> orders.Decide:
+    return orders.Decide(task=attempt.split("/", maxsplit=1)[0], what="use", attempt=attempt)
+
+
+SKIP_A = orders.Decide(task="a", what="skip")
+
+
+@pytest.fixture
+def two_ways() -> RunState:
+    """`a` was done by two, of which one was accepted; `b` needs either."""
+    one, two = PlannedAttempt(task="a", profile="one"), PlannedAttempt(task="a", profile="two")
+    b = PlannedAttempt(task="b", profile="p", after=(("a/one/1", "a/two/1"),), start=("a/one/1", "a/two/1"))
+    return after(
+        started(make_plan(one, two, b)),
+        *life("a/one/1", "accepted", commit="1" * 40),
+        *life("a/two/1", "rejected", commit="2" * 40),
+    )
+
+
+def test_the_last_word_of_a_person_counts(two_ways: RunState) -> None:
+    def said(*words: orders.Decide) -> tuple[list[str], list[str], str | None]:
+        state = two_ways
+        for word in words:
+            state = obeyed(state, word)
+        (base,) = [one.base for one in decide(state, 9) if one.key.task == "b"]
+        return [str(key) for key in state.used], sorted(state.skipped), base
+
+    one, two = use("a/one/1"), use("a/two/1")
+    assert said(two, one) == (["a/one/1"], [], "1" * 40)
+    assert said(one, two) == (["a/two/1"], [], "2" * 40)
+    assert said(two, SKIP_A) == ([], ["a"], "1" * 40), "what served by itself does so still"
+    assert said(SKIP_A, two) == (["a/two/1"], [], "2" * 40)
+    assert said(two, SKIP_A, one) == (["a/one/1"], [], "1" * 40)
+    assert said(two, two) == (["a/two/1"], [], "2" * 40)
+
+
+def test_a_word_on_one_lineage_says_nothing_of_another() -> None:
+    attempts = [PlannedAttempt(task="a", profile=name) for name in ("one", "two")]
+    needing = [
+        PlannedAttempt(task="b", profile=name, after=((f"a/{name}/1",),), start=(f"a/{name}/1",))
+        for name in ("one", "two")
+    ]
+    lost = [event for name in ("one", "two") for event in life(f"a/{name}/1", "rejected")]
+    state = after(started(compared(make_plan(*attempts, *needing))), *lost)
+    both = obeyed(obeyed(state, use("a/two/1")), use("a/one/1"))
+    assert [str(key) for key in both.used] == ["a/two/1", "a/one/1"]
+    assert {stands(both)[f"b/{name}/1"] for name in ("one", "two")} == {"start"}
+    rest_skipped = obeyed(obeyed(state, SKIP_A), use("a/one/1"))
+    assert {stands(rest_skipped)[f"b/{name}/1"] for name in ("one", "two")} == {"start"}
+    assert stands(obeyed(both, SKIP_A)) == stands(rest_skipped)
 
 
 def test_a_lineage_that_failed_is_listed_though_the_task_served() -> None:

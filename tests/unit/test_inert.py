@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.text import Text
 
 from runner.names import AttemptKey
@@ -61,9 +62,23 @@ def test_known_attacks() -> None:
     assert inert("a\u202eb") == "a\\u202eb"
     assert inert("a\u3164\ufe01b") == "a\\u3164\\ufe01b"
     assert "\r" not in line("ok\rFAKE")
-    assert markdown("<script>|`x`") == "`<script>\\x7c\\x60x\\x60`"
+    assert markdown("<script>|`x`") == "`` <script>\\x7c`x` ``"
+    assert markdown("a `x` b") == "``a `x` b``"
     assert markdown("@you www.evil.example GH-1 &lrm;") == "`@you www.evil.example GH-1 &lrm;`"
     assert markdown(" ") == ""
+
+
+@given(st.text(alphabet="`` \\|a<*[", min_size=1, max_size=40) | hostile)
+def test_in_markdown_it_is_code_and_nothing_else(text: str) -> None:
+    """As a reader of Markdown has it: one piece of code on a line, which holds the text."""
+    shown = markdown(text)
+    if not shown:
+        return
+    before, inside, after_it = MarkdownIt().parse(f"{shown}\n")
+    assert inside.children is not None
+    (code,) = inside.children
+    assert (before.type, code.type, after_it.type) == ("paragraph_open", "code_inline", "paragraph_close")
+    assert code.content == line(text, 500).replace("|", "\\x7c")
 
 
 def test_long_text_is_shortened() -> None:
@@ -181,7 +196,7 @@ def test_the_markdown_report_is_inert(state: RunState) -> None:
     """No control character, no markup, and no row of a table more than there are attempts."""
     text = report.text_markdown(state)
     assert all(unicodedata.category(c) not in ACTIVE or c == "\n" for c in text)
-    outside = re.sub(r"`[^`\n]*`", "", text)
+    outside = re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", "", text)
     assert not re.search(r"[<>&@`\[\]\\]", outside), "whatever is not ours stands in code"
     rows = [row for row in text.splitlines() if row.startswith(("| `a/p/1` ", "| `b/p/1` "))]
     assert len(rows) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -225,8 +226,9 @@ def test_what_a_script_played_is_said_wherever_its_figures_stand() -> None:
     )
     plan = whole.state.plan.model_copy(update={"profiles": profiles})
     text = " ".join(read(page(replace(whole, state=replace(whole.state, plan=plan)))).text)
-    assert text.count("A script played the model here") >= 3 + len(whole.attempts)
-    assert "In this run a script plays the model" in text
+    assert text.count("A script played the model here") >= 2 + len(whole.attempts)
+    head = "In this run a script plays the model: tokens and cost come from its transcripts"
+    assert head in text  # and it is not said there twice
 
 
 def test_the_headline_and_the_timeline_tell_the_same_times() -> None:
@@ -257,6 +259,34 @@ def test_the_page_stays_small_however_much_there_is() -> None:
     text = page(large)
     assert len(text.encode()) < sharing.LARGEST
     assert text.count("shows it whole") >= 2 * len(material.attempts)
+
+
+DENSE = Read('I am good, doing <b>add</b> & "all" <script>\u202e</script>\n')
+COLOURFUL = (
+    "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n"
+    "-x = {1: '&', 2: '<'} if not y else [3, 4, '>']\n+x = {1: '&&', 2: '<<'} or [3, '>>']\n"
+)
+
+
+def test_nothing_is_cut_while_there_is_room() -> None:
+    """Escapes and colours make small texts many times as long: that may not cut them."""
+    material = pages.night(Size(tasks=3, repeats=1, jobs=2, diff=COLOURFUL))
+    long = Read("<>" * 20_000 + "\n" + "y" * 900)
+    for said in (DENSE, long):
+        shown = tuple(replace(one, check=said, output=said) for one in material.attempts)
+        text = page(replace(material, attempts=shown))
+        assert "shows it whole" not in text
+        assert "shows what it changed" not in text
+        assert text.count(escaped(said.text.strip())) == 2 * len(shown)
+        assert text.count("<ins>") == len(shown)
+
+
+def test_a_large_text_beside_small_ones_has_what_they_leave() -> None:
+    material = pages.night(SMALL)
+    first, *others = material.attempts
+    large = Read("<x>" * 150_000)
+    text = page(replace(material, attempts=(replace(first, check=large), *others)))
+    assert escaped(large.text) in text
 
 
 def test_a_thousand_attempts_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +345,22 @@ def test_shares_are_fair(needs: list[int], total: int) -> None:
         assert total - sum(given_) < len(needs)  # nothing is kept back
         assert min(lacking) >= max(given_) - 1  # nobody who lacks something has less than another
         assert max(given_) <= min(lacking) + 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), max_size=20), st.integers(0, 9000))
+def test_drawings_share_what_there_is(sizes: list[tuple[int, int]], total: int) -> None:
+    """Each by what it was thought to take, and by what it takes."""
+    given_: dict[int, int] = {}
+
+    def draw(n: int, most: int) -> Html:
+        given_[n] = most
+        return Html("x" * min(most, sizes[n][1]))
+
+    drawn = sharing.within([thought for thought, _ in sizes], total, draw)
+    assert sum(len(one.text) for one in drawn) <= total
+    assert len(given_) == len(sizes)
+    if sum(max(one) for one in sizes) <= total:
+        assert [len(one.text) for one in drawn] == [size for _, size in sizes]
 
 
 # -- time
@@ -462,12 +508,13 @@ def test_the_command_writes_the_page_of_a_run(tmp_path: Path, monkeypatch: pytes
     plan = pages.plan(SMALL)
     source = Source(repo=str(repo), git_dir=str(repo / ".git"), base=base, base_name="main")
     home = tmp_path / "home"
-    name = str(plan.attempts[0].key)
+    name, other = str(plan.attempts[0].key), str(plan.attempts[3].key)
     with Journal(home / "journal.db") as book:
         started = e.RunStarted(at=1000, plan=plan.model_copy(update={"sources": (source,)}), jobs=2)
         for event in (
             started,
             *life(name, "accepted", commit=commit, base=base),
+            *life(other, "accepted", commit=commit, base=base),
             e.RunEnded(at=2000, exit_code=0),
         ):
             book.append(plan.run, event.model_copy(update={"at": 1000.0 + event.at % 1000}))
@@ -488,14 +535,24 @@ def test_the_command_writes_the_page_of_a_run(tmp_path: Path, monkeypatch: pytes
     assert "&lt;script&gt;" in text
     assert name in reading.ids
     elsewhere = tmp_path / "there" / "page.html"
+    refused = CliRunner().invoke(app, ["report", plan.run, "--html", str(elsewhere)])
+    assert f"there is no directory {elsewhere.parent}" in str(refused.exception)
+    assert not elsewhere.parent.exists()
+    elsewhere.parent.mkdir()
     assert CliRunner().invoke(app, ["report", plan.run, "--html", str(elsewhere)]).exit_code == 0
     assert elsewhere.stat().st_size > 10_000
+    said = json.loads(CliRunner().invoke(app, ["report", plan.run, "--json"]).output)
+    compared = json.loads(CliRunner().invoke(app, ["compare", plan.run, "--json"]).output)
+    assert said["comparison"] == compared
+    (conflicts,) = said["conflicts"]
+    assert (conflicts["repo"], conflicts["matrix"]["attempts"]) == (str(repo), [name, other])
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["latest", "page.html"], "would be written with --html"),
+        (["latest", "--csv", "x.csv"], "--csv is printed, not written"),
         (["page.html", "--html"], "is a file's name, not a run's"),
         (["latest", "--html", "--json"], "exclude each other"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runner.errors import UsageError
 from runner.settings import Settings
 from runner.supervisor import events as e
 from runner.supervisor import past
@@ -291,6 +292,13 @@ def test_the_command_reads_the_journal(tmp_path: Path) -> None:
         "new",
     ]
     assert "by kind of task" in call(home, "history").output
+    for asked in (["--task", "fixx"], ["--profile", "opas"]):
+        done = call(home, "history", *asked)
+        assert isinstance(done.exception, UsageError)
+        assert f"none of 2 runs has a {asked[0][2:]}" in str(done.exception)
+        assert "did you mean 'fix'" in str(done.exception) or "did you mean 'opus'" in str(done.exception)
+    assert isinstance(call(home, "history", "--days", "0").exception, UsageError)
+    assert call(home, "history", "--task", "bug").exit_code == 0, "a kind"
     assert past.read(Settings(home=home), 2.0)[0].name == "new"
 
 

@@ -211,3 +211,18 @@ def test_what_was_put_together_can_be_asked_for(night: Night) -> None:  # noqa: 
     body = Path(row["body"]).read_text()
     assert "| `fix/p/1` | in |" in body
     assert "left out | `it doesn't merge` `a\\x7cb`" in body
+    taken = call(night.home, "take", "+integration", "all")
+    assert f"all is now at {night.commits['fix/p/1'][:12]}" in taken.output
+    assert git(night.repo, "rev-parse", "all") == night.commits["fix/p/1"]
+    again = call(night.home, "take", "+integration", "all")
+    assert (again.exit_code, "there is a branch called 'all'" in again.output) == (2, True)
+    discarded = call(night.home, "discard", "+integration")
+    assert discarded.exit_code == 2
+    assert "`corral integrate r` makes it anew" in discarded.output
+    assert f"git -C '{night.repo}' branch -D corral/r/+integration" in discarded.output
+
+
+def test_without_an_integration_there_is_none_to_take_or_discard(night: Night) -> None:  # noqa: F811
+    ready(night)
+    for command in (["take", "+integration", "all"], ["discard", "+integration"]):
+        assert "nothing of the run r was put together" in call(night.home, *command).output

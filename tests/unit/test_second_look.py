@@ -105,6 +105,11 @@ def between(folder: Path, before: Files, after: Files) -> Between:
             {"a": "2", "conftest.py": "-> /workspace/b/fixtures.py", "b/fixtures.py": "x"},
         ),
         (
+            {"a": "1", "t/conftest.py": "x", "t/other": "x"},
+            {"a": "2", "t": "-> u", "u/conftest.py": "x", "u/other": "x"},
+            {"a": "2", "t/conftest.py": "x", "t/other": "x", "u/other": "x"},
+        ),
+        (
             {"a": "1", "t/run.sh": "x"},
             {"a": "2", "t": "-> u", "u/run.sh": "y"},
             {"a": "2", "t/run.sh": "x", "u/run.sh": "y"},
@@ -114,7 +119,7 @@ def between(folder: Path, before: Files, after: Files) -> Between:
 )
 def test_only_such_files_are_put_back(tmp_path: Path, before: Files, after: Files, wanted: Files) -> None:
     work = between(tmp_path, before, after)
-    made = work.without(work.steering(("timeout 9 sh t/run.sh && flock a t/all",)))
+    made = work.without(work.steering(("timeout 9 sh t/run.sh && flock a t/all && coverage run x",)))
     assert files_of(work.git_dir, made, *work.alternates) == wanted
     parents = [
         closed.git(work.git_dir, "rev-parse", f"{one}^@", alternates=work.alternates)
@@ -159,6 +164,18 @@ def test_what_is_protected_is_as_a_person_gave_or_wanted_it(
     assert files_of(work.work.git_dir, made, *work.work.alternates) == here
 
 
+def test_what_was_planted_beside_what_was_weakened_is_in_neither_look(tmp_path: Path) -> None:
+    """A check takes protected files from a commit without both, however much of them there is."""
+    given = {"a": "1", "t/x": "1", "b/x": "1"}
+    left = {"a": "2", "t/x": "2", "t/conftest.py": "x", "t/new": "2", "b/x": "2", "b/conftest.py": "x"}
+    work = Inherited(between(tmp_path, given, left), ("b",))
+    seen, restored = work.seen(("t", "b"), ("pytest",))
+    assert restored == ("t/x", "t/conftest.py")
+    here = {"a": "2", "t/x": "1", "t/new": "2", "b/x": "2", "b/conftest.py": "x"}
+    assert files_of(work.work.git_dir, seen, *work.work.alternates) == here
+    assert Inherited(between(tmp_path / "2", given, given)).seen(("t",), ())[1] == ()
+
+
 @pytest.mark.parametrize("history", ["shallow", "none"])
 def test_what_is_protected_brings_no_history_along(tmp_path: Path, history: History) -> None:
     repo = make_repo(tmp_path / "repo")
@@ -195,6 +212,8 @@ def test_each_file_is_as_it_was_or_as_it_is(
     made = put_back(repo / ".git", (), base, tip, {name.encode() for name in names})
     wanted = {path: text for path, text in after.items() if path not in names}
     back = {path: text for path, text in before.items() if path in names}
+    shut = {other for other in after for path in back if path.startswith(f"{other}/")}
+    back |= {path: text for path, text in before.items() for one in shut if path.startswith(f"{one}/")}
     for path in back:  # what stands in the way of a file that was there gives way
         wanted = {
             other: text

@@ -118,19 +118,20 @@ def test_nothing_is_decided_before_all_is_known_that_is_compared() -> None:
 
 def test_what_was_decided_stays_so_when_items_become_known_afterwards() -> None:
     """A person who lets the need of a `for_each` count later brings in new blocks, which nobody looked at."""
-    state, settling = with_items("p", "q"), Settling()
-    for task in range(SOME):
+    lost = (*life("fan/p/1", "infrastructure"), *life("fan/q/1", "infrastructure"))
+    state, settling, task = after(with_items("p", "q"), *lost), Settling(), 0
+    while state.decided is None:
         state = done(state, task, p="accepted", q="rejected")
-    never = after(state, *life("fan/p/1", "infrastructure"), *life("fan/q/1", "infrastructure"))
-    (told,) = settling.news(never)
-    was = comparison(after(never, told))
-    again = after(never, told, *(e.AttemptRetried(at=9, attempt=f"fan/{p}/1", why="person") for p in "pq"))
-    for then in (again, after(again, e.TaskExpanded(at=9, task="fan", items=tuple("abcdefgh")))):
-        found = comparison(then)
-        assert [(one.p, one.decided, one.low) for one in found.pairs] == [
-            (one.p, one.decided, one.low) for one in was.pairs
-        ]
-    assert was.pairs[0].p != pytest.approx(2 ** (1 - SOME)), "not the test at the end"
+        state, task = after(state, *settling.news(state)), task + 1
+    assert state.decided.blocks == task < SOME
+    was = comparison(state).pairs
+    again = after(state, *(e.AttemptRetried(at=9, attempt=f"fan/{p}/1", why="person") for p in "pq"))
+    known = after(again, e.TaskExpanded(at=9, task="fan", items=tuple("abcdefgh")))
+    for then in (again, known):
+        assert comparison(then).pairs == was
+    for left in range(task, SOME):  # what was under way then
+        known = done(known, left, p="accepted", q="rejected")
+    assert comparison(known).pairs[0].decided
 
 
 def test_a_cheat_decides_nothing() -> None:
@@ -210,7 +211,12 @@ def test_the_command_says_it_to_people_and_programs(tmp_path: Path) -> None:
                     journal.append("r", event)
     asked = {"CORRAL_HOME": str(tmp_path), "CORRAL_CONFIG": os.devnull}
     told = CliRunner().invoke(cli.app, ["compare", "r", "--json"], env=asked)
-    assert json.loads(told.stdout)["better"] == ["p", "q"]
+    row = json.loads(told.stdout)
+    assert row["better"] == ["p", "q"]
+    assert row["tasks"][0] == {"task": "t0", "verdicts": {"p": ["accepted"], "q": ["rejected"]}}
+    assert (row["include_unfair"], set(row["audit"]) >= {"findings", "pairs", "left_out"}) == (False, True)
+    unfair = CliRunner().invoke(cli.app, ["compare", "r", "--include-unfair", "--json"], env=asked)
+    assert json.loads(unfair.stdout)["include_unfair"] is True
     assert "p is accepted more often" in CliRunner().invoke(cli.app, ["compare", "r"], env=asked).stdout
     nothing = CliRunner().invoke(cli.app, ["compare", "plain"], env=asked)
     assert isinstance(nothing.exception, UsageError)

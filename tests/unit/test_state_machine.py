@@ -349,11 +349,18 @@ class Supervisor(RuleBasedStateMachine):
             return
         self.note(done)
         if what == "use":
+            self.forget_words_on(one.key.task)
             self.record.chosen.add(one.key)
         elif what == "skip":
+            self.forget_words_on(one.key.task)
             self.record.skipped.add(one.key.task)
         else:
             self.record.skipped.discard(one.key.task)
+
+    def forget_words_on(self, task: str) -> None:
+        """Only a person's last word on a task counts: here whatever needs one needs any of its attempts."""
+        self.record.skipped.discard(task)
+        self.record.chosen = {key for key in self.record.chosen if key.task != task}
 
     def step(self, one: AttemptState, pick: Pick) -> None:
         """What comes next in an attempt's life."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gather.steering import is_run, steers
+from runner.gather.steering import Steering, is_run, steers
+from runner.gather.tree import Tree
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,8 @@ def test_other_links_do_not(path: str) -> None:
         ("x.sh", "echo `./x.sh`"),
         ("x.sh", "/workspace/x.sh"),
         ("x y.sh", "sh 'x y.sh'"),
+        ("a b/x.sh", "cd 'a b' && ./x.sh"),
+        ("x y.sh", "sh x\\ y.sh"),
         ("ci/check.py", "python -m ci.check"),
         ("ci/__main__.py", "python3 -m ci -v"),
         ("x.sh", "env A=b nice -n 5 ./x.sh 'a"),
@@ -114,6 +117,8 @@ def test_other_links_do_not(path: str) -> None:
         ("ci/a", "awk -F: -f ci/a answer"),
         ("req/x.py", "python -W error -X dev req/x.py"),
         ("x y", "bash 'x y'"),
+        ("tests/runtests.py", "cd tests && python runtests.py"),
+        ("x.sh", 'bash -c "cd . && ./x.sh"'),
     ],
 )
 def test_a_command_runs_it(path: str, command: str) -> None:
@@ -132,7 +137,6 @@ def test_a_command_runs_it(path: str, command: str) -> None:
         ("new.txt", "test -e new.txt && cat new.txt"),
         ("x.py", "python -c 'import x' x.py"),
         ("tests/test_a.py", "cd tests && pytest test_a.py"),
-        ("tests/run.py", "python tests/run.py"),
         ("test/index.js", "node test/index.js"),
         ("a_test.go", "go test a_test.go"),
         ("a.py", "uv run ruff check a.py"),
@@ -157,6 +161,69 @@ def test_a_command_does_not_run_it(path: str, command: str) -> None:
 def test_a_file_that_can_be_run_is_wherever_it_is_named(command: str) -> None:
     assert is_run(b"ci/check", command, is_program=True)
     assert not is_run(b"other/check", command, is_program=True)
+
+
+@pytest.mark.parametrize(
+    "command", ["! grep -n '(object)' a.py", 'grep -E "x;y|z" a.py', "ls a.py; test -e 'a.py' && cat \\a.py"]
+)
+def test_what_only_looks_at_a_file_runs_none_whatever_it_looks_for(command: str) -> None:
+    assert not is_run(b"a.py", command, is_program=True)
+
+
+def counted(path: str, command: str = "python -m pytest", tops: str = "", *, is_new: bool = True) -> bool:
+    steering = Steering.of((command,), Tree(frozenset(tops.split())))
+    return steering.counts(path, is_new=is_new, is_program=False, is_link=False, was_link=False)
+
+
+def test_what_stands_in_for_a_tool_is_new_and_named() -> None:
+    by_coverage = "python -m coverage run -m pytest"
+    assert counted("coverage.py", by_coverage)
+    assert counted("coverage/cmdline.py", by_coverage)
+    assert counted("xdist.py")
+    assert not counted("coverage/new.py", by_coverage, "coverage setup.py")
+    assert not counted("pylint/checkers/new.py", "python -m pytest", "pylint")
+    assert not counted("robot.py", "python -m pytest robot_test.py")
+    assert not counted("robot/arm.go", "go test ./...")
+    assert not counted("src/mypy.py", "python -m mypy src/a.py")
+
+
+def test_what_stands_in_for_the_library_lies_where_a_command_goes() -> None:
+    assert counted("backend/difflib.py", "cd backend && python -m pytest")
+    assert counted("backend/coverage.py", "cd backend && python -m coverage run -m pytest")
+    assert counted("readline.py")
+    assert counted("random.py")
+    assert not counted("random.py", "python -m unittest")
+    assert not counted("calendar.py")
+    assert not counted("src/difflib.py")
+
+
+def test_what_is_installed_may_be_what_tests_are_about() -> None:
+    assert counted("node_modules/a/index.js", "npm test")
+    assert counted("app/.venv/x.py")
+    assert not counted("test/fixtures/a/node_modules/dep/index.js", "npm test")
+
+
+def linked(path: str, command: str, **links: str) -> bool:
+    targets = {name.replace("_", "/"): target for name, target in links.items()}
+    steering = Steering.of((command,), Tree(frozenset(), frozenset(targets), targets.__getitem__))
+    return steering.counts(path, is_new=False, is_program=False, is_link=False, was_link=False)
+
+
+def test_links_lead_to_what_steers() -> None:
+    assert linked("tools/run.sh", "sh scripts/run.sh", scripts="s2", s2="tools", tools_a=".")
+    assert linked("tools/run.sh", "cd ci && ./run.sh", ci="tools")
+    assert linked("b/run.sh", "sh ci", ci="lnk/../run.sh", lnk="b/c")
+    assert linked("b/fixtures.py", "pytest", conftest="x", tests_conftest="y") is False
+    assert linked("cfg/config.toml", "cargo test", **{".cargo": "cfg"})
+    assert not linked("src/a.js", "npm test", node="x")
+
+
+def test_sources_that_links_make_installed_are_none() -> None:
+    links = {"node_modules/app": "../src"}
+    steering = Steering.of(("npm test",), Tree(frozenset(), frozenset(links), links.__getitem__))
+    args = {"is_new": False, "is_program": False, "is_link": False, "was_link": False}
+    assert not steering.counts("src/a.js", **args)
+    assert steering.counts("node_modules/app", **{**args, "is_link": True, "was_link": True})
 
 
 def test_a_test_that_a_runner_is_given_is_none_that_the_command_runs() -> None:

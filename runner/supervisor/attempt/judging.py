@@ -112,7 +112,7 @@ def result(
 
 
 def without(
-    told: CheckResult, second: CheckResult, own: Sequence[str], planted: Sequence[str]
+    told: CheckResult, second: CheckResult, own: Sequence[str], planted: Sequence[str], cure: str = ""
 ) -> CheckResult:
     """What counts of a check that passed, after it was asked without files that steer it.
 
@@ -121,6 +121,7 @@ def without(
         second: What it said without them.
         own: The files that the work itself changes.
         planted: Those that work before it left so.
+        cure: What a person can do who wants these as they are.
     """
     if second.check == "passed":
         return told
@@ -128,12 +129,11 @@ def without(
         return told.model_copy(update={"check": "not-run", "reason": "the run was stopped"})
     proved = second.exit_code is not None and not told.flaky
     if proved and own:
-        cure = "if that is wanted, name it in the task's `paths`"
-        why = f"it passes only with the work's own {_few(own)}; {cure}"
+        mend = "if that is wanted, name it in the task's `paths`"
+        why = f"it passes only with the work's own {_few(own)}; {mend}"
         return told.model_copy(update={"check": "failed", "reason": why})
     if proved:
-        cure = "if that is wanted, name it in the `paths` of that work's task"
-        why = f"it passes only with {_few(planted)} as work before it left it; {cure}"
+        why = f"it passes only with {_few(planted)} as work before it left it; if that is wanted, {cure}"
     else:
         why = f"without {_few([*own, *planted])}: {second.reason}"
     return told.model_copy(update={"check": "failed", "reason": why, "exit_code": None})
@@ -149,12 +149,13 @@ def _few(files: Sequence[str]) -> str:
     return f"{named} and {len(files) - 3} more" if len(files) > 3 else named
 
 
-def flags(results: Sequence[CheckResult], restored: Sequence[str] = ()) -> tuple[str, ...]:
+def flags(results: Sequence[CheckResult], restored: Sequence[str] = (), cure: str = "") -> tuple[str, ...]:
     """What a person should know of checks: that they ended well and did not pass for it, and what they saw.
 
     Args:
         results: What they said.
         restored: Protected files that they saw as a person gave them, not as work before this one left them.
+        cure: What a person can do who wants these as that work left them.
     """
     said = tuple(
         f"{UNREAD if one.unread else NO_TESTS}: {one.reason}"
@@ -163,8 +164,8 @@ def flags(results: Sequence[CheckResult], restored: Sequence[str] = ()) -> tuple
     )
     if not restored:
         return said
-    cure = "to let that work change what is protected here, name it in its task's `paths`"
-    return (*said, f"{AS_GIVEN}: {_few(restored)}, not as work before it left it; {cure}")
+    why = f"{_few(restored)}, not as work before it left it; if that is to count, {cure}"
+    return (*said, f"{AS_GIVEN}: {why}")
 
 
 def in_all(results: Sequence[CheckResult]) -> tuple[Check, str, int | None]:

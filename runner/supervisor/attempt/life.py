@@ -286,12 +286,12 @@ class _Life:
         bench = Bench(spec, self._rooms, self._box.space, self._box.base, self._orders.stop)
         log = self._rooms.log(spec.run, spec.key, "check.log")
         inherited = self._inherited(found)
-        restored = inherited.restored(task.protect)
-        commit = Commit(found.tip, found.checked, inherited.without(restored) if restored else None)
+        seen, restored = inherited.seen(task.protect, task.commands)
+        commit = Commit(found.tip, found.checked, seen)
         made = Verification(bench, task.checks, commit, task.protect, log)
         before = yield from self._before(made)
         results = yield from self._alone(lambda: made.results(before))
-        flags = judging.flags(results, restored)
+        flags = judging.flags(results, restored, inherited.cure)
         if task.hidden is not None:
             laid_over = found.among(hidden.names(self._rooms.home, task.hidden))
             flags += (f"{judging.HIDDEN}: {', '.join(laid_over)}",) if laid_over else ()
@@ -308,15 +308,15 @@ class _Life:
         inherited: Inherited,
     ) -> tuple[CheckResult, ...]:
         """The results as they count: without files that steer checks, of its own or of tasks before it."""
-        planted = inherited.planted(made.commands)
+        planted = inherited.planted(self._spec.task.commands)
         since = found.since(inherited.without(planted))
-        return made.without_steering(results, since, self._spec.task.paths, planted)
+        return made.without_steering(results, since, self._spec.task.paths, planted, inherited.cure)
 
     def _inherited(self, found: Quarantine) -> Inherited:
         """What its work goes on from, beside the commit that a person gave."""
         base, line = found.base, self._spec.line or Line(found.base.commit)
         borrowed = (base.objects, self._git_dir / "objects")
-        return Inherited(Between(found.checked, borrowed, line.given, base.commit), line.wanted)
+        return Inherited(Between(found.checked, borrowed, line.given, base.commit), line.wanted, line.tasks)
 
     def _before(self, made: Verification) -> Generator[e.Event, None, tuple[CheckResult, ...]]:
         """What the checks say of the commit that the work starts from; one attempt finds out for all."""

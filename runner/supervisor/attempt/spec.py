@@ -52,10 +52,12 @@ class Line:
     Attributes:
         given: The commit that a person gave, by the task file or by choosing what made it.
         wanted: The `paths` of the tasks since then: what they change there, a person wants changed.
+        tasks: Their names.
     """
 
     given: str
     wanted: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

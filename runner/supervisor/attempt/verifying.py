@@ -170,11 +170,6 @@ class Verification:
         self._second: dict[str, list[Look]] = {check.name: [] for check in checks}
         self._base: dict[str, Look] = {}
 
-    @property
-    def commands(self) -> tuple[str, ...]:
-        """What the checks run."""
-        return tuple(check.run for check in self._checks)
-
     def on_base(self) -> tuple[CheckResult, ...]:
         """What the checks say of the base commit itself.
 
@@ -215,6 +210,7 @@ class Verification:
         work: Between,
         wanted: Iterable[str],
         planted: Collection[str] = (),
+        cure: str = "",
     ) -> tuple[CheckResult, ...]:
         """The results as they count where work changes files that steer checks.
 
@@ -227,6 +223,7 @@ class Verification:
             wanted: The paths that a person wants changed: what lies there is left as it is, and so is what
                 this verification restores.
             planted: Files that the base of the work has otherwise than the one given here.
+            cure: What a person can do who wants these as they are.
 
         Raises:
             GitError: Such a commit could not be made.
@@ -234,7 +231,7 @@ class Verification:
         """
         if judging.in_all(told)[0] != "passed":
             return told
-        files = outside(work.steering(self.commands), (*wanted, *self._protect))
+        files = outside(work.steering(tuple(one.run for one in self._checks)), (*wanted, *self._protect))
         if not files and not planted:
             return told
         commit = replace(self._commit, tip=work.without(files), base=self._commit.base or work.base)
@@ -245,7 +242,9 @@ class Verification:
             while not looks or judging.once_more(check, looks, "passed"):
                 self._head(check, one.runs + len(looks), " without files that steer it")
                 looks.append(self._bench.run(check, commit, self._protect, self._log))
-            counted.append(judging.without(one, judging.result(check, looks, None), own, tuple(planted)))
+            counted.append(
+                judging.without(one, judging.result(check, looks, None), own, tuple(planted), cure)
+            )
         return tuple(counted)
 
     def _head(self, check: CheckSpec, number: int, more: str = "") -> None:

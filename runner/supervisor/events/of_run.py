@@ -281,9 +281,10 @@ class Joined(Value):
     went_in: bool
     why: Words = ""
     """Why not, in words."""
-    cause: Literal["", "conflict", "check", "same", "cheating", "error"] = ""
+    cause: Literal["", "conflict", "check", "same", "cheating", "discarded", "error"] = ""
     """`conflict`: it doesn't merge. `check`: the combined check fails with it. `same`: it is in already.
-    `cheating`: it was accepted for another thing than its work, as the audit found."""
+    `cheating`: it was accepted for another thing than its work, as the audit found. `discarded`: a person
+    discarded its branch, and no other one of its task was accepted."""
     with_: tuple[str, ...] = ()
     """The attempts with which it does not go together, as far as that was found out."""
     files: tuple[Words, ...] = ()

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from runner.compare.conduct import conduct
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.graph import retrying
 from runner.supervisor.graph.schedule import decide
+from runner.supervisor.morning.evidence import of_conduct
 from runner.supervisor.ownership import orders
-from runner.supervisor.state import RunState
+from runner.supervisor.state import RunState, apply
 from runner.supervisor.tried import AttemptState
 from runner.tasks.units import format_size
 from runner.tasks.when import SKIPPED
 
+CHEATED = "the audit found that it cheated: see what `show` says first"
 MOST_USES = 3
 """Attempts whose work is offered for use; all of them can be used."""
 
@@ -84,17 +87,22 @@ def commands(state: RunState, one: Undecided) -> list[tuple[str, str]]:
     for attempt in [attempt for attempt in one.attempts if attempt.verdict != SKIPPED][:MOST_USES]:
         more = f" --memory {format_size(advised(state, attempt))}" if attempt.verdict == "oom" else ""
         found.append((f"corral retry {attempt.key.first} --run {run}{more}", "try it once more"))
-    if one.waiting:
-        number = len(one.waiting)
-        them = "what waits for it" if number == 1 else f"the {number} attempts that wait for it"
-        found.append((f"corral decide {run} {one.task} skip", f"go on with {them}, without it"))
-        usable = [attempt for attempt in one.attempts if attempt.has_work]
-        usable.sort(key=lambda attempt: attempt.check != "passed")
-        found += [
-            (f"corral decide {run} {one.task} use {attempt.key}", "go on from its work")
-            for attempt in usable[:MOST_USES]
-        ]
+    number = len(one.waiting)
+    them = "what waits for it" if number == 1 else f"the {number} attempts that wait for it"
+    without = f"go on with {them}, without it" if number else "let it be: it need not be done"
+    found.append((f"corral decide {run} {one.task} skip", without))
+    usable = [(_cheated(state, attempt), attempt) for attempt in one.attempts if attempt.has_work]
+    usable.sort(key=lambda each: (each[0], each[1].check != "passed"))
+    for cheated, attempt in usable[:MOST_USES]:
+        what = "go on from its work" if number else "take its work as accepted"
+        warning = f"; {CHEATED}" if cheated else ""
+        found.append((f"corral decide {run} {one.task} use {attempt.key}", what + warning))
     return found
+
+
+def _cheated(state: RunState, one: AttemptState) -> bool:
+    doing = conduct(of_conduct(one, state.plan.task(one.key.task), accepted=state.serves(one)))
+    return any(finding.weight == "cheating" for finding in doing)
 
 
 def can_go_on(state: RunState, ordered: bool) -> bool:
@@ -111,6 +119,20 @@ def can_go_on(state: RunState, ordered: bool) -> bool:
         or any(attempt.phase != "final" for attempt in state.attempts.values())
         or next(retrying.due(resumed, 0.0), None) is not None
     )
+
+
+def left_to_do(state: RunState) -> bool:
+    """Whether whoever takes a run up has something to finish or to begin."""
+    return bool(open_attempts(state))
+
+
+def open_attempts(state: RunState) -> list[AttemptKey]:
+    """What whoever takes a run up has to finish or to begin, in the order of the plan."""
+    resumed = apply(state, e.RunResumed(at=state.started, jobs=1))
+    again = {AttemptKey.parse(follows.attempt).first for follows in retrying.due(resumed, 0.0)}
+    closed = {"final", "held"}
+    stands = decide(resumed, jobs=0)
+    return [one.key for one in stands if one.standing not in closed or one.key.first in again]
 
 
 def advised(state: RunState, attempt: AttemptState) -> int:
@@ -153,7 +175,8 @@ def _skip(state: RunState, order: orders.Decide, now: float) -> e.Event | str:
     last = _last(state, order.task)
     if any(attempt.phase != "final" for attempt in last):
         return f"{order.task} has not ended"
-    if all(state.counts(attempt) for attempt in last):
+    used = any(key.task == order.task for key in state.used)  # that word can be taken back
+    if not used and all(state.counts(attempt) for attempt in last):
         return f"{order.task} served: there is nothing to decide"
     return e.TaskDecided(at=now, task=order.task, what="skip")
 

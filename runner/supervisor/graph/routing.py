@@ -107,10 +107,10 @@ def results(state: RunState, planned: PlannedAttempt) -> tuple[AttemptState, ...
 
 def chosen(state: RunState, group: Iterable[AttemptKey]) -> AttemptState | None:
     """Of a task's attempts the one that counts: a person's choice, the first that served, or the first."""
-    tries = [state.tries(key) for key in group]
+    keys = list(group)
+    tries = [state.tries(key) for key in keys]
     every = [attempt for one in tries for attempt in one]
-    used = next((attempt for attempt in reversed(every) if attempt.key in state.used), None)
-    served = used or next((attempt for attempt in every if state.serves(attempt)), None)
+    served = state.used_of(keys) or next((attempt for attempt in every if state.serves(attempt)), None)
     return served or next((one[-1] for one in tries if one), None)
 
 

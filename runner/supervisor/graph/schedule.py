@@ -335,9 +335,9 @@ def _first_served(state: RunState, candidates: tuple[str, ...], held: set[Attemp
     then one that is skipped counts as one that served.
     """
     keys = [AttemptKey.parse(text) for text in candidates]
-    chosen = [a for key in keys for a in state.tries(key) if a.key in state.used]
-    if chosen:
-        return _Needs(base=chosen[-1].commit or chosen[-1].base)
+    chosen = state.used_of(keys)
+    if chosen is not None:
+        return _Needs(base=chosen.commit or chosen.base)
     for key in keys:
         tries = state.tries(key)
         winner = next((attempt for attempt in tries if state.serves(attempt)), None)

@@ -12,7 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from runner.compare.audit import discounted
+from runner.errors import UsageError
 from runner.names import AttemptKey
+from runner.supervisor import events as e
+from runner.supervisor.morning.evidence import audited
+from runner.supervisor.scoring import scored
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.tasks.plan import Source
@@ -33,9 +38,21 @@ class PassedOver:
     cheated: str = ""
 
 
+TRIED = ("conflict", "check", "same", "error")
+"""The causes for which a branch is left out that was to go in."""
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """That other branches would be put together now: `new` ones, and no more those that are `gone`."""
+
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Gathered:
-    """The accepted branches of one repository that build on one base.
+    """The accepted branches of one repository that build on one base; there may be none left.
 
     Attributes:
         name: The repository, as a person named it; with the base, where the run has more of it.
@@ -43,6 +60,7 @@ class Gathered:
         accepted: All of them, as the task file is written.
         wanted: Those that are to go in, one for each task.
         passed_over: Those that can't, since they build on another attempt than the one that goes in.
+        discarded: What was accepted of tasks of which no branch is left, since these were discarded.
     """
 
     name: str
@@ -50,6 +68,7 @@ class Gathered:
     accepted: tuple[AttemptState, ...]
     wanted: tuple[AttemptState, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    discarded: tuple[AttemptState, ...] = ()
 
 
 def gathered(state: RunState, cheats: Mapping[str, str] | None = None) -> list[Gathered]:
@@ -62,22 +81,71 @@ def gathered(state: RunState, cheats: Mapping[str, str] | None = None) -> list[G
     """
     groups: dict[tuple[str, str], list[AttemptState]] = {}
     for attempt in state.as_written:
-        if is_accepted(state, attempt):
+        if _was_accepted(state, attempt):
             source = _source(state, attempt)
             groups.setdefault((source.git_dir, source.base), []).append(attempt)
     bases = [git_dir for git_dir, _ in groups]
     found = []
-    for (git_dir, _), accepted in groups.items():
-        source = _source(state, accepted[0])
-        name = source.repo if bases.count(git_dir) == 1 else f"{source.repo} at {source.base_name}"
+    for (git_dir, _), group in groups.items():
+        source = _source(state, group[0])
+        name = source.repo if bases.count(git_dir) == 1 else names_of(source)[1]
+        accepted = [one for one in group if one.has_work]
+        left = {one.key.task for one in accepted}
+        gone = tuple(one for one in group if one.key.task not in left)
         chosen = _Chosen(state, accepted, cheats or {})
-        found.append(Gathered(name, source, tuple(accepted), *chosen.of_each_task()))
+        found.append(Gathered(name, source, tuple(accepted), *chosen.of_each_task(), discarded=gone))
     return found
 
 
 def is_accepted(state: RunState, attempt: AttemptState) -> bool:
     """Whether a try has a branch, and served its task by its verdict or by a person's word."""
-    return attempt.has_work and attempt.verdict != SKIPPED and state.counts(attempt)
+    return attempt.has_work and _was_accepted(state, attempt)
+
+
+def _was_accepted(state: RunState, attempt: AttemptState) -> bool:
+    return attempt.commit is not None and attempt.verdict != SKIPPED and state.counts(attempt)
+
+
+def names_of(source: Source) -> tuple[str, str]:
+    """What a group is called: the repository, or, where a run has several bases of it, that one."""
+    return source.repo, f"{source.repo} at {source.base_name}"
+
+
+def integrations(state: RunState) -> list[tuple[Source, e.Integrated]]:
+    """What was put together and is a branch, each with its repository.
+
+    Raises:
+        UsageError: Nothing is.
+    """
+    found = []
+    for name, event in state.integrated.items():
+        sources = (one for one in state.plan.sources if name in names_of(one) and one.base == event.base)
+        source = next(sources, None)
+        if source is not None and event.commit is not None:
+            found.append((source, event))
+    if not found:
+        said = f"nothing of the run {state.name} was put together"
+        raise UsageError(said, cure=f"`corral integrate {state.name}` does it")
+    return found
+
+
+def cheats(state: RunState) -> dict[str, str]:
+    """The attempts that cheated, as the audit finds, and how."""
+    return discounted(audited(state, scored(state)))
+
+
+def outdated(state: RunState) -> dict[str, Outdated]:
+    """By repository, what was put together and would now be put together of other branches."""
+    groups = gathered(state, cheats(state)) if state.integrated else []
+    found: dict[str, Outdated] = {}
+    for name, event in state.integrated.items():
+        group = next((g for g in groups if g.source.base == event.base and name in names_of(g.source)), None)
+        now = [] if group is None else [str(one.key) for one in group.wanted]
+        then = [one.attempt for one in event.joined if one.went_in or one.cause in TRIED]
+        new, gone = [one for one in now if one not in then], [one for one in then if one not in now]
+        if new or gone:
+            found[name] = Outdated(tuple(new), tuple(gone))
+    return found
 
 
 def _source(state: RunState, attempt: AttemptState) -> Source:
@@ -104,14 +172,18 @@ class _Chosen:
         return (task for task in dict.fromkeys([*of_person, *needing_first]) if task in there)
 
     def _uses(self, task: str) -> list[AttemptState]:
-        return [one for one in self.accepted if one.key.task == task and one.key in self.state.used]
+        """Those of a task that a person chose, the last word first."""
+        last_first = tuple(reversed(self.state.used))
+        uses = [one for one in self.accepted if one.key.task == task and one.key in last_first]
+        return sorted(uses, key=lambda one: last_first.index(one.key))
 
     def _choose(self, task: str) -> PassedOver | None:
         """Fix which attempt of a task goes in, and of those that it builds on; or say why none can."""
         if task in self.fixed:
             return None
-        options = self._uses(task) or [one for one in self.accepted if one.key.task == task]
+        options = [one for one in self.accepted if one.key.task == task]
         options.sort(key=lambda one: (self._rank(one.key.profile), one.key.n, one.key.try_))
+        options = self._uses(task) or options
         first: PassedOver | None = None
         for option in options:
             line = [option.key, *self._held(option)]

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from runner.sandbox.workspace import Workspace
 from runner.settings import Settings
 from runner.supervisor.attempt import hidden
 from runner.supervisor.attempt.includes import read_includes
+from runner.supervisor.attempt.inherited import Inherited
 from runner.supervisor.attempt.spec import AttemptSpec, Rooms
 from runner.supervisor.attempt.verifying import Bench, Commit, Verification
 from runner.supervisor.means import images, standing
@@ -142,8 +144,9 @@ class Combined:
             bench = Bench(spec, rooms, space, base, self._stop)
             log = rooms.log(self._plan.run, key, "check.log")
             alone = tuple(CheckResult(name=check.name, check="passed") for check in task.checks)
-            made = Verification(bench, task.checks, commit, task.protect, log)
             work = Between(commit.objects, (base.objects,), base.commit, commit.tip)
+            seen, _ = Inherited(work, wanted).seen(task.protect, task.commands)
+            made = Verification(bench, task.checks, replace(commit, base=seen), task.protect, log)
             for one in made.without_steering(made.results(alone), work, wanted):
                 named = task.id if len(task.checks) == 1 else f"{task.id}: {one.name}"
                 yield one.model_copy(update={"name": named, "before": None})

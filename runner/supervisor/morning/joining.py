@@ -43,7 +43,7 @@ def joined(
 
 
 def passed_over(group: Gathered) -> Iterator[e.Joined]:
-    """Why others that were accepted could not be chosen."""
+    """Why others that were accepted could not be chosen, or are not there any more."""
     for one in group.passed_over:
         if one.instead is None:
             whose = "it" if one.holds == one.attempt.key else f"{one.holds}, on which it builds,"
@@ -52,6 +52,10 @@ def passed_over(group: Gathered) -> Iterator[e.Joined]:
             continue
         why = f"it builds on {one.holds}, and {one.instead} is what goes in of that task"
         yield e.Joined(attempt=str(one.attempt.key), went_in=False, why=why, with_=(str(one.instead),))
+    for gone in group.discarded:
+        yield e.Joined(
+            attempt=str(gone.key), went_in=False, why="its branch was discarded", cause="discarded"
+        )
 
 
 def _in(outcome: Outcome, matrix: Matrix, one: Candidate, how: How, overruled: Collection[str]) -> e.Joined:

@@ -22,7 +22,6 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from runner import names
-from runner.compare.audit import discounted
 from runner.errors import HostError, UsageError
 from runner.gather.conflicts import Branch, Matrix, Met, meet, shown
 from runner.gather.integration import Candidate, Clash, Outcome, Tip, integrate, ordered
@@ -33,13 +32,11 @@ from runner.git.merging import Merging, prepare
 from runner.names import AttemptKey
 from runner.supervisor import events as e
 from runner.supervisor.journal import Journal
-from runner.supervisor.morning.chosen import Gathered, gathered
+from runner.supervisor.morning.chosen import Gathered, cheats, gathered
 from runner.supervisor.morning.combined import Verify
-from runner.supervisor.morning.evidence import audited
 from runner.supervisor.morning.joining import joined, passed_over
 from runner.supervisor.ownership.lease import owned
 from runner.supervisor.ownership.presence import RETURNS, presence
-from runner.supervisor.scoring import scored
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 from runner.supervisor.verified import CheckResult
@@ -132,9 +129,9 @@ def put_together(
         GitError: Git failed.
         HostError: The checks could not be run, or the journal not be written.
     """
-    groups = gathered(state, discounted(audited(state, scored(state))))
-    if not groups:
-        cure = f"`corral status {state.name}` shows what came of each attempt"
+    groups = gathered(state, cheats(state))
+    if not any(group.accepted for group in groups):
+        cure = f"`corral report {state.name}` shows what came of each attempt and its branch"
         raise UsageError(f"no attempt of the run {state.name} has an accepted branch", cure=cure)
     if dry:
         with tempfile.TemporaryDirectory(prefix="corral-together-") as folder:
@@ -148,9 +145,17 @@ def put_together(
         for number, group in enumerate(groups):
             with _place(home, state.name, number) as place:
                 one = _Work(state, group, verify, say, place).through(lease.holds)
-            journal.append(state.name, one.event, lease.token)
+            before = state.integrated.get(one.event.repo)
+            if before is None or _outcome(before) != _outcome(one.event):
+                journal.append(state.name, one.event, lease.token)
             done.append(one)
     return done
+
+
+def _outcome(event: e.Integrated) -> e.Integrated:
+    """What came of it, without when that was and how long it took."""
+    checks = tuple(one.model_copy(update={"seconds": None, "runs": 1}) for one in event.checks)
+    return event.model_copy(update={"at": 0.0, "seconds": None, "check_runs": 0, "checks": checks})
 
 
 def _require_rest(home: Path, state: RunState) -> None:
@@ -197,7 +202,7 @@ class _Work:
     def through(self, holds: Callable[[], bool] = lambda: True, *, dry: bool = False) -> Together:
         began = time.monotonic()
         source, git_dir = self.group.source, Path(self.group.source.git_dir)
-        self.when = int(max(one.finished or 0 for one in self.group.wanted))
+        self.when = int(max((one.finished or 0 for one in self.group.wanted), default=0))
         self.merging = prepare(self.place, git_dir)
         self.say(
             f"{self.group.name}: setting {len(self.group.accepted)} accepted branches against each other"
@@ -271,7 +276,8 @@ class _Work:
                 f"{self.group.source.repo} has no longer the commit {base[:12]}, on which all of it builds",
                 cure="bring the commit back: branches can't be put together without their base",
             )
-        self.say(f"{self.group.name}: putting {len(candidates)} branches together")
+        many = "1 branch" if len(candidates) == 1 else f"{len(candidates)} branches"
+        self.say(f"{self.group.name}: putting {many} together")
         return integrate(Tip(base, tree[base]), candidates, self._put, self._passes)
 
     def _put(self, tip: Tip, one: Candidate) -> Tip | Clash:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import pairwise
 
 from runner.agents import catalog
 from runner.sandbox.output import READY
@@ -47,22 +47,41 @@ _CALL = re.compile(rf"({'|'.join(_TOOLS)}|mcp__\w{{1,60}}): (.*)", re.DOTALL)
 def steps(settings: Settings, rows: Iterable[bytes]) -> tuple[Step, ...]:
     """The steps of an agent's output, in order; the rows are its lines, without their ends."""
     told = (catalog.told(settings, row) for row in rows if row and row != READY)
-    return tuple(_merged(one for words in told if words for one in _steps(words)))
+    return tuple(_merged(_once(one for words in told if words for one in _steps(words))))
+
+
+def _once(found: Iterable[Step]) -> Iterator[Step]:
+    """The same without an answer that the next step, how it all ended, gives again."""
+    before: Step | None = None
+    for step in found:
+        if before is not None and not _repeats(before, step):
+            yield before
+        before = step
+    if before is not None:
+        yield before
+
+
+def _repeats(before: Step, step: Step) -> bool:
+    head, _, answer = step.words.partition("] ")
+    if not before.kind == step.kind == "said" or not head.startswith("[") or not answer:
+        return False
+    is_cut = len(step.words) == LAST and answer.endswith("…")
+    return before.words.startswith(answer[:-1]) if is_cut else before.words == answer
 
 
 def _steps(words: str) -> Iterator[Step]:
-    """What one line of its output says: text, calls, and the answers that are indented below."""
-    for is_answer, rows in groupby(words.split("\n"), key=lambda row: row.startswith("    ")):
-        text = list(rows)
-        if is_answer:
-            first = next((row for row in text if row.strip()), "")
-            yield Step("got", line(first, GOT))
-            continue
-        for call, more in groupby(text, key=lambda row: _CALL.fullmatch(row) is not None):
-            if call:
-                yield from (Step("did", line(row, DID)) for row in more)
-            elif said := " ".join(row.strip() for row in more if row.strip()):
-                yield Step("said", line(said, LAST))
+    """What one line of its output says: text, then calls of one line or several, then indented answers."""
+    rows = words.split("\n")
+    while rows and rows[-1].startswith("    "):
+        rows.pop()
+    answer = words.split("\n")[len(rows) :]
+    calls = [n for n, row in enumerate(rows) if _CALL.fullmatch(row)]
+    if said := " ".join(row.strip() for row in rows[: calls[0] if calls else None] if row.strip()):
+        yield Step("said", line(said, LAST))
+    for begin, end in pairwise([*calls, len(rows)]):
+        yield Step("did", line("\n".join(rows[begin:end]), DID))
+    if answer:
+        yield Step("got", line(next((row for row in answer if row.strip()), ""), GOT))
 
 
 def _merged(found: Iterable[Step]) -> Iterator[Step]:

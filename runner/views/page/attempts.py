@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 
+from runner.compare.audit import Finding
 from runner.supervisor.finding import command
 from runner.supervisor.state import RunState
 from runner.supervisor.verified import CheckResult
 from runner.tasks.plan import Task
 from runner.views import checks, measured, summary, wording
+from runner.views.fairness import ORDER, unsaid
 from runner.views.inert import line
 from runner.views.page import clock, curves, diffs, sharing
-from runner.views.page.markup import Html, escaped, joined, tag
+from runner.views.page.markup import NOTHING, Html, escaped, joined, tag
 from runner.views.page.material import Material, Read, Shown, Step
-from runner.views.page.words import grade, mark, note, section, table, took
+from runner.views.page.prose import inline, prose
+from runner.views.page.words import grade, mark, note, section, table, took, verdict
 
-FRAME = 1000
-"""Bytes around an attempt's texts: its heading, its task's, and what leads to what is left out."""
-INFLATION = 1.9
-"""How many bytes of a page a byte of a coloured diff becomes, about."""
-LONGEST_PROMPT = 6000
+FRAME = 400
+"""Bytes around an attempt's texts: what they are in, and what leads to what is left out."""
+INFLATION = 4
+"""How many bytes of a page a character becomes at most, as a rule: colours and escapes take some."""
+PROMPTS = 1_000_000
+"""Characters of all prompts: each task has an equal part."""
 SHORT_PROMPT = 700
 """Characters of a prompt that is shown open."""
 NAMES = 6
 """Names of tests that are listed at once."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """An attempt, and what of the page it has: what is told of it anyway, and the room for its texts.
-
-    `room` is in bytes, `coloured` in characters of code that are shown in colours.
-    """
-
-    one: Shown
-    facts: Html
-    room: int = 0
-    coloured: int = 0
 
 
 def attempts(material: Material, room: int) -> Html | None:
@@ -51,13 +42,15 @@ def attempts(material: Material, room: int) -> Html | None:
     if not material.attempts:
         return None
     shown = material.attempts[: sharing.MOST_ATTEMPTS]
-    told = [Told(one, _facts_of(material, one)) for one in shown]
-    left_over = room - sum(len(one.facts.text.encode()) + FRAME for one in told)
-    given = sharing.shares([_need(one) for one in shown], left_over)
-    colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
-    whole = [replace(one, room=n, coloured=m) for one, n, m in zip(told, given, colours, strict=True)]
-    by_task = groupby(whole, lambda told: told.one.key.task)
-    parts = [_task(material, task, list(of_it)) for task, of_it in by_task]
+    facts = [(_head(material, one), _facts_of(material, one)) for one in shown]
+    tasks = {name: _asked(material, name) for name in dict.fromkeys(one.key.task for one in shown)}
+    taken = sum(len(one.text.encode()) for one in chain(*facts, tasks.values()))
+    texts = _texts(material.state, shown, room - taken - FRAME * len(shown))
+    told = [(one, _attempt(one, *known, text)) for one, known, text in zip(shown, facts, texts, strict=True)]
+    parts = [
+        tag("div", tasks[name], [drawn for _, drawn in of_it], class_="task")
+        for name, of_it in groupby(told, lambda each: each[0].key.task)
+    ]
     left = len(material.attempts) - len(shown)
     shows = f"`corral show ATTEMPT --run {material.state.name}`"
     rest = note(f"{left} attempts are not told of here: {shows} does.") if left else None
@@ -65,36 +58,26 @@ def attempts(material: Material, room: int) -> Html | None:
     return section("attempts", "One by one", f"{title}, task by task.", parts, rest)
 
 
-def _need(one: Shown) -> int:
-    """Bytes that its diff and its outputs would take."""
-    return round(INFLATION * len(one.diff.text)) + len(one.check.text) + len(one.output.text) + 600
-
-
-def _task(material: Material, name: str, of_it: Sequence[Told]) -> Html:
+def _asked(material: Material, name: str) -> Html:
+    """What a task is."""
     task = material.state.plan.task(name)
     facts = [tag("p", "for ", tag("code", line(task.item, 200)))] if task.item else []
     if task.checks:
         named = [joined(tag("code", line(checks.command(one), 300)), " ") for one in task.checks]
         facts.append(tag("p", "checked by ", named))
-    return tag(
-        "div",
-        tag("h3", name),
-        _prompt(task),
-        facts,
-        [_attempt(material, one) for one in of_it],
-        class_="task",
-    )
+    return joined(tag("h3", name), _prompt(task, PROMPTS // len(material.state.plan.tasks)), facts)
 
 
-def _prompt(task: Task) -> Html | None:
+def _prompt(task: Task, most: int) -> Html | None:
     words = task.prompt.strip()
     if not words:
         return None
-    cut = words if len(words) <= LONGEST_PROMPT else words[:LONGEST_PROMPT] + "…"
-    text = tag("blockquote", cut)
+    cut = words if len(words) <= most else words[:most] + "…"
+    text = tag("blockquote", prose(cut))
     if len(words) <= SHORT_PROMPT:
         return text
-    return tag("details", tag("summary", f"What was asked: {line(words, 90)}"), text, class_="alt")
+    head = tag("summary", "What was asked: ", inline(line(words, 90)))
+    return tag("details", head, text, class_="alt")
 
 
 def _facts_of(material: Material, one: Shown) -> Html:
@@ -103,20 +86,23 @@ def _facts_of(material: Material, one: Shown) -> Html:
     return joined(pair, _checks(one.name, one.state.checks))
 
 
-def _attempt(material: Material, told: Told) -> Html:
-    one, state = told.one, told.one.state
-    found = grade(material.state, state)
-    head = tag(
+def _head(material: Material, one: Shown) -> Html:
+    state = one.state
+    found, changed = grade(material, state), state.branch or state.discarded
+    return tag(
         "summary",
         mark(found),
         tag("span", tag("b", state.key.profile), f" /{_number(one)}", class_="who"),
-        tag("span", state.verdict or state.phase, class_=f"chip {found}"),
+        tag("span", verdict(material, state), class_=f"chip {found}"),
         tag("span", took(state.seconds) if state.seconds is not None else "", class_="figure"),
         tag("span", wording.usd(state.usd) if state.tokens is not None else "", class_="figure"),
-        tag("span", wording.diff_stat(state) if state.branch else "", class_="figure change"),
+        tag("span", wording.diff_stat(state) if changed else "", class_="figure change"),
     )
+
+
+def _attempt(one: Shown, head: Html, facts: Html, texts: Html) -> Html:
     # What a link leads to is inside: a browser opens what it is in.
-    body = tag("div", told.facts, _texts(material.state, told), id=one.name, class_="body")
+    body = tag("div", facts, texts, id=one.name, class_="body")
     return tag("details", head, body, class_="attempt")
 
 
@@ -133,25 +119,23 @@ def _story(material: Material, one: Shown) -> Html:
         tag("li", tag("time", clock.told(moment.at, material.zone)), " ", line(moment.words, 240))
         for moment in one.moments
     ]
-    flags = [tag("li", line(flag, 300)) for flag in state.flags]
     found = () if material.audit is None else material.audit.of(one.name)
-    flags += [
-        tag(
-            "li",
-            tag("span", one_found.weight, class_=f"chip {one_found.weight}"),
-            " ",
-            line(one_found.words, 300),
-        )
-        for one_found in found
-    ]
+    notes = [tag("li", _weighed(each)) for each in found if each.weight == "note"]
+    flags = [tag("li", _weighed(each)) for weight in ORDER[:-1] for each in found if each.weight == weight]
+    flags += [*(tag("li", inline(line(flag, 300))) for flag in unsaid(wording.noticed(state), found)), *notes]
     return tag(
         "div",
-        tag("p", line(state.reason, 500), class_="reason") if state.reason else None,
+        tag("p", inline(line(state.reason, 500)), class_="reason") if state.reason else None,
         joined(tag("h4", "Noticed"), tag("ul", flags, class_="flags")) if flags else None,
         joined(tag("h4", "What happened"), tag("ol", told, class_="moments")) if told else None,
         _activity(material, one),
         class_="story",
     )
+
+
+def _weighed(found: Finding) -> Html:
+    chip = tag("span", found.weight, class_=f"chip {found.weight}")
+    return joined(chip, " ", inline(line(found.words, 300)))
 
 
 def _activity(material: Material, one: Shown) -> Html | None:
@@ -166,7 +150,7 @@ def _step(material: Material, one: Shown, step: Step | None) -> Html:
         logs = tag("code", command(material.state, "logs", one.key))
         return tag("li", "… ", logs, " has what comes between", class_="cut")
     if step.kind != "did":
-        return tag("li", step.words, class_=step.kind)
+        return tag("li", inline(step.words), class_=step.kind)
     tool, colon, asked = step.words.partition(": ")
     return tag("li", tag("b", tool), " ", tag("code", asked) if colon else None, class_="did")
 
@@ -186,7 +170,7 @@ def _side(material: Material, one: Shown) -> Html:
 def _facts(material: Material, one: Shown) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "model", summary.played_words(material.state, state.key.profile)
-    yield "branch", state.branch or ""
+    yield "branch", state.branch or wording.discarded(state)
     yield "take it", command(material.state, "take", one.key, "my-branch") if state.branch else ""
     yield "files kept in", state.kept or ""
     yield "worked", took(state.seconds) if state.seconds is not None else ""
@@ -264,39 +248,55 @@ def _named(said: Sequence[CheckResult]) -> Html | None:
 # -- what is long
 
 
-def _texts(state: RunState, told: Told) -> Html:
-    """Its diff and its outputs, each within its share of the attempt's bytes."""
-    one = told.one
-    shows, logs = command(state, "diff", one.key), command(state, "logs", one.key)
-    diff, check, output = sharing.shares(
-        [round(INFLATION * len(one.diff.text)), len(one.check.text), len(one.output.text)], told.room
-    )
-    parts: list[Html | None] = []
-    if one.diff.text and told.room < sharing.SMALLEST:
-        parts.append(tag("p", tag("code", shows), " shows what it changed.", class_="cut"))
-    elif one.diff.text:
-        drawn = diffs.drawn(one.diff.text, diff, whole=one.diff.whole, command=shows, coloured=told.coloured)
-        parts += [tag("h4", "What it changed"), drawn]
-    failed = one.state.check == "failed"
-    checked = command(state, "logs", one.key, "--check")
-    parts.append(_output("What its check printed", one.check, check, checked, is_open=failed))
-    parts.append(_output("What it printed", one.output, output, logs, is_open=False))
-    return joined(parts)
+def _texts(state: RunState, shown: Sequence[Shown], room: int) -> list[Html]:
+    """Of each its diff and its outputs: all of them together within so many bytes."""
+    colours = sharing.shares([len(one.diff.text) for one in shown], sharing.COLOURED)
+    texts = [
+        each
+        for one, coloured in zip(shown, colours, strict=True)
+        for each in (
+            (one.diff, partial(_diff, state, one, coloured)),
+            (one.check, partial(_check_output, state, one)),
+            (one.output, partial(_own_output, state, one)),
+        )
+    ]
+    needs = [INFLATION * len(read.text) + FRAME if read.text else 0 for read, _ in texts]
+    drawn = sharing.within(needs, room, lambda n, most: texts[n][1](most))
+    return [joined(drawn[n : n + 3]) for n in range(0, len(drawn), 3)]
 
 
-def _output(words: str, read: Read, most: int, command: str, *, is_open: bool) -> Html | None:
+def _diff(state: RunState, one: Shown, coloured: int, most: int) -> Html:
+    text, shows = one.diff.text, command(state, "diff", one.key)
+    if not text:
+        return NOTHING
+    if most < min(len(text), sharing.SMALLEST):
+        return tag("p", tag("code", shows), " shows what it changed.", class_="cut")
+    drawn = diffs.drawn(text, most, whole=one.diff.whole, command=shows, coloured=coloured)
+    return joined(tag("h4", "What it changed"), drawn)
+
+
+def _check_output(state: RunState, one: Shown, most: int) -> Html:
+    shows = command(state, "logs", one.key, "--check")
+    return _output("What its check printed", one.check, most, shows, is_open=one.state.check == "failed")
+
+
+def _own_output(state: RunState, one: Shown, most: int) -> Html:
+    return _output("What it printed", one.output, most, command(state, "logs", one.key), is_open=False)
+
+
+def _output(words: str, read: Read, most: int, command: str, *, is_open: bool) -> Html:
     """The end of an output: what matters stands there."""
     if not read.text.strip() or most < min(len(read.text), sharing.SMALLEST):
-        return None
-    kept = read.text[-most:]
-    size = len(escaped(kept).encode())  # what is written out takes more
-    kept = kept[-max(1, len(kept) * most // size) :] if size > most else kept
+        return NOTHING
+    kept = read.text[-max(1, most) :]
+    while (size := len(escaped(kept).encode())) > most and len(kept) > 1:  # what is written out takes more
+        kept = kept[-max(1, len(kept) * most // size) :]
     cut = None
     if len(kept) < len(read.text) or not read.whole:
         cut = tag("p", "Its end; ", tag("code", command), " shows it whole.", class_="cut")
     text = tag(
         "pre",
-        "\n".join(row.rstrip()[:500] for row in kept.split("\n")),
+        "\n".join(row.rstrip() for row in kept.split("\n")),
         tabindex="0",
         role="group",
         aria_label=words,

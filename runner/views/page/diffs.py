@@ -13,7 +13,7 @@ from runner.views.inert import line
 from runner.views.page.colouring import coloured, lexer_for
 from runner.views.page.markup import Html, escaped, joined, tag
 
-WIDEST = 500
+WIDEST = 5000
 """Characters of a line that are shown."""
 PIECE = 160
 """Lines that are read at once: of a longer hunk no more is read than has room."""

@@ -8,19 +8,18 @@ from runner.compare.audit import Audit, Finding, PairVerdict
 from runner.compare.scored import Excluded
 from runner.views import wording
 from runner.views.comparison import never_began
+from runner.views.fairness import ORDER, alike, usual
 from runner.views.inert import line
 from runner.views.page.markup import Html, joined, tag
 from runner.views.page.material import Material
+from runner.views.page.prose import inline
 from runner.views.page.together import joined_pair
 from runner.views.page.words import as_table, link, note, section, table
 
 LISTED = 30
 """Rows that are shown at once."""
-OF_A_KIND = 2
-"""Notes of one kind that are shown at once."""
 NAMED = 4
 """Attempts that are named of which the same was found."""
-_ORDER = ("cheating", "unfair", "note")
 _WEIGHTS = {"cheating": "cheating", "unfair": "unfair", "note": "to know"}
 
 
@@ -47,39 +46,50 @@ def _title(audit: Audit, unfair: list[PairVerdict]) -> str:
     caught = (
         f"{wording.many(len(cheats), 'attempt')} reached for the result by another way." if cheats else ""
     )
+    eased = {one.attempt for one in audit.findings if one.weight == "unfair"}
+    harder = f"{wording.many(len(eased), 'attempt')} had it easier or harder than others." if eased else ""
     apart = f"{len(unfair)} of {wording.many(len(audit.pairs), 'pair')} left out as unfair." if unfair else ""
-    return " ".join(filter(None, (caught, apart))) or "Nothing unfair was found."
+    return " ".join(filter(None, (caught, harder, apart))) or "Nothing unfair was found."
 
 
 def _findings(material: Material, audit: Audit) -> Html | None:
-    """What was found, the weightier first; what was found alike of several attempts is one row."""
-    alike: dict[tuple[str, str, str], list[Finding]] = {}
-    for one in sorted(audit.findings, key=lambda one: _ORDER.index(one.weight)):
-        alike.setdefault((one.weight, one.what, one.words), []).append(one)
-    if not alike:
+    """What was found, the weightier first; of notes those of one kind are one row, and come again below."""
+    if not audit.findings:
         return None
-    head = ("weight", "what was found", "finding", "of")
     first: list[tuple[Html, ...]] = []
     later: list[tuple[Html, ...]] = []
-    kinds: dict[str, int] = {}
-    for (weight, what, _), of_it in alike.items():
-        kinds[what] = kinds.get(what, 0) + 1
-        is_one_of_many = weight == "note" and kinds[what] > OF_A_KIND
-        (later if is_one_of_many else first).append(_finding(material, of_it))
+    for weight in ORDER:
+        kinds: dict[str, list[Finding]] = {}
+        for one in audit.findings:
+            if one.weight == weight:
+                kinds.setdefault(one.what, []).append(one)
+        for of_kind in kinds.values():
+            by_words = alike(of_kind)
+            rows = [_finding(material, words, of_it) for words, of_it in by_words.items()]
+            if weight == "note" and len(rows) > 1:
+                words, of_most = usual(by_words)
+                others = [one for one in of_kind if one.words != words]
+                first.append(_finding(material, words, [*of_most, *others], len(others)))
+                later += rows
+            else:
+                first += rows
+    head = ("weight", "what was found", "finding", "of")
     rest = [*first[LISTED:], *later]
     shown = table(head, first[:LISTED], name="Findings")
     if not rest:
         return shown
-    return shown + as_table(f"{len(rest)} more findings", table(head, rest, name="More findings"))
+    return shown + as_table(f"{len(rest)} findings in detail", table(head, rest, name="Findings in detail"))
 
 
-def _finding(material: Material, of_it: Sequence[Finding]) -> tuple[Html, ...]:
+def _finding(material: Material, words: str, of_it: Sequence[Finding], others: int = 0) -> tuple[Html, ...]:
+    """A row; `others` of the findings, the last, are of that kind, in other words."""
     one = of_it[0]
     named = [joined(link(material, each.attempt), " ") for each in of_it[:NAMED]]
     more = tag("small", f" and {len(of_it) - NAMED} more") if len(of_it) > NAMED else None
+    like = tag("small", f" – and the like of {wording.many(others, 'attempt')}") if others else None
     return (
         tag("span", _WEIGHTS[one.weight], class_=f"chip {one.weight}"),
-        tag("span", line(one.words, 400)),
+        tag("span", inline(line(words, 400)), like),
         tag("code", line(one.what, 60)),
         tag("span", named, more),
     )

@@ -31,8 +31,8 @@ LARGEST_DIFF = 600_000
 ALL_DIFFS = 48_000_000
 LOOKED_AT = 192 * 1024
 """Bytes at the beginning, and at the end, of an agent's output that its steps are read from."""
-OUTPUT = 48 * 1024
-"""Bytes at the end of what a check, or a command, printed."""
+OUTPUT, ALL_OUTPUTS = 600_000, 48_000_000
+"""Bytes at the end of what a check, or a command, printed; and as for differences."""
 STEPS, FEWER_STEPS = 60, 24
 """Steps of a curve, and where there are many attempts."""
 MANY = 300
@@ -87,6 +87,7 @@ def material(home: Path, state: RunState, events: Sequence[e.Event], now: float,
         comparison=judged.comparison,
         audit=judged.audit,
         matrices=judged.matrices or {},
+        took=lives.took(events, now),
     )
 
 
@@ -111,7 +112,7 @@ def _planned(state: RunState, events: Iterable[e.Event]) -> dict[str, float]:
 def _read(home: Path, state: RunState, one: Shown, scratch: Path, told: int) -> Shown:
     """The same with what files say of it."""
     settings = state.plan.profile(one.key.profile).settings
-    log = log_file(home, state.name, one.key, "log")
+    log, output = log_file(home, state.name, one.key, "log"), min(OUTPUT, ALL_OUTPUTS // told)
     steps = (
         ()
         if isinstance(settings, CommandSettings)
@@ -120,8 +121,8 @@ def _read(home: Path, state: RunState, one: Shown, scratch: Path, told: int) -> 
     return replace(
         one,
         steps=steps,
-        output=_tail(log, OUTPUT) if isinstance(settings, CommandSettings) else Read(),
-        check=_tail(log_file(home, state.name, one.key, "check.log"), OUTPUT),
+        output=_tail(log, output) if isinstance(settings, CommandSettings) else Read(),
+        check=_tail(log_file(home, state.name, one.key, "check.log"), output),
         diff=_diff(state, one.state, scratch, min(LARGEST_DIFF, ALL_DIFFS // told)),
         course=_course(home, state.name, one.key, FEWER_STEPS if told > MANY else STEPS),
     )

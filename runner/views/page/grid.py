@@ -9,7 +9,7 @@ from runner.views import wording
 from runner.views.inert import line
 from runner.views.page.markup import Html, tag
 from runner.views.page.material import Material
-from runner.views.page.words import MARKS, MEANING, grade, link, listed, section, table
+from runner.views.page.words import MARKS, MEANING, grade, link, listed, section, table, verdict
 
 LARGEST = 400
 """Tasks that are shown at once."""
@@ -56,8 +56,8 @@ def _cell(material: Material, tries: Sequence[AttemptState]) -> Html:
 
 
 def _mark(material: Material, one: AttemptState) -> Html:
-    found, name = grade(material.state, one), str(one.key)
-    words = f"{name}: {one.verdict or MEANING[found]}"
+    found, name = grade(material, one), str(one.key)
+    words = f"{name}: {verdict(material, one) if one.verdict else MEANING[found]}"
     flaky = any(check.flaky for check in one.checks)
     again = " later" if one.key.try_ > 1 else ""
     return link(
@@ -71,7 +71,7 @@ def _mark(material: Material, one: AttemptState) -> Html:
 
 
 def _key(material: Material) -> Html:
-    found = {grade(material.state, one.state) for one in material.attempts}
+    found = {grade(material, one.state) for one in material.attempts}
     parts = [
         tag("li", tag("span", MARKS[one], class_=f"mark {one}", aria_hidden="true"), " ", MEANING[one])
         for one in MARKS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.compare.audit import discounted
 from runner.compare.scored import Comparison, Pair
 from runner.supervisor.graph import deciding
+from runner.supervisor.state import RunState
 from runner.views import summary, wording
 from runner.views.inert import line
 from runner.views.page.markup import Html, joined, tag
@@ -17,7 +17,7 @@ from runner.views.page.words import link, listed, long, section, share, span_of
 def headline(material: Material) -> Html:
     """The head of the page."""
     state = material.state
-    played = summary.who_played(state)
+    played = _played(state)
     return tag(
         "header",
         tag(
@@ -28,10 +28,19 @@ def headline(material: Material) -> Html:
         ),
         tag("h1", " ".join(_first(material))),
         tag("p", " ".join(_second(material)), class_="deck"),
-        tag("p", f"In this run {played}. {summary.played_words(state)}", class_="played") if played else None,
+        tag("p", played, class_="played") if played else None,
         _figures(material),
         class_="top",
     )
+
+
+def _played(state: RunState) -> str:
+    """Who played the model, and what that makes of figures; empty if nobody did."""
+    who, words = summary.who_played(state), summary.played_words(state)
+    if not who:
+        return ""
+    is_one = words.count(" played the model here: ") == 1
+    return f"In this run {who}" + (f": {words.partition(': ')[2]}" if is_one else f". {words}")
 
 
 def takeable(material: Material) -> list[str]:
@@ -48,7 +57,7 @@ def _first(material: Material) -> Iterator[str]:
         were = "was" if served == 1 else "were"
         yield f"{served or 'None'} of {wording.many(whole, 'task')} {were} served."
     branches = takeable(material)
-    cheats = set() if material.audit is None else discounted(material.audit).keys() & branches
+    cheats = material.cheats & set(branches)
     if honest := len(branches) - len(cheats):
         yield f"{wording.many(honest, 'branch', 'branches')} can be taken."
     if cheats:
@@ -58,15 +67,10 @@ def _first(material: Material) -> Iterator[str]:
 
 
 def _second(material: Material) -> Iterator[str]:
-    state = material.state
     if material.comparison is not None and len(material.comparison.profiles) > 1:
         yield better(material.comparison)
-    went_in = [
-        sum(one.went_in for one in event.joined) for event in state.integrated.values() if event.branch
-    ]
-    if went_in:
-        yield f"{sum(went_in)} branches go together, and are one branch already."
-    took = long(material.end - material.start)
+    yield from _together(material)
+    took = long(material.end - material.start if material.took is None else material.took)
     usd = [one.state.usd for one in material.attempts if one.state.tokens is not None]
     known = [amount for amount in usd if amount is not None]
     if not usd:
@@ -75,6 +79,16 @@ def _second(material: Material) -> Iterator[str]:
         yield f"It took {took}; what all of it cost is not known."
     else:
         yield f"It took {took} and cost {wording.usd(sum(known))}."
+
+
+def _together(material: Material) -> Iterator[str]:
+    """What is one branch already, in each repository."""
+    made = [event for event in material.state.integrated.values() if event.branch]
+    went_in = sum(one.went_in for event in made for one in event.joined)
+    if len(made) == 1 and went_in > 1:
+        yield f"{went_in} branches go together, and are one branch already."
+    elif len(made) > 1:
+        yield f"{went_in} branches are put together: one branch in each of {len(made)} repositories."
 
 
 def better(compared: Comparison) -> str:
@@ -129,7 +143,11 @@ def _listed_figures(material: Material) -> Iterator[tuple[str, str, str]]:
     if tokens:
         yield "tokens", _short(sum(tokens)), ""
     if worked:
-        yield "working time", long(sum(worked)), f"{len(worked)} agents, by {state.jobs}"
+        yield (
+            "working time",
+            long(sum(worked)),
+            f"{wording.many(len(worked), 'agent')}, at most {material.at_once} at once",
+        )
     if held >= 1:
         yield "held", long(held), "by limits"
     if ours:

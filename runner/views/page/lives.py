@@ -174,3 +174,16 @@ def shut(events: Iterable[e.Event], end: float) -> tuple[e.Shut, ...]:
         now = {key: now.get(key, one.model_copy(update={"since": event.at})) for key, one in after.items()}
     found += [one.model_copy(update={"until": end}) for one in now.values()]
     return tuple(one for one in found if one.until > one.since)
+
+
+def took(events: Iterable[e.Event], now: float) -> float:
+    """Seconds in which somebody worked on a run: not those between its end and its being taken up again."""
+    whole, began, last = 0.0, None, now
+    for event in events:
+        if isinstance(event, e.RunStarted | e.RunResumed):
+            whole += 0.0 if began is None else last - began  # who worked on it was killed
+            began = event.at
+        elif isinstance(event, e.RunEnded) and began is not None:
+            whole, began = whole + event.at - began, None
+        last = event.at
+    return whole + (0.0 if began is None else now - began)

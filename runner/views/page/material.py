@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
-from runner.compare.audit import Audit
+from runner.compare.audit import Audit, discounted
 from runner.compare.scored import Comparison
 from runner.gather.conflicts import Matrix
 from runner.names import AttemptKey
 from runner.supervisor.attempt.samples import Course
 from runner.supervisor.events import Shut
+from runner.supervisor.scoring import left_out
 from runner.supervisor.state import RunState
 from runner.supervisor.tried import AttemptState
 
@@ -117,6 +119,7 @@ class Material:
         audit: What was found of fairness and honesty; None where nobody looked.
         matrices: By repository, how accepted branches meet; empty where nobody looked.
         zone: Whose clock times are told by; None for this host's.
+        took: Seconds in which somebody worked on it; None for all of the time from its start to its end.
     """
 
     state: RunState
@@ -129,6 +132,7 @@ class Material:
     audit: Audit | None = None
     matrices: Mapping[str, Matrix] = field(default_factory=dict)
     zone: tzinfo | None = None
+    took: float | None = None
 
     @property
     def start(self) -> float:
@@ -141,6 +145,23 @@ class Material:
             return max(self.now, self.start + 1)
         last = max((span.end for one in self.attempts for span in one.spans), default=0.0)
         return max(self.state.ended, last, self.start + 1)
+
+    @cached_property
+    def at_once(self) -> int:
+        """How many attempts took a place at the same time, at most."""
+        spans = [span for one in self.attempts for span in one.spans if span.stage != "waiting"]
+        change = sorted(step for one in spans for step in ((one.start, 1), (one.end, -1)))
+        return max(accumulate(by for _, by in change), default=0)
+
+    @cached_property
+    def cheats(self) -> frozenset[str]:
+        """The attempts whose acceptance does not count, since they cheated."""
+        return frozenset(() if self.audit is None else discounted(self.audit))
+
+    @cached_property
+    def not_scored(self) -> frozenset[str]:
+        """The attempts that what befell the run cut short."""
+        return frozenset(left_out(self.state))
 
     @cached_property
     def names(self) -> frozenset[str]:

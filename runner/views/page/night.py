@@ -23,6 +23,7 @@ from runner.views.page.words import (
     note,
     section,
     table,
+    verdict,
 )
 
 NAMED_ROWS = 48
@@ -109,7 +110,7 @@ def _crowd(material: Material, axis: Axis) -> Html:
         if above != below:
             layers.append(tag("path", d=_layer(below, above, most), class_=stage))
         below = above
-    words = f"how many attempts were at each stage over time, at most {most} at once; see the table below"
+    words = f"{material.at_once} at once at most"
     drawing = svg(
         axis.lines(),
         tag(
@@ -120,11 +121,11 @@ def _crowd(material: Material, axis: Axis) -> Html:
             width="100%",
             height="100%",
         ),
-        words=words,
+        words=f"how many attempts were at each stage over time, {words}; see the table below",
         height="72",
         class_="crowd",
     )
-    label = tag("span", f"{most} at once at most", class_="who")
+    label = tag("span", words, class_="who")
     return tag("div", label, drawing, class_="row tall")
 
 
@@ -173,7 +174,7 @@ def _rows(material: Material, axis: Axis, begun: Sequence[Shown]) -> Html:
 
 
 def _row(material: Material, axis: Axis, one: Shown) -> Html:
-    found = grade(material.state, one.state)
+    found = grade(material, one.state)
     bars = svg(axis.lines(), _ticks(material, axis), _bars(axis, one, 4, 10), height="18")
     words = tag("span", f": {_told(material, one)}", class_="vh")
     return link(
@@ -182,10 +183,10 @@ def _row(material: Material, axis: Axis, one: Shown) -> Html:
 
 
 def _told(material: Material, one: Shown) -> str:
-    verdict = one.state.verdict or MEANING[grade(material.state, one.state)]
+    told = verdict(material, one.state) if one.state.verdict else MEANING["open"]
     spent = {stage: sum(s.seconds for s in one.spans if s.stage == stage) for stage in STAGES}
     parts = [f"{STAGES[stage]} {long(seconds)}" for stage, seconds in spent.items() if seconds >= 1]
-    return f"{verdict}; {', '.join(parts)}"
+    return f"{told}; {', '.join(parts)}"
 
 
 def _bars(axis: Axis, one: Shown, top: float, height: float) -> Html:
@@ -272,7 +273,7 @@ def _end(axis: Axis, material: Material, one: Shown) -> Html:
         width="3",
         y="0",
         height=HIGH - 1,
-        class_=f"end {grade(material.state, one.state)}",
+        class_=f"end {grade(material, one.state)}",
     )
 
 
@@ -313,7 +314,7 @@ def _table(material: Material) -> Html:
     rows: list[tuple[Child, ...]] = [
         (
             link(material, one.name),
-            f"{MARKS[grade(material.state, one.state)]} {one.state.verdict or one.state.phase}",
+            f"{MARKS[grade(material, one.state)]} {verdict(material, one.state)}",
             _time(material, one, 0),
             _time(material, one, -1),
             *(_stage_time(one, stage) for stage in STAGES),

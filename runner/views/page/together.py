@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from runner.gather.conflicts import Matrix, Meeting
 from runner.supervisor.events import Integrated
 from runner.supervisor.events.of_run import Joined
+from runner.supervisor.morning.chosen import Outdated, outdated
 from runner.supervisor.verified import CheckResult
-from runner.views import wording
+from runner.views import together, wording
 from runner.views.inert import line
-from runner.views.page.markup import Html, tag
+from runner.views.page.markup import Html, joined, tag
 from runner.views.page.material import Material
 from runner.views.page.words import as_table, link, listed, note, section, took
 
@@ -192,13 +194,16 @@ def integrations(material: Material) -> Html | None:
     went_in = sum(one.went_in for event in found for one in event.joined)
     whole = sum(len(event.joined) for event in found)
     title = f"{went_in} of {wording.many(whole, 'branch', 'branches')} went in."
-    return section("integration", "Put together", title, [_integrated(material, event) for event in found])
+    old = outdated(material.state)
+    parts = [_integrated(material, event, len(found), old.get(event.repo)) for event in found]
+    return section("integration", "Put together", title, parts)
 
 
-def _integrated(material: Material, event: Integrated) -> Html:
+def _integrated(material: Material, event: Integrated, many: int, old: Outdated | None) -> Html:
     inside = [one for one in event.joined if one.went_in]
     outside = [one for one in event.joined if not one.went_in]
     facts = [
+        tag("p", tag("b", line(event.repo, 120))) if many > 1 else None,
         tag(
             "p",
             "On the branch ",
@@ -208,11 +213,11 @@ def _integrated(material: Material, event: Integrated) -> Html:
         if event.branch
         else tag("p", "No branch was made."),
         tag("p", _checked(event), class_="note"),
+        tag("p", line(together.now_otherwise(material.state, old), 400)) if old is not None else None,
     ]
     entered = [tag("li", link(material, one.attempt)) for one in inside]
     left_out = [
-        tag("li", link(material, one.attempt), tag("span", f" {_why(one)}"), _culprits(material, one))
-        for one in outside
+        tag("li", link(material, one.attempt), " ", tag("span", _why(material, one))) for one in outside
     ]
     return tag(
         "div",
@@ -249,21 +254,24 @@ def _said(one: CheckResult) -> str:
     return f"{one.check}{counted}"
 
 
-def _why(one: Joined) -> str:
+def _why(material: Material, one: Joined) -> Html:
+    """Why it was left out, and with whom it does not go, if that was found out."""
     causes = {
         "conflict": "does not merge",
         "check": "makes the combined check fail",
         "same": "is in already",
         "cheating": "is not trusted",
         "error": "could not be tried",
+        "discarded": "was discarded",
         "": "",
     }
     files = f" ({', '.join(line(file, 60) for file in one.files[:4])})" if one.files else ""
-    why = f": {line(one.why, 240)}" if one.why else ""
-    return f"{causes[one.cause]}{files}{why}"
+    unnamed = [part for name in together.unnamed(one) for part in (" ", link(material, name))]
+    words = _linked(material, line(one.why, 240) or causes[one.cause], one.with_)
+    return joined(words, files, joined(" with", unnamed) if unnamed else None)
 
 
-def _culprits(material: Material, one: Joined) -> Html | None:
-    if not one.with_:
-        return None
-    return tag("small", " with ", [part for name in one.with_ for part in (link(material, name), " ")])
+def _linked(material: Material, words: str, names: Sequence[str]) -> Html:
+    """The words, with these names as links."""
+    split = re.split(f"({'|'.join(map(re.escape, names))})(?!\\w)", words) if names else [words]
+    return joined([link(material, part) if n % 2 else part for n, part in enumerate(split)])

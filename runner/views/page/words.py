@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import tzinfo
 
-from runner.supervisor.state import RunState
+from runner.compare.blocks import OUTSIDE
 from runner.supervisor.tried import AttemptState
+from runner.tasks.when import SKIPPED
 from runner.views import wording
 from runner.views.inert import line
 from runner.views.page import clock
@@ -21,25 +22,35 @@ STAGES: dict[Stage, str] = {
     "frozen": "frozen",
     "checking": "gathering and checking",
 }
-MARKS = {"good": "✓", "bad": "✗", "odd": "–", "ours": "!", "open": "…"}
+MARKS = {"good": "✓", "used": "◆", "bad": "✗", "odd": "–", "ours": "!", "open": "…"}
 MEANING = {
     "good": "served",
+    "used": "not accepted, but used, as a person decided",
     "bad": "not accepted",
-    "odd": "nothing to judge, or cut short",
+    "odd": "cut short or not wanted, not counted",
     "ours": "a fault of ours, not counted",
     "open": "not ended",
 }
 
 
-def grade(state: RunState, one: AttemptState) -> str:
-    """How an attempt's end is coloured: `good`, `bad`, `odd`, `ours`, or `open` for none yet."""
+def grade(material: Material, one: AttemptState) -> str:
+    """What of an attempt is scored: a key of `MEANING`."""
+    state, name = material.state, str(one.key)
     if one.verdict is None:
         return "open"
-    if state.counts(one):
+    if state.serves(one) and name not in material.cheats:
         return "good"
+    if one.key in state.used:
+        return "used"
     if one.verdict == "infrastructure":
         return "ours"
-    return "bad" if one.verdict in {"rejected", "refused", "agent-error", "timeout", "stalled"} else "odd"
+    return "odd" if one.verdict in {*OUTSIDE, SKIPPED} or name in material.not_scored else "bad"
+
+
+def verdict(material: Material, one: AttemptState) -> str:
+    """The verdict on an attempt, and what the audit and a person made of it."""
+    cheated = ", cheated" if str(one.key) in material.cheats else ""
+    return f"{wording.judged(material.state, one)}{cheated}"
 
 
 def mark(found: str) -> Html:
