@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 from runner.supervisor.attempt.samples import Course, Record, Used, course, in_all
@@ -54,33 +54,31 @@ def _drawn(gone: Course, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _facts(one: AttemptState, used: Used | None) -> Iterator[tuple[str, str]]:
-    """What an attempt used, a line each for what is known of it; the audit says if nothing was measured."""
-    yield from ((name, words) for name, words in _measured(one, used) if words)
+    """What an attempt used, a line each; nothing where nothing was measured, which the audit says."""
+    rows = list(_measured(one, used))
+    if any(value is not None for _, values, _ in rows for value in values):
+        yield from ((name, words) for name, _, words in rows)
 
 
-def _measured(one: AttemptState, used: Used | None) -> Iterator[tuple[str, str]]:
-    """Everything that can be measured, with no words for what was not."""
+def _measured(one: AttemptState, used: Used | None) -> Iterator[tuple[str, tuple[float | None, ...], str]]:
+    """Everything that can be measured: what it is, its values, and these in words."""
     spent = one.cpu_seconds if used is None or used.cpu_seconds is None else used.cpu_seconds
-    yield "cpu time", "" if spent is None else wording.duration(spent) + _throttled(used)
-    yield "peak memory", "" if one.peak_memory is None else wording.size(one.peak_memory)
+    if spent is not None:
+        yield "cpu time", (spent,), wording.duration(spent) + _throttled(used)
+    if one.peak_memory is not None:
+        yield "peak memory", (one.peak_memory,), wording.size(one.peak_memory)
     if used is None:
         return
     killed = f"; {wording.many(used.oom_kills, 'process', 'processes')} killed" if used.oom_kills else ""
     refused = f"; {wording.many(used.pid_refusals, 'time')} refused one more" if used.pid_refusals else ""
-    yield "working set", _at_most(used.peak_working_set, wording.size, killed)
-    yield "processes", _at_most(used.most_pids, wording.count, refused)
-    yield "disk", _at_most(used.disk_used, wording.size)
-    moved = (used.read_bytes, used.written_bytes)
-    yield "read, written", "" if moved == (None, None) else ", ".join(map(wording.size, moved))
-    waited = (("cpu", used.cpu_waited), ("memory", used.memory_waited), ("io", used.io_waited))
-    yield (
-        "waited for",
-        ", ".join(f"{name} {wording.duration(seconds)}" for name, seconds in waited if seconds is not None),
-    )
-
-
-def _at_most(most: int | None, words: Callable[[int], str], more: str = "") -> str:
-    return (f"at most {words(most)}" if most is not None else "") + (more if most is not None else more[2:])
+    memory, moved = used.peak_working_set, (used.read_bytes, used.written_bytes)
+    waited = {"cpu": used.cpu_waited, "memory": used.memory_waited, "io": used.io_waited}
+    waits = ", ".join(f"{name} {wording.duration(seconds)}" for name, seconds in waited.items())
+    yield "working set", (memory, used.oom_kills or None), f"at most {wording.size(memory)}{killed}"
+    yield "processes", (used.most_pids,), f"at most {wording.count(used.most_pids)}{refused}"
+    yield "disk", (used.disk_used,), f"at most {wording.size(used.disk_used)}"
+    yield "read, written", moved, ", ".join(map(wording.size, moved))
+    yield "waited for", tuple(waited.values()), waits
 
 
 def _throttled(used: Used | None) -> str:

@@ -278,7 +278,8 @@ def test_what_was_not_measured_is_said_once() -> None:
     assert said.count("what its boxes used is not known") == 1
     assert "?" not in said
     some = dict(measured.told(replace(one, used=Used(most_pids=4, io_waited=1.0)), limits, None))
-    assert some == {"processes": "at most 4", "waited for": "io 1.0 s"}
+    assert (some["processes"], some["waited for"]) == ("at most 4", "cpu ?, memory ?, io 1.0 s")
+    assert some["disk"] == "at most ?", "one of them is unknown, and said to be"
 
 
 def test_a_check_without_a_name_is_not_called_so_in_junit() -> None:
